@@ -1,0 +1,106 @@
+//! Batches: how tags are packed into transactions.
+//!
+//! A tag is a group of roots with everything that leaves because of them. Consecutive tags share a batch
+//! until the row budget is reached; tags that must not be apart are joined first.
+//!
+//! Invariants
+//! - every tag is in exactly one batch, and batches are in tag order;
+//! - two tags joined by [`Tags::joined`] are in the same batch, and so are all between them;
+//! - a batch is over budget only if one indivisible run of tags is.
+
+use crate::port::store::{TagRange, Tags};
+use serde::{Deserialize, Serialize};
+
+/// A batch and the rows expected in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub tags: TagRange,
+    pub rows: u64,
+}
+
+/// Packs tags into batches of about `batch_rows_max` rows.
+pub fn pack(tags: &Tags, batch_rows_max: u64) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for run in runs(tags) {
+        match batches.last_mut() {
+            Some(last) if last.rows + run.rows <= batch_rows_max => {
+                last.tags.last = run.tags.last;
+                last.rows += run.rows;
+            }
+            Some(_) | None => batches.push(run),
+        }
+    }
+    batches
+}
+
+/// How many roots share a tag, so that a batch is a few tags and no tag is much over budget.
+pub fn roots_per_tag(roots: u64, rows: u64, batch_rows_max: u64) -> u64 {
+    const TAGS_PER_BATCH: u64 = 8;
+    let rows_per_root = rows.div_ceil(roots.max(1)).max(1);
+    (batch_rows_max / TAGS_PER_BATCH / rows_per_root).max(1)
+}
+
+/// Indivisible runs of tags: single ones, or ranges that `joined` pairs span.
+fn runs(tags: &Tags) -> Vec<Batch> {
+    let mut spans: Vec<(u64, u64)> =
+        tags.joined.iter().map(|(a, b)| (*a.min(b), *a.max(b))).filter(|(a, b)| a != b).collect();
+    spans.sort_unstable();
+    let mut runs: Vec<Batch> = Vec::new();
+    let mut reach = None;
+    let mut spans = spans.into_iter().peekable();
+    for (tag, rows) in &tags.rows {
+        let inside = reach.is_some_and(|end| *tag <= end);
+        while let Some((start, end)) = spans.peek().copied() {
+            if start > *tag {
+                break;
+            }
+            reach = Some(reach.map_or(end, |r: u64| r.max(end)));
+            spans.next();
+        }
+        match runs.last_mut() {
+            Some(run) if inside => {
+                run.tags.last = *tag;
+                run.rows += rows;
+            }
+            Some(_) | None => runs.push(Batch { tags: TagRange { first: *tag, last: *tag }, rows: *rows }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(rows: &[u64], joined: &[(u64, u64)]) -> Tags {
+        let rows = (0..).zip(rows.iter().copied()).collect();
+        Tags { rows, joined: joined.to_vec() }
+    }
+
+    fn ranges(batches: &[Batch]) -> Vec<(u64, u64, u64)> {
+        batches.iter().map(|b| (b.tags.first, b.tags.last, b.rows)).collect()
+    }
+
+    #[test]
+    fn tags_share_a_batch_up_to_the_budget() {
+        assert_eq!(ranges(&pack(&tags(&[4, 4, 4, 9, 1], &[]), 8)), [(0, 1, 8), (2, 2, 4), (3, 3, 9), (4, 4, 1)]);
+    }
+
+    #[test]
+    fn joined_tags_and_all_between_them_share_a_batch() {
+        let joined = [(3, 1), (2, 4)];
+        assert_eq!(ranges(&pack(&tags(&[5, 5, 5, 5, 5, 5], &joined), 6)), [(0, 0, 5), (1, 4, 20), (5, 5, 5)]);
+    }
+
+    #[test]
+    fn no_rows_make_no_batch() {
+        assert!(pack(&Tags::default(), 10).is_empty());
+    }
+
+    #[test]
+    fn a_tag_is_a_fraction_of_a_batch() {
+        assert_eq!(roots_per_tag(20_000, 2_000_000, 160_000), 200);
+        assert_eq!(roots_per_tag(3, 3_000_000, 1000), 1);
+        assert_eq!(roots_per_tag(0, 0, 1000), 125);
+    }
+}

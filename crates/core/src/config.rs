@@ -1,0 +1,306 @@
+//! `unseed.toml` as typed values: stores, overrides of entities, protections, references, limits, approval.
+//!
+//! Every line of the file is optional, and every mistake in it is one fault that names the line. The text is
+//! given by the caller, and `env:NAME` stays a name: nothing in here reads a file or the environment.
+//!
+//! Invariants
+//! - an unknown key is an error, never ignored: a misspelled protection must not protect nothing in silence;
+//! - no password ever gets past the parser: a URL that holds one is refused.
+//!
+//! Not here: finding the file (`unseed::wire`), resolving names against a schema (`policy`, `entity`).
+
+use crate::address;
+use crate::entity::{Entity, Overrides};
+use crate::fault::Fault;
+use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, Policy};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+
+/// Everything a configuration file says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    pub stores: BTreeMap<String, StoreConfig>,
+    pub entities: Overrides,
+    pub protect: Vec<ConfiguredProtection>,
+    pub references: Vec<ConfiguredReference>,
+    pub limits: Limits,
+    pub approval: Approval,
+}
+
+/// One store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// A URL without a password, or `env:NAME`.
+    pub url: String,
+    /// Key patterns of stores that hold keys instead of tables.
+    pub keys: Vec<String>,
+}
+
+/// Who has to agree before a plan is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approval {
+    /// Signatures a plan needs; 0 asks the person at the terminal instead.
+    pub required: u32,
+    /// An OpenSSH `allowed_signers` file, relative to the configuration.
+    pub allowed_signers: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    stores: BTreeMap<String, FileStore>,
+    entities: Overrides,
+    protect: BTreeMap<String, Node>,
+    references: Vec<Spanned<ConfiguredReference>>,
+    limits: Option<Spanned<Limits>>,
+    approval: Approval,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileStore {
+    url: Spanned<String>,
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
+impl Config {
+    /// Parses the text of a configuration; `file` is its name for messages.
+    ///
+    /// # Errors
+    /// A usage fault that names the file, the line and what is wrong there.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Fault> {
+        let place = Place { text, file };
+        let parsed: File = toml::from_str(text).map_err(|error| place.syntax(&error))?;
+        let mut stores = BTreeMap::new();
+        for (name, store) in parsed.stores {
+            stores.insert(name.clone(), place.store(&name, store)?);
+        }
+        if parsed.entities.contains_key(&Entity::Other) {
+            return Err(Fault::usage(format!("`{file}`: `[entities.other]` overrides nothing"))
+                .hint("name one of tenant, user, session, payment, invoice, subscription"));
+        }
+        let mut protect = Vec::new();
+        for (key, node) in parsed.protect {
+            place.protection(vec![key], node, &mut protect)?;
+        }
+        let references =
+            parsed.references.into_iter().map(|r| place.reference(r)).collect::<Result<_, _>>()?;
+        let limits = parsed.limits.map_or(Ok(Limits::default()), |limits| place.limits(&limits))?;
+        Ok(Self { stores, entities: parsed.entities, protect, references, limits, approval: parsed.approval })
+    }
+
+    /// The part that plans carry.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            references: self.references.clone(),
+            protect: self.protect.clone(),
+            limits: self.limits,
+            allow_effects: Vec::new(),
+        }
+    }
+}
+
+/// Where a message points to.
+struct Place<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, span: Option<Range<usize>>, what: &str) -> Fault {
+        let Some(span) = span else {
+            return Fault::usage(format!("`{}`: {what}", self.file));
+        };
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        Fault::usage(format!("`{}` line {line}: {what}", self.file))
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Fault {
+        let message = error.message().lines().next().unwrap_or("not valid TOML");
+        for (theirs, ours) in [("unknown field ", "unknown key "), ("unknown variant ", "unknown name ")] {
+            if let Some(rest) = message.strip_prefix(theirs) {
+                let (name, expected) = rest.split_once(", expected ").unwrap_or((rest, ""));
+                let what = format!("{ours}{name}");
+                let fault = self.at(error.span(), &what);
+                let expected = expected.strip_prefix("one of ").unwrap_or(expected);
+                return fault.hint(match expected {
+                    "" | "there are no fields" => "remove it".to_owned(),
+                    several => format!("it is one of {several}"),
+                });
+            }
+        }
+        self.at(error.span(), &lower_first(message))
+            .hint(format!("correct `{}` and run the command again", self.file))
+    }
+
+    fn store(&self, name: &str, store: FileStore) -> Result<StoreConfig, Fault> {
+        let span = store.url.span();
+        let url = store.url.into_inner();
+        if address::has_password(&url) {
+            let what = format!("`stores.{name}.url` contains a password");
+            let variable = environment_name(name);
+            return Err(self.at(Some(span), &what).hint(format!(
+                "write `url = \"env:{variable}\"` and set {variable} to the whole URL where unseed runs"
+            )));
+        }
+        if url.trim().is_empty() || url == "env:" {
+            let what = format!("`stores.{name}.url` is empty");
+            return Err(self.at(Some(span), &what).hint("write a URL, or `env:NAME`"));
+        }
+        Ok(StoreConfig { url, keys: store.keys })
+    }
+
+    fn protection(
+        &self,
+        path: Vec<String>,
+        node: Node,
+        found: &mut Vec<ConfiguredProtection>,
+    ) -> Result<(), Fault> {
+        let values = match node {
+            Node::Table(entries) => {
+                for (key, inner) in entries {
+                    let mut path = path.clone();
+                    path.push(key);
+                    self.protection(path, inner, found)?;
+                }
+                return Ok(());
+            }
+            Node::Values(values) => values,
+        };
+        let path = path.join(".");
+        let Some((table, column)) = path.rsplit_once('.') else {
+            let what = format!("protection `{path}` names no column");
+            return Err(self.at(None, &what).hint("write `[protect]` entries as `table.column = [values]`"));
+        };
+        if values.is_empty() {
+            let what = format!("protection `{path}` lists no values, so it would protect nothing");
+            return Err(self.at(None, &what).hint("list the values to protect, or remove the line"));
+        }
+        found.push(ConfiguredProtection {
+            table: table.to_owned(),
+            column: Some(column.to_owned()),
+            values,
+            predicate: None,
+        });
+        Ok(())
+    }
+
+    fn reference(&self, entry: Spanned<ConfiguredReference>) -> Result<ConfiguredReference, Fault> {
+        let span = entry.span();
+        let entry = entry.into_inner();
+        for (key, value) in [("from", &entry.from), ("to", &entry.to)] {
+            if !value.contains('.') {
+                let what = format!("`{key} = \"{value}\"` is not of the form `table.column`");
+                return Err(self
+                    .at(Some(span), &what)
+                    .hint("write for example `from = \"audit_logs.tenant_id\"` and `to = \"tenants.id\"`"));
+            }
+        }
+        Ok(entry)
+    }
+
+    fn limits(&self, limits: &Spanned<Limits>) -> Result<Limits, Fault> {
+        let inner = *limits.get_ref();
+        for (key, share) in
+            [("max_share_of_table", inner.max_share_of_table), ("max_drift_share", inner.max_drift_share)]
+        {
+            if !(0.0..=1.0).contains(&share) {
+                let what = format!("`limits.{key}` is {share}, but a share lies between 0 and 1");
+                return Err(self.at(Some(limits.span()), &what).hint("write for example 0.999"));
+            }
+        }
+        Ok(inner)
+    }
+}
+
+fn environment_name(store: &str) -> String {
+    let plain: String =
+        store.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!("{plain}_DATABASE_URL")
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// `[protect]` as TOML nests it: tables within tables, with lists of values at the ends.
+#[derive(Debug)]
+enum Node {
+    Table(BTreeMap<String, Node>),
+    Values(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of values, as in `tenants.id = [\"…\"]`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some((key, node)) = map.next_entry::<String, Node>()? {
+            entries.insert(key, node);
+        }
+        Ok(Node::Table(entries))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Scalar(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Node::Values(values))
+    }
+}
+
+/// One protected value as text, since that is how protections are compared.
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, a whole number or a boolean")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar(value.to_owned()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar(value.to_string()))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(value.to_string()))
+    }
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! Evidence against: a real person whose data were erased on request.
+//!
+//! Erasure writes addresses such as `deleted-4711@example.com`; the rows stay for the accounts and are no tests.
+
+use super::lexicon::WordSet;
+use super::{Detector, Found, Group, Subject};
+use std::sync::LazyLock;
+
+pub(super) const DETECTOR: Detector =
+    Detector { id: "mail.erased", title: "erased person", group: Group::MailLocal, examine };
+
+static WORDS: LazyLock<WordSet> = LazyLock::new(|| {
+    WordSet::new([
+        "deleted",
+        "removed",
+        "erased",
+        "anonymized",
+        "anonymised",
+        "anonymous",
+        "anon",
+        "redacted",
+        "gdpr",
+        "forgotten",
+        "deactivated",
+        "closed",
+        "purged",
+        "scrubbed",
+        "masked",
+        "gelöscht",
+        "geloescht",
+        "supprimé",
+        "supprime",
+        "eliminado",
+        "verwijderd",
+    ])
+});
+
+fn examine(subject: &Subject<'_>) -> Option<Found> {
+    let words = subject.words;
+    let erased = |field: &super::text::Words| {
+        field.iter().any(|(_, word)| WORDS.contains(word)) && field.counts.strong + field.counts.soft == 0
+    };
+    let found = erased(&words.local) || erased(&words.name) || erased(&words.username);
+    found.then(|| Found::new(-5.0, "looks like an erased person, not a test"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::super::record::Context;
+    use super::super::score::Verdict;
+    use super::*;
+
+    #[test]
+    fn erased_people_are_not_test_and_test_rows_are_not_excused() {
+        let erased = check::user("Deleted User", "deleted-4711@example.com");
+        assert_ne!(check::verdict(&erased, &Context::default()), Verdict::Test);
+        let test = check::user("delete me", "test@example.com");
+        assert!(check::weight(&DETECTOR, &test, &Context::default()).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,153 @@
+//! Mail domains that people type when any domain will do: `test.com`, `foo.com`, `yourcompany.com`, and the domains
+//! of example companies.
+//!
+//! They exist and someone owns them, so they weigh less than reserved ones. The label must be a test word as a
+//! whole; `testo.com` and `demopolis.com` are companies.
+
+use super::lexicon::{self, Class};
+use super::{Detector, Found, Group, Subject, domain, mail, reserved};
+
+pub(super) const DETECTOR: Detector = Detector {
+    id: "mail.placeholder-domain",
+    title: "mail domain typed as a placeholder",
+    group: Group::MailDomain,
+    examine,
+};
+
+/// Labels that are no test words but no company either.
+const LABELS: &[&str] = &[
+    "yourdomain",
+    "mydomain",
+    "domain",
+    "yourcompany",
+    "mycompany",
+    "somecompany",
+    "somedomain",
+    "anydomain",
+    "nowhere",
+    "noemail",
+    "nomail",
+    "no-email",
+    "asdf",
+    "foobar",
+    "company",
+    "corp",
+    "mail-test",
+    "test-mail",
+];
+/// Soft words whose bare domain belongs to no known business that gives out addresses.
+const SOFT: &[&str] = &[
+    "foo",
+    "bar",
+    "baz",
+    "sample",
+    "demo",
+    "tester",
+    "temp",
+    "tmp",
+    "null",
+    "undefined",
+    "abc",
+    "xyz",
+    "blah",
+    "placeholder",
+    "ejemplo",
+    "beispiel",
+    "exemple",
+    "muster",
+    "mock",
+    "dev",
+    "localhost",
+    "example",
+];
+
+fn examine(subject: &Subject<'_>) -> Option<Found> {
+    let domain = subject.words.domain.as_str();
+    let other = domain::is_free(domain) || domain::is_relay(domain) || reserved::is_reserved(domain);
+    if domain.is_empty() || other {
+        return None;
+    }
+    let label = mail::main_label(domain);
+    if subject.is_from_name(label) {
+        return None;
+    }
+    let local = &subject.words.local;
+    let typed_twice = local.joined() == label || (local.counts.soft > 0 && local.counts.no_name_left());
+    let weight = match lexicon::class(label) {
+        Class::Strong => 5.5,
+        Class::Junk if label.len() > 3 => 5.5,
+        Class::Placeholder => 3.5,
+        Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
+        Class::Content if label.len() == 1 && typed_twice => 5.0,
+        Class::Soft if SOFT.contains(&label) => 3.5,
+        Class::Noun | Class::Content | Class::Filler if LABELS.contains(&label) => 4.5,
+        Class::Junk
+        | Class::Soft
+        | Class::Noun
+        | Class::Filler
+        | Class::Trade
+        | Class::Legal
+        | Class::System
+        | Class::Content => composed(label)?,
+    };
+    Some(Found::new(weight, "mail domain is one that people type for tests"))
+}
+
+/// `test-company.com`, `my-test-org.io`: several words that leave no name.
+fn composed(label: &str) -> Option<f64> {
+    if !label.contains('-') {
+        return None;
+    }
+    let mut strong = 0;
+    for part in label.split('-') {
+        match lexicon::class(part) {
+            Class::Strong | Class::Junk => strong += 1,
+            Class::Noun | Class::Filler | Class::Soft | Class::Placeholder => {}
+            Class::Trade | Class::Legal | Class::System | Class::Content => return None,
+        }
+    }
+    (strong > 0).then_some(4.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+    use super::super::record::Context;
+    use super::*;
+
+    #[track_caller]
+    fn weigh(email: &str) -> f64 {
+        check::weight(&DETECTOR, &check::user("", email), &Context::default())
+    }
+
+    #[test]
+    fn typed_domains_are_found() {
+        for email in [
+            "a@test.com",
+            "a@foo.com",
+            "a@yourcompany.com",
+            "a@testcompany.com",
+            "a@test-org.io",
+            "a@contoso.com",
+            "a@asdf.de",
+        ] {
+            assert!(weigh(email) >= 3.5, "{email}");
+        }
+    }
+
+    #[test]
+    fn companies_and_providers_are_not() {
+        for email in [
+            "a@testo.com",
+            "a@demopolisfoods.com",
+            "a@sandbox-toys.de",
+            "a@stagingrigging.com",
+            "a@qa.com",
+            "a@mail.com",
+            "a@testarossa-motors.it",
+            "a@contest.co.uk",
+        ] {
+            assert!(weigh(email).abs() < 1e-9, "{email}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One row as detectors see it: its fields by the part they play, their words, and what is known from elsewhere.
+//!
+//! Invariants
+//! - an absent or null field is the empty text; detectors need no second kind of nothing;
+//! - a context that nobody filled says nothing, neither for nor against.
+//!
+//! Not here: how a context comes about (`engine::scan`), what anything is worth (one file per signal).
+
+use super::mail;
+use super::text::Words;
+use crate::entity::Entity;
+use crate::entity::fields::FlagMeaning;
+
+/// Fields of a row by the part they play.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub entity: Entity,
+    pub name: &'a str,
+    pub slug: &'a str,
+    pub username: &'a str,
+    pub email: &'a str,
+    pub phone: &'a str,
+    pub role: &'a str,
+    pub flags: &'a [FlagValue<'a>],
+    /// Seconds since 1970.
+    pub created_at: Option<i64>,
+    /// Whether the table records log-ins or activity at all.
+    pub has_last_seen: bool,
+    pub last_seen: Option<i64>,
+}
+
+/// The value of one flag column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlagValue<'a> {
+    pub column: &'a str,
+    pub value: &'a str,
+    pub meaning: FlagMeaning,
+}
+
+impl Record<'_> {
+    /// A row without any field.
+    pub fn new(entity: Entity) -> Self {
+        Self {
+            entity,
+            name: "",
+            slug: "",
+            username: "",
+            email: "",
+            phone: "",
+            role: "",
+            flags: &[],
+            created_at: None,
+            has_last_seen: false,
+            last_seen: None,
+        }
+    }
+}
+
+/// What is known about a row from other rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Context {
+    /// Rows of the same table created in the same second; 0 when it is no burst.
+    pub burst_rows: u64,
+    pub series: Option<Series>,
+    pub money: Option<Money>,
+    pub activity: Option<Activity>,
+    pub members: Option<Members>,
+    /// Log-odds of the tenant that the row belongs to.
+    pub owner: Option<f64>,
+    /// The row names a tenant that does not exist.
+    pub orphan: bool,
+    /// The row belongs to some tenant, so its role is a role within that tenant.
+    pub belongs: bool,
+}
+
+/// Rows that share a stem and count up: `user1` … `user99`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Series {
+    pub rows: u64,
+    /// Distance from the lowest to the highest number, at least 1.
+    pub span: u64,
+    /// Nothing but nouns and test words stands before the number.
+    pub generic: bool,
+}
+
+/// Payments, invoices and subscriptions that belong to the row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Money {
+    /// Marked as test by the provider's id or a live flag.
+    pub marked: u64,
+    /// Paid with real money, as far as the columns tell.
+    pub paid: u64,
+}
+
+/// Sessions and other traces of use that belong to the row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub rows: u64,
+    pub days: u64,
+    /// Seconds from the first to the last.
+    pub span_s: i64,
+}
+
+/// The users of a tenant, taken together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Members {
+    pub users: u64,
+    /// Users that look like test data on their own.
+    pub test_like: u64,
+    /// Users with log-ins spread over weeks and nothing that looks like a test.
+    pub people: u64,
+    /// Mean of the evidence of the users (log-odds without the prior).
+    pub evidence_mean: f64,
+}
+
+/// The words of a row's fields, in buffers that are used again for the next row.
+#[derive(Debug, Clone, Default)]
+pub struct Prepared {
+    pub name: Words,
+    pub slug: Words,
+    pub username: Words,
+    pub local: Words,
+    pub tag: Words,
+    pub domain: String,
+}
+
+impl Prepared {
+    /// Reads all fields of a row.
+    pub fn read(&mut self, record: &Record<'_>) {
+        self.name.read(record.name);
+        self.slug.read(record.slug);
+        self.domain.clear();
+        let address = if record.email.is_empty() { record.username } else { record.email };
+        let parts = mail::split(address);
+        let username_is_mail = record.username.contains('@');
+        self.username.read(if username_is_mail { "" } else { record.username });
+        match parts {
+            Some(parts) => {
+                self.local.read(parts.local);
+                self.tag.read(parts.tag.unwrap_or(""));
+                self.domain.push_str(parts.domain);
+                self.domain.make_ascii_lowercase();
+            }
+            None => {
+                self.local.read("");
+                self.tag.read("");
+            }
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// Whether a handle, local part or domain label was made from a real name, so that its words say no more
+    /// than the name does: `mocha` of `Mocha House`.
+    pub(super) fn is_from_name(&self, handle: &str) -> bool {
+        let name = &self.words.name;
+        handle.len() >= 3 && !name.counts.no_name_left() && name.joined().contains(handle)
+    }
+}
+
+/// What a detector gets.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub record: &'a Record<'a>,
+    pub context: &'a Context,
+    pub words: &'a Prepared,
+}

@@ -1,0 +1,181 @@
+//! A plan together with the keys of its roots, wherever they are kept.
+//!
+//! Few keys stand in the plan itself; many stand in JSON Lines files beside it, named after their hash, so
+//! that a plan stays readable. Whoever works with a plan needs both, checked against each other: a
+//! [`WholePlan`] can only come from [`WholePlan::seal`] or [`WholePlan::load`].
+//!
+//! Invariants
+//! - the digest of the plan is right, and each key file has the hash and the count that the plan states;
+//! - keys keep their order, since batches are told by positions in it.
+//!
+//! Not here: reading and writing the files (the command line), what the keys are used for (`engine`).
+
+use crate::fault::{Category, Fault};
+use crate::plan::{FORMAT, Keys, Plan, RootRow, RootSet};
+use crate::schema::{Schema, TableId};
+
+/// Up to this many roots of one table stand in the plan itself.
+pub const INLINE_ROWS_MAX: usize = 1000;
+
+/// A plan and all its keys, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholePlan {
+    plan: Plan,
+    /// In the order of `plan.roots`.
+    keys: Vec<Vec<RootRow>>,
+}
+
+/// A file of keys that belongs beside a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyFile<'a> {
+    pub name: &'a str,
+    rows: &'a [RootRow],
+}
+
+impl KeyFile<'_> {
+    /// The lines of the file, each with its line feed.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(line)
+    }
+}
+
+impl WholePlan {
+    /// Puts the keys into the plan or beside it, then computes digest and id.
+    pub fn seal(mut plan: Plan, keys: Vec<Vec<RootRow>>, inline_rows_max: usize) -> Self {
+        assert_eq!(plan.roots.len(), keys.len(), "a plan has one list of keys per root table");
+        for (roots, rows) in plan.roots.iter_mut().zip(&keys) {
+            roots.count = length(rows);
+            roots.keys = if rows.len() <= inline_rows_max {
+                Keys::Inline(rows.clone())
+            } else {
+                let hash = hash(rows);
+                let file =
+                    format!("keys-{}.jsonl", hash.trim_start_matches("blake3:").get(..16).unwrap_or(""));
+                Keys::File { file, hash }
+            };
+        }
+        Self { plan: plan.sealed(), keys }
+    }
+
+    /// Checks a plan that was read, and reads the key files it names with `read`.
+    ///
+    /// # Errors
+    /// An archive fault when the digest, the hash of a file or a count does not fit; what `read` returns.
+    pub fn load(plan: Plan, read: &mut dyn FnMut(&str) -> Result<Vec<u8>, Fault>) -> Result<Self, Fault> {
+        if plan.format != FORMAT {
+            let message = format!("plan `{}` has the format `{}`, not `{FORMAT}`", plan.id, plan.format);
+            return Err(Fault::usage(message).hint("make the plan again with `unseed plan`"));
+        }
+        if !plan.is_intact() {
+            return Err(corrupt(format!("plan `{}` does not match its digest", plan.id)));
+        }
+        let mut keys = Vec::new();
+        for roots in &plan.roots {
+            let rows = match &roots.keys {
+                Keys::Inline(rows) => rows.clone(),
+                Keys::File { file, hash: expected } => {
+                    let rows = parse(&read(file)?, file)?;
+                    if hash(&rows) != *expected {
+                        return Err(corrupt(format!(
+                            "key file `{file}` does not match the hash in its plan"
+                        )));
+                    }
+                    rows
+                }
+            };
+            if length(&rows) != roots.count {
+                return Err(corrupt(format!("plan `{}` has not the roots it counts", plan.id)));
+            }
+            keys.push(rows);
+        }
+        Ok(Self { plan, keys })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Files that must be written beside the plan.
+    pub fn files(&self) -> Vec<KeyFile<'_>> {
+        let pairs = self.plan.roots.iter().zip(&self.keys);
+        pairs
+            .filter_map(|(roots, rows)| match &roots.keys {
+                Keys::Inline(_) => None,
+                Keys::File { file, .. } => Some(KeyFile { name: file, rows }),
+            })
+            .collect()
+    }
+
+    /// The root tables, as ids of this schema.
+    ///
+    /// # Errors
+    /// A stale fault that names the table that is gone.
+    pub fn root_tables(&self, schema: &Schema) -> Result<Vec<TableId>, Fault> {
+        self.plan.root_tables(schema)
+    }
+
+    /// The roots, as ids and column indexes of this schema.
+    ///
+    /// # Errors
+    /// A stale fault that names the table or column that is gone.
+    pub fn root_sets(&self, schema: &Schema) -> Result<Vec<RootSet>, Fault> {
+        let mut sets = Vec::new();
+        for ((roots, rows), table) in self.plan.roots.iter().zip(&self.keys).zip(self.root_tables(schema)?) {
+            let mut columns = Vec::new();
+            for name in &roots.columns {
+                let found = schema.table(table).columns.iter().position(|c| c.name == *name);
+                columns.push(found.ok_or_else(|| gone(&format!("column `{name}` of `{}`", roots.table)))?);
+            }
+            sets.push(RootSet { table, columns, rows: rows.clone() });
+        }
+        Ok(sets)
+    }
+}
+
+impl Plan {
+    /// The root tables, as ids of this schema.
+    ///
+    /// # Errors
+    /// A stale fault that names the table that is gone.
+    pub fn root_tables(&self, schema: &Schema) -> Result<Vec<TableId>, Fault> {
+        let find = |name: &str| {
+            let found = schema.table_ids().find(|t| schema.table(*t).name.to_string() == name);
+            found.ok_or_else(|| gone(&format!("table `{name}`")))
+        };
+        self.roots.iter().map(|roots| find(&roots.table)).collect()
+    }
+}
+
+fn gone(what: &str) -> Fault {
+    Fault::new(Category::Stale, format!("{what} of the plan is gone"))
+        .hint("make a new plan with `unseed plan`")
+}
+
+fn corrupt(message: String) -> Fault {
+    Fault::new(Category::Archive, message).hint("make the plan again with `unseed plan`")
+}
+
+fn line(row: &RootRow) -> String {
+    let mut text = serde_json::to_string(row).expect("a root is plain text, which JSON can always hold");
+    text.push('\n');
+    text
+}
+
+fn hash(rows: &[RootRow]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for row in rows {
+        hasher.update(line(row).as_bytes());
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
+fn length(rows: &[RootRow]) -> u64 {
+    u64::try_from(rows.len()).expect("a length fits 64 bits")
+}
+
+fn parse(bytes: &[u8], file: &str) -> Result<Vec<RootRow>, Fault> {
+    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let rows: Result<Vec<RootRow>, _> = lines.map(serde_json::from_slice).collect();
+    rows.map_err(|error| corrupt(format!("key file `{file}` cannot be read: {error}")))
+}

@@ -1,0 +1,37 @@
+//! The nouns and decisions of unseed: what a schema is, which rows leave together, what a plan says, what
+//! looks like test data. Nothing in here tells the time, reads a file, opens a socket or draws a random number.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`schema`] | the shape of a store: tables, keys, references, triggers |
+//! | [`config`] | the configuration file as typed values |
+//! | [`policy`] | what a person added: configured references, protections, limits |
+//! | [`closure`] | which rows must leave together, as a program over sets |
+//! | [`protect`] | to whom a row belongs, and what must never be touched |
+//! | [`plan`] | the immutable plan and its digest |
+//! | [`keys`] | a plan together with the keys of its roots |
+//! | [`approve`] | the proof that a person agreed |
+//! | [`batch`] | how roots are packed into transactions |
+//! | [`run`] | states of runs and batches |
+//! | [`archive`] | the manifest: what an archive holds and how it is proven |
+//! | [`address`] | which addresses hold a password, and how they look without it |
+//! | [`fault`] | failures in three parts, and their exit codes |
+//! | [`port`] | the traits that `io` implements and `engine` calls |
+
+pub mod address;
+pub mod approve;
+pub mod archive;
+pub mod batch;
+pub mod closure;
+pub mod config;
+pub mod detect;
+pub mod entity;
+pub mod fault;
+pub mod keys;
+pub mod plan;
+pub mod policy;
+pub mod port;
+pub mod protect;
+pub mod run;
+pub mod scan;
+pub mod schema;

@@ -1,0 +1,9 @@
+//! Ports: the traits through which the engine speaks to the outside. Implementations live in `io` and in
+//! the test kit; no driver's type ever appears here.
+
+pub mod archive;
+pub mod clock;
+pub mod progress;
+pub mod scan;
+pub mod state;
+pub mod store;

@@ -1,0 +1,318 @@
+//! The batches of a purge: archive, make durable, remove, prove, commit, each with its journal entry.
+//!
+//! Invariants
+//! - nothing is removed before the segment of its batch is durable and journaled;
+//! - the journal says `Committing`, with the store's token, before the commit is sent;
+//! - a batch that found changed rows leaves nothing behind: no rows removed, no segment, its number is spent;
+//! - before every closure the remaining roots are compared with their planned versions.
+//!
+//! Not here: what is measured before and after (`session`), settling what a crash left (`settle`).
+
+use crate::plan::{CONFLICTS_DESCRIBED_MAX, check_limits, refuse_conflicts, wide};
+use crate::positions::{Remaining, select};
+use crate::session::{Session, by_name};
+use std::collections::BTreeMap;
+use unseed_core::archive::Part;
+use unseed_core::batch::{self, Batch};
+use unseed_core::fault::{Category, Fault};
+use unseed_core::plan::Action;
+use unseed_core::port::archive::BatchWriter;
+use unseed_core::port::store::{
+    ArchiveSink, Archived, CloseRequest, Closure, Outcome, Removal, Removed, SectionHead,
+};
+use unseed_core::run::{BatchRecord, BatchState, RunState};
+
+/// Why batches ended before the last one; `unsettled` is the number of a batch whose commit was cut off.
+pub(crate) struct Stop {
+    pub(crate) cause: Fault,
+    pub(crate) unsettled: Option<u64>,
+}
+
+impl From<Fault> for Stop {
+    fn from(cause: Fault) -> Self {
+        Self { cause, unsettled: None }
+    }
+}
+
+/// How a batch ended.
+enum Ended {
+    Committed,
+    Changed(String),
+}
+
+/// Where a batch failed: before its commit was sent nothing can have happened.
+enum Failed {
+    BeforeCommit(Fault),
+    InCommit(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(cause: Fault) -> Self {
+        Self::BeforeCommit(cause)
+    }
+}
+
+/// Removes everything that is left, closing again as often as rows change.
+pub(crate) async fn run_all(session: &mut Session<'_, '_>) -> Result<(), Stop> {
+    let mut failed_attempts = 0;
+    loop {
+        let remaining = session.remaining();
+        if remaining.is_empty() {
+            return Ok(());
+        }
+        let done_before = session.committed_count();
+        let Some(reason) = one_pass(session, &remaining).await? else { continue };
+        session.report.retries += 1;
+        failed_attempts = if session.committed_count() > done_before { 1 } else { failed_attempts + 1 };
+        if failed_attempts >= session.cx.patience.attempts_max {
+            let message = format!("rows kept changing during {failed_attempts} attempts: {reason}");
+            return Err(Fault::store(message).hint("wait until the rows are at rest").into());
+        }
+        session.cx.progress.note(&format!("{reason}; closing again"));
+        session.cx.patience.pause(failed_attempts).await;
+    }
+}
+
+/// Closes over the remaining roots and removes batch by batch; returns why the closure is out of date.
+async fn one_pass(session: &mut Session<'_, '_>, remaining: &Remaining) -> Result<Option<String>, Stop> {
+    let plan = session.whole.plan();
+    let per_tag = batch::roots_per_tag(plan.root_count(), plan.rows_deleted(), plan.batch_rows_max);
+    let batches = close(session, remaining, per_tag).await?;
+    for batch in batches {
+        if session.cx.interrupt.is_requested() {
+            return Err(Fault::new(Category::Interrupted, "interrupted").into());
+        }
+        let roots = remaining.ranges(batch.tags, per_tag);
+        match one_batch(session, &batch, roots).await? {
+            Ended::Committed => {}
+            Ended::Changed(reason) => return Ok(Some(reason)),
+        }
+    }
+    Ok(None)
+}
+
+/// Computes the closure, compares it with the plan, and packs it.
+async fn close(
+    session: &mut Session<'_, '_>,
+    remaining: &Remaining,
+    roots_per_tag: u64,
+) -> Result<Vec<Batch>, Fault> {
+    let begun = session.cx.clock.monotonic_ms();
+    let request = CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true };
+    let closure = session.cx.store.close(&session.work, &request, session.cx.progress).await?;
+    refuse_stale(&closure)?;
+    check_drift(session, &closure)?;
+    refuse_conflicts(&session.cx.store.conflicts(&session.work, CONFLICTS_DESCRIBED_MAX).await?)?;
+    let tags = session.cx.store.tags(&session.work).await?;
+    let batches = batch::pack(&tags, session.whole.plan().batch_rows_max);
+    if batches.is_empty() {
+        let message = format!("the store found no rows for {} roots that remain", remaining.len());
+        return Err(Fault::store(message));
+    }
+    session.report.batches.total =
+        session.committed_count() + u64::try_from(batches.len()).expect("a length fits 64 bits");
+    session.report.timings.close_ms += session.cx.clock.monotonic_ms().saturating_sub(begun);
+    session.keep(RunState::Running)?;
+    Ok(batches)
+}
+
+fn refuse_stale(closure: &Closure) -> Result<(), Fault> {
+    const NAMED_MAX: usize = 20;
+    if closure.stale.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} roots are not what they were when the plan was made", closure.stale.len());
+    let mut fault =
+        Fault::new(Category::Stale, message).hint("look at them and make a new plan with `unseed plan`");
+    fault.details = closure.stale.iter().take(NAMED_MAX).cloned().collect();
+    Err(fault)
+}
+
+/// Compares what has been removed and what would be removed with what was planned.
+fn check_drift(session: &Session<'_, '_>, closure: &Closure) -> Result<(), Fault> {
+    let plan = session.whole.plan();
+    let mut difference: BTreeMap<(String, bool), (u64, u64)> = BTreeMap::new();
+    for step in &plan.steps {
+        difference.entry((step.table.clone(), step.action == Action::Delete)).or_default().0 += step.rows;
+    }
+    let mut found = |rows: &BTreeMap<_, u64>, deleted: bool| {
+        for (table, rows) in by_name(&session.work, rows) {
+            difference.entry((table, deleted)).or_default().1 += rows;
+        }
+    };
+    found(&closure.removed, true);
+    found(&closure.detached_rows, false);
+    for batch in session.committed() {
+        found(&batch.removed.removed, true);
+        found(&batch.removed.detached, false);
+    }
+    let planned: u64 = plan.steps.iter().map(|step| step.rows).sum();
+    let drift: u64 = difference.values().map(|(planned, found)| planned.abs_diff(*found)).sum();
+    let limits = &plan.policy.limits;
+    if drift > limits.max_drift_rows && wide(drift) > limits.max_drift_share * wide(planned) {
+        let message = format!(
+            "{drift} rows differ from the {planned} planned ones, the limit is {} rows or a share of {}",
+            limits.max_drift_rows, limits.max_drift_share
+        );
+        let mut fault = Fault::new(Category::Stale, message)
+            .hint("make a new plan with `unseed plan` and look at it again");
+        for ((table, _), (planned, found)) in
+            difference.iter().filter(|(_, (planned, found))| planned != found)
+        {
+            fault = fault.detail(format!("`{table}`: {planned} rows planned, {found} found"));
+        }
+        return Err(fault);
+    }
+    let no_counts = BTreeMap::new();
+    check_limits(&session.work.schema, &plan.policy, closure, &no_counts, &[])
+}
+
+/// One batch from its archive to its commit.
+async fn one_batch(
+    session: &mut Session<'_, '_>,
+    batch: &Batch,
+    roots: Vec<(u64, u64)>,
+) -> Result<Ended, Stop> {
+    let number = session.batches.iter().map(|known| known.number).max().unwrap_or(0) + 1;
+    let object = format!("{}/{number}", session.run);
+    session.audit("purge.batch", &object, "started")?;
+    let mut record = BatchRecord {
+        number,
+        state: BatchState::Archived,
+        tags: batch.tags,
+        roots,
+        segment: String::new(),
+        segment_hash: String::new(),
+        token: String::new(),
+        removed: Removed::default(),
+    };
+    let ended = match attempt(session, &mut record).await {
+        Ok(ended) => ended,
+        Err(Failed::BeforeCommit(cause)) => return Err(roll_back(session, &mut record, cause).await),
+        Err(Failed::InCommit(cause)) => return Err(cut_off(session, &mut record, cause).await),
+    };
+    match &ended {
+        Ended::Committed => {
+            record.state = BatchState::Committed;
+            let unsettled = |cause| Stop { cause, unsettled: Some(number) };
+            session.put_batch(&record).map_err(unsettled)?;
+            session.audit("purge.batch", &object, "committed")?;
+            let rows: u64 = session.committed().flat_map(|b| b.removed.removed.values()).sum();
+            session.cx.progress.update("remove", rows, Some(session.whole.plan().rows_deleted()));
+        }
+        Ended::Changed(reason) => {
+            discard(session, &mut record)?;
+            session.audit("purge.batch", &object, &format!("rolled back: {reason}"))?;
+        }
+    }
+    Ok(ended)
+}
+
+async fn attempt(session: &mut Session<'_, '_>, record: &mut BatchRecord) -> Result<Ended, Failed> {
+    let mut writer = session.cx.archive.begin_batch(&session.run, record.number)?;
+    let begun = session.cx.clock.monotonic_ms();
+    let archived = archive(session, record, writer.as_mut()).await?;
+    let durable = session.cx.clock.monotonic_ms();
+    session.report.timings.archive_ms += durable.saturating_sub(begun);
+    let mut sink = Watched { inner: writer.sink(), sections: 0 };
+    let removal = session.cx.store.remove(&session.work, record.tags, &archived, &mut sink).await?;
+    let effects = sink.sections > 0;
+    let removed = match removal {
+        Removal::Proven(removed) => removed,
+        Removal::Changed(reason) => return Ok(Ended::Changed(reason)),
+    };
+    if effects {
+        (record.segment, record.segment_hash) = writer.finish()?;
+    }
+    record.token.clone_from(&removed.token);
+    record.removed = removed;
+    record.state = BatchState::Committing;
+    session.put_batch(record)?;
+    session.cx.store.commit().await.map_err(Failed::InCommit)?;
+    session.report.timings.remove_ms += session.cx.clock.monotonic_ms().saturating_sub(durable);
+    Ok(Ended::Committed)
+}
+
+/// Writes the segment, compares it with what the store says it wrote, and journals it.
+async fn archive(
+    session: &mut Session<'_, '_>,
+    record: &mut BatchRecord,
+    writer: &mut dyn BatchWriter,
+) -> Result<Archived, Fault> {
+    let archived = session.cx.store.archive(&session.work, record.tags, writer.sink()).await?;
+    (record.segment, record.segment_hash) = writer.finish()?;
+    let manifest = session.cx.archive.batch(&session.run, record.number, &record.segment_hash)?;
+    let written = rows_by_table(&manifest.parts);
+    if written != by_name(&session.work, &archived.removed) {
+        let message =
+            format!("the archive of batch {} does not hold the rows that the store sent", record.number);
+        return Err(Fault::new(Category::Archive, message));
+    }
+    session.put_batch(record)?;
+    Ok(archived)
+}
+
+/// Archived rows per table, without the tables that have none.
+pub(crate) fn rows_by_table(parts: &[Part]) -> BTreeMap<String, u64> {
+    use unseed_core::port::store::SectionKind;
+    use unseed_core::schema::TableName;
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for part in parts.iter().filter(|part| part.head.kind == SectionKind::Rows && part.rows > 0) {
+        let name = TableName::new(&part.head.namespace, &part.head.table).to_string();
+        *rows.entry(name).or_default() += part.rows;
+    }
+    rows
+}
+
+/// Ends a batch whose commit failed: the store is asked what became of it.
+async fn cut_off(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause: Fault) -> Stop {
+    let roots = select(&session.roots, &record.roots);
+    match session.cx.store.settle(&session.work, &record.token, &roots).await {
+        Ok(Outcome::RolledBack) => roll_back(session, record, cause).await,
+        Ok(Outcome::Committed) => {
+            record.state = BatchState::Committed;
+            let kept = session.put_batch(record);
+            Stop { cause, unsettled: kept.is_err().then_some(record.number) }
+        }
+        Ok(Outcome::Pending) | Err(_) => Stop { cause, unsettled: Some(record.number) },
+    }
+}
+
+/// Ends a batch that failed before its commit.
+async fn roll_back(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause: Fault) -> Stop {
+    // Where the connection is gone, the store rolls back by itself; the segment may stay until a resume.
+    let cause = match session.cx.store.rollback().await.and_then(|()| discard(session, record)) {
+        Ok(()) => cause,
+        Err(second) => cause.detail(format!("while rolling back: {second}")),
+    };
+    Stop { cause, unsettled: None }
+}
+
+/// Drops the segment of a batch whose transaction is rolled back.
+fn discard(session: &mut Session<'_, '_>, record: &mut BatchRecord) -> Result<(), Fault> {
+    session.cx.archive.discard(&session.run, record.number)?;
+    record.state = BatchState::Discarded;
+    record.removed = Removed::default();
+    session.put_batch(record)
+}
+
+/// A sink that knows whether anything was added to it.
+struct Watched<'a> {
+    inner: &'a mut dyn ArchiveSink,
+    sections: u64,
+}
+
+impl ArchiveSink for Watched<'_> {
+    fn begin(&mut self, head: SectionHead) -> Result<(), Fault> {
+        self.sections += 1;
+        self.inner.begin(head)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.inner.write(bytes)
+    }
+
+    fn end(&mut self, rows: u64) -> Result<(), Fault> {
+        self.inner.end(rows)
+    }
+}

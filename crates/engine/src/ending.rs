@@ -1,0 +1,157 @@
+//! How a run that ended early is told: which state it is left in, and the three parts of its fault.
+//!
+//! Not here: keeping that state (`session`).
+
+use unseed_core::fault::{Category, Fault};
+use unseed_core::run::RunState;
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending<'a> {
+    pub(crate) run: &'a str,
+    /// Batches committed, of so many; 0 when it did not come as far as counting them.
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    /// The commit of the batch after those was cut off.
+    pub(crate) unsettled: bool,
+}
+
+impl Ending<'_> {
+    /// A run that was refused before it changed anything has failed; all others can go on.
+    pub(crate) fn state(&self, category: Category) -> RunState {
+        let refused = match category {
+            Category::Refused | Category::Stale | Category::Usage | Category::Findings => true,
+            Category::Store | Category::Archive | Category::Interrupted => false,
+        };
+        if refused && self.done == 0 && !self.unsettled { RunState::Failed } else { RunState::Stopped }
+    }
+
+    /// The fault that a person sees.
+    pub(crate) fn fault(&self, cause: Fault) -> Fault {
+        if self.state(cause.category) == RunState::Failed {
+            let again =
+                format!("make a new plan with `unseed plan`; this one was used up by run `{}`", self.run);
+            let hint = if cause.hint.is_empty() { again } else { format!("{}; then {again}", cause.hint) };
+            return cause.hint(hint);
+        }
+        let mut fault = Fault::new(cause.category, self.message(&cause))
+            .state(self.data(cause.category))
+            .hint(format!("run `unseed resume {}` to go on{}", self.run, self.way_back()));
+        fault.details = cause.details;
+        if !cause.hint.is_empty() {
+            fault = fault.detail(cause.hint);
+        }
+        fault
+    }
+
+    fn message(&self, cause: &Fault) -> String {
+        let Self { run, done, total, .. } = self;
+        let current = done + 1;
+        match cause.category {
+            Category::Interrupted => format!("purge `{run}` was interrupted after batch {done} of {total}"),
+            Category::Usage
+            | Category::Refused
+            | Category::Stale
+            | Category::Store
+            | Category::Archive
+            | Category::Findings => {
+                let place = match total {
+                    0 => "before its first batch".to_owned(),
+                    _ if current > *total => "after its last batch".to_owned(),
+                    _ => format!("at batch {current} of {total}"),
+                };
+                format!("purge `{run}` stopped {place}: {}", cause.message)
+            }
+        }
+    }
+
+    fn data(&self, category: Category) -> String {
+        let current = self.done + 1;
+        let done = match self.done {
+            1 => "1 batch is archived and deleted".to_owned(),
+            done => format!("{done} batches are archived and deleted"),
+        };
+        let rest = match self.total.saturating_sub(current) {
+            1 => "1 is untouched".to_owned(),
+            rest => format!("{rest} are untouched"),
+        };
+        if self.unsettled {
+            return format!("{done}, the outcome of batch {current} is not known yet, {rest}");
+        }
+        if self.total == 0 {
+            return "nothing was changed".to_owned();
+        }
+        if current > self.total {
+            return format!("{done}, nothing is left to remove");
+        }
+        if category == Category::Interrupted {
+            return format!("{done}, {} are untouched", self.total - self.done);
+        }
+        format!("{done}, batch {current} was rolled back, {rest}")
+    }
+
+    fn way_back(&self) -> String {
+        match self.done {
+            0 => String::new(),
+            1 => format!(", or `unseed restore {}` to put the 1 batch back", self.run),
+            done => format!(", or `unseed restore {}` to put the {done} batches back", self.run),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ending;
+    use unseed_core::fault::{Category, Fault};
+
+    #[track_caller]
+    fn tells(ending: Ending<'_>, cause: Fault, expected: [&str; 3]) {
+        let fault = ending.fault(cause);
+        assert_eq!([fault.message.as_str(), &fault.state, &fault.hint], expected);
+    }
+
+    #[test]
+    fn a_stopped_run_tells_where_it_is_and_how_to_go_on() {
+        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false };
+        tells(
+            ending,
+            Fault::store("store `main` closed the connection"),
+            [
+                "purge `r-19` stopped at batch 41 of 310: store `main` closed the connection",
+                "40 batches are archived and deleted, batch 41 was rolled back, 269 are untouched",
+                "run `unseed resume r-19` to go on, or `unseed restore r-19` to put the 40 batches back",
+            ],
+        );
+        tells(
+            Ending { unsettled: true, ..ending },
+            Fault::store("timeout"),
+            [
+                "purge `r-19` stopped at batch 41 of 310: timeout",
+                "40 batches are archived and deleted, the outcome of batch 41 is not known yet, 269 are untouched",
+                "run `unseed resume r-19` to go on, or `unseed restore r-19` to put the 40 batches back",
+            ],
+        );
+        tells(
+            Ending { done: 1, ..ending },
+            Fault::new(Category::Interrupted, ""),
+            [
+                "purge `r-19` was interrupted after batch 1 of 310",
+                "1 batch is archived and deleted, 309 are untouched",
+                "run `unseed resume r-19` to go on, or `unseed restore r-19` to put the 1 batch back",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_run_refused_before_its_first_batch_has_used_its_plan_up() {
+        tells(
+            Ending { run: "r-2", done: 0, total: 0, unsettled: false },
+            Fault::new(Category::Stale, "the schema has changed"),
+            [
+                "the schema has changed",
+                "nothing was changed",
+                "make a new plan with `unseed plan`; this one was used up by run `r-2`",
+            ],
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Runs: ordered steps over the ports of `core`, with a journal after every step.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`plan`] | chooses roots, closes over them, refuses what is not safe, seals a plan |
+//! | [`warnings`] | what a person should know before approving |
+//! | [`purge`] | archives, removes and proves, batch by batch |
+//! | [`resume`] | goes on from the journal |
+//! | [`verify`] | looks again: roots, orphans, protected rows, archive |
+//! | [`restore`] | puts archived rows back |
+//! | [`report`] | what a run tells about itself |
+//! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
+//! | [`work`] | opens a store for a plan: the same graph when planning and when purging |
+//!
+//! Nothing in here opens a file or a socket, and nothing but the given clock tells the time.
+
+mod batches;
+pub mod context;
+mod ending;
+pub mod interrupt;
+pub mod plan;
+mod positions;
+pub mod purge;
+pub mod report;
+pub mod restore;
+pub mod resume;
+pub mod scan;
+mod session;
+mod settle;
+pub mod verify;
+pub mod warnings;
+pub mod work;

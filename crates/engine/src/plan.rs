@@ -1,0 +1,397 @@
+//! Makes a plan: chooses the roots, closes over them, refuses what is not safe, says what to expect.
+//!
+//! Invariants
+//! - nothing is written to the store;
+//! - a plan that comes out of here has no conflict, is within its limits and saw every table in full;
+//! - the same data and the same request give the same steps in the same order.
+//!
+//! Not here: the warnings (`warnings`), executing a plan (`purge`), its files (the command line).
+
+use crate::warnings;
+use crate::work;
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::fault::Fault;
+use unseed_core::keys::{INLINE_ROWS_MAX, WholePlan};
+use unseed_core::plan::{Action, FORMAT, Keys, Path, Plan, PlanStore, RootSet, Roots, Step, Warning};
+use unseed_core::policy::{Policy, one_column, one_table};
+use unseed_core::port::clock::Clock;
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{
+    ChosenRows, CloseRequest, Closure, Conflict, Hop, RootChoice, Server, Store, Work,
+};
+use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
+
+/// How many conflicts are described before the rest is only counted.
+pub const CONFLICTS_DESCRIBED_MAX: usize = 20;
+/// Rows of one batch unless a person says otherwise.
+pub const BATCH_ROWS_DEFAULT: u64 = 100_000;
+
+/// What a person asked for.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Name of the store in configuration and plans, e.g. `main`.
+    pub store: &'a str,
+    /// Its address without any secret, or `env:NAME`.
+    pub url: &'a str,
+    pub choices: Vec<Choice>,
+    pub policy: &'a Policy,
+    /// A path that a person wants; otherwise the better one is chosen.
+    pub path: Option<Path>,
+    pub batch_rows_max: u64,
+    pub created_by: &'a str,
+}
+
+/// Roots of one table, as a person named them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Table as typed.
+    pub table: String,
+    pub rows: ChoiceRows,
+    /// In words, e.g. `--where name LIKE 'Test%'`.
+    pub chosen_by: String,
+}
+
+/// How the rows of a choice are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChoiceRows {
+    /// An SQL predicate over the table.
+    Where(String),
+    /// Values of these columns; of the table's key when no column is named.
+    Keys { columns: Vec<String>, keys: Vec<Vec<String>> },
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// A usage fault for unknown tables and columns and where nothing is chosen; `Refused` for a partial view,
+/// a limit or a protected row; what the store says.
+pub async fn make(
+    store: &mut dyn Store,
+    clock: &dyn Clock,
+    progress: &dyn Progress,
+    request: &Request<'_>,
+) -> Result<WholePlan, Fault> {
+    let catalog = store.inspect().await?;
+    let fingerprint = catalog.schema.fingerprint();
+    let mut extended = catalog.schema.clone();
+    request.policy.extend(&mut extended)?;
+    let choices = resolve(&extended, &request.choices)?;
+    let mut tables: Vec<TableId> = choices.iter().map(|choice| choice.table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let mut work = work::build(catalog.schema.clone(), request.policy, &tables, Path::Checked)?;
+    let choice_of_path = choose_path(&work, &catalog.server, request.path)?;
+    work.path = choice_of_path.0;
+    work::full_view(&work)?;
+    let roots = merge(store.choose(&work.schema, &choices).await?);
+    if roots.is_empty() {
+        return Err(nothing_chosen(&request.choices));
+    }
+    let root_tables: Vec<TableId> = roots.iter().map(|set| set.table).collect();
+    if root_tables != tables {
+        // Some choices found nothing, so fewer tables can be reached.
+        work = work::build(catalog.schema, request.policy, &root_tables, work.path)?;
+    }
+    let closure = close(store, &work, &roots, request.batch_rows_max, progress).await?;
+    let counts = store.count(&work.schema, &root_tables).await?;
+    check_limits(&work.schema, request.policy, &closure, &counts, &root_tables)?;
+    refuse_conflicts(&store.conflicts(&work, CONFLICTS_DESCRIBED_MAX).await?)?;
+    let steps = steps(&work, &closure, &counts, request.store);
+    let found = warnings::Found { work: &work, closure: &closure, server: &catalog.server };
+    let warnings = warnings::all(store, &found).await?;
+    let keys = roots.iter().map(|set| set.rows.clone()).collect();
+    let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, warnings };
+    Ok(WholePlan::seal(bare.plan(&work.schema, &roots, clock.now()), keys, INLINE_ROWS_MAX))
+}
+
+fn resolve(schema: &Schema, choices: &[Choice]) -> Result<Vec<RootChoice>, Fault> {
+    let mut resolved = Vec::new();
+    for choice in choices {
+        let table = one_table(schema, &choice.table)?;
+        let Some(key) = schema.table(table).key() else {
+            let message = format!("table `{}` has no key, so its rows cannot be roots", choice.table);
+            return Err(Fault::usage(message).hint("choose the rows that it belongs to instead"));
+        };
+        let rows = match &choice.rows {
+            ChoiceRows::Where(predicate) => ChosenRows::Where(predicate.clone()),
+            ChoiceRows::Keys { columns, keys } => {
+                let named: Result<Vec<usize>, Fault> =
+                    columns.iter().map(|name| one_column(schema, table, name)).collect();
+                let columns = if columns.is_empty() { key.to_vec() } else { named? };
+                if let Some(odd) = keys.iter().find(|key| key.len() != columns.len()) {
+                    let message = format!("the key `{}` has not {} values", odd.join(","), columns.len());
+                    return Err(Fault::usage(message)
+                        .hint(format!("give {}", schema.table(table).column_names(&columns))));
+                }
+                ChosenRows::Keys { columns, keys: keys.clone() }
+            }
+        };
+        resolved.push(RootChoice { table, rows });
+    }
+    Ok(resolved)
+}
+
+/// One set per table, without rows that were chosen twice and without empty sets.
+fn merge(sets: Vec<RootSet>) -> Vec<RootSet> {
+    let mut merged: BTreeMap<TableId, RootSet> = BTreeMap::new();
+    let mut seen: BTreeSet<(TableId, Vec<String>)> = BTreeSet::new();
+    for set in sets {
+        let into = merged.entry(set.table).or_insert_with(|| RootSet {
+            table: set.table,
+            columns: set.columns.clone(),
+            rows: Vec::new(),
+        });
+        assert_eq!(into.columns, set.columns, "a store addresses the roots of one table by the same columns");
+        into.rows.extend(set.rows.into_iter().filter(|row| seen.insert((set.table, row.key.clone()))));
+    }
+    merged.into_values().filter(|set| !set.rows.is_empty()).collect()
+}
+
+fn nothing_chosen(choices: &[Choice]) -> Fault {
+    let said: Vec<String> =
+        choices.iter().map(|choice| format!("`{}` ({})", choice.table, choice.chosen_by)).collect();
+    Fault::usage(format!("no row is chosen: {}", said.join(", ")))
+        .hint("run `unseed scan` to see what looks like test data")
+}
+
+async fn close(
+    store: &mut dyn Store,
+    work: &Work,
+    roots: &[RootSet],
+    batch_rows_max: u64,
+    progress: &dyn Progress,
+) -> Result<Closure, Fault> {
+    if batch_rows_max == 0 {
+        return Err(Fault::usage("a batch needs room for at least one row").hint("set `--batch-rows 100000`"));
+    }
+    let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false };
+    store.close(work, &request, progress).await
+}
+
+fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Path, String), Fault> {
+    let rule = work::touched(work).into_iter().map(|id| work.schema.table(id)).find_map(|table| {
+        let rule =
+            |e: &&unseed_core::schema::Effect| e.kind == EffectKind::Rule && (e.on_delete || e.on_update);
+        table.effects.iter().find(rule).map(|effect| (table, effect))
+    });
+    match (wanted, server.may_skip_checks) {
+        (Some(Path::Fast), false) => {
+            Err(Fault::refused("the fast path was asked for, but this role may not skip the store's checks")
+                .hint("leave the path out, or connect as a role that may"))
+        }
+        (Some(path), true) | (Some(path @ Path::Checked), false) => Ok((path, "asked for".to_owned())),
+        (None, false) => Ok((
+            Path::Checked,
+            "this role may not skip the store's checks, so the store checks each row".to_owned(),
+        )),
+        (None, true) => Ok(match rule {
+            Some((table, effect)) => {
+                let reason =
+                    format!("rule `{}` of `{}` needs the store's ordinary way", effect.name, table.name);
+                (Path::Checked, reason)
+            }
+            None => {
+                let reason =
+                    "this role may skip the store's checks; the same is proven by sets before each commit";
+                (Path::Fast, reason.to_owned())
+            }
+        }),
+    }
+}
+
+/// Refuses a closure beyond the limits of the policy.
+///
+/// # Errors
+/// `Refused`, with the number and the limit.
+pub(crate) fn check_limits(
+    schema: &Schema,
+    policy: &Policy,
+    closure: &Closure,
+    counts: &BTreeMap<TableId, u64>,
+    root_tables: &[TableId],
+) -> Result<(), Fault> {
+    let limits = &policy.limits;
+    if closure.rows() > limits.max_rows {
+        let message = format!("{} rows would leave, the limit is {}", closure.rows(), limits.max_rows);
+        return Err(Fault::refused(message).hint("choose fewer roots, or raise `max_rows` in `[limits]`"));
+    }
+    for table in root_tables {
+        let total = counts.get(table).copied().unwrap_or(0);
+        let removed = closure.removed.get(table).copied().unwrap_or(0);
+        if exceeds_share(removed, total, limits.max_share_of_table) {
+            let name = &schema.table(*table).name;
+            let share = limits.max_share_of_table;
+            let message =
+                format!("{removed} of {total} rows of `{name}` would leave, the limit is a share of {share}");
+            let hint = "check the roots, or raise `max_share_of_table` in `[limits]`";
+            return Err(Fault::refused(message).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `part` of `total` is more than `share`; row counts below 2^32 are compared exactly.
+fn exceeds_share(part: u64, total: u64, share: f64) -> bool {
+    wide(part) > share * wide(total)
+}
+
+/// A count as a float, without a cast.
+pub(crate) fn wide(count: u64) -> f64 {
+    const HIGH: f64 = 4_294_967_296.0;
+    let high = u32::try_from(count >> 32).expect("the upper half of 64 bits fits 32 bits");
+    let low = u32::try_from(count & 0xffff_ffff).expect("the lower half of 64 bits fits 32 bits");
+    f64::from(high) * HIGH + f64::from(low)
+}
+
+/// Refuses a closure that reaches protected rows.
+///
+/// # Errors
+/// `Refused`, with one line per path.
+pub(crate) fn refuse_conflicts(conflicts: &[Conflict]) -> Result<(), Fault> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let rows: u64 = conflicts.iter().map(|c| c.rows).sum();
+    let mut fault = Fault::refused(format!("{rows} rows that are protected would be removed or changed"))
+        .hint("leave out the roots that lead there, or move those rows to another owner first");
+    fault.details = conflicts.iter().map(path_text).collect();
+    Err(fault)
+}
+
+/// `tenants 5e… → users 77… → feedback.user_id … 91 belongs to protected tenants 7d…`.
+pub fn path_text(conflict: &Conflict) -> String {
+    use unseed_core::port::store::Harm;
+    let walked: Vec<String> = conflict.path.iter().map(hop_text).collect();
+    let harm = match conflict.harm {
+        Harm::Removed => "",
+        Harm::Detached => " (would be detached)",
+    };
+    let owner = match conflict.owner.last() {
+        None => "is protected".to_owned(),
+        Some(owner) => format!("belongs to protected {} {}", owner.table, key_text(owner)),
+    };
+    let more =
+        if conflict.rows > 1 { format!(", and {} more like it", conflict.rows - 1) } else { String::new() };
+    format!("{}{harm} {owner}{more}", walked.join(" → "))
+}
+
+fn hop_text(hop: &Hop) -> String {
+    match &hop.via {
+        None => format!("{} {}", hop.table, key_text(hop)),
+        Some(via) => format!("{} {} (by {via})", hop.table, key_text(hop)),
+    }
+}
+
+fn key_text(hop: &Hop) -> String {
+    let values: Vec<&str> = hop.key.iter().map(|(_, value)| value.as_str()).collect();
+    values.join(",")
+}
+
+fn steps(work: &Work, closure: &Closure, counts: &BTreeMap<TableId, u64>, store: &str) -> Vec<Step> {
+    let of = |table: TableId, rows: u64| {
+        let estimate = work.schema.table(table).rows_estimate;
+        counts.get(&table).copied().unwrap_or(estimate).max(rows)
+    };
+    let mut steps = Vec::new();
+    for table in work.program.removal.iter().flatten() {
+        let Some(rows) = closure.removed.get(table).copied().filter(|rows| *rows > 0) else { continue };
+        steps.push(Step {
+            store: store.to_owned(),
+            table: work.schema.table(*table).name.to_string(),
+            action: Action::Delete,
+            columns: Vec::new(),
+            rows,
+            of: of(*table, rows),
+            via: via(work, closure, *table),
+        });
+    }
+    for detach in &work.program.detaches {
+        let used = |id: ReferenceId| closure.detached.get(&id).is_some_and(|rows| *rows > 0);
+        let references: Vec<_> = detach.references.iter().filter(|(id, _)| used(*id)).collect();
+        let Some(rows) = closure.detached_rows.get(&detach.table).copied().filter(|rows| *rows > 0) else {
+            continue;
+        };
+        let table = work.schema.table(detach.table);
+        let columns: BTreeSet<usize> =
+            references.iter().flat_map(|(_, d)| d.columns.iter().copied()).collect();
+        let lines: Vec<String> = references.iter().map(|(id, _)| work.schema.describe(*id)).collect();
+        steps.push(Step {
+            store: store.to_owned(),
+            table: table.name.to_string(),
+            action: Action::Detach,
+            columns: columns.iter().map(|c| table.columns[*c].name.clone()).collect(),
+            rows,
+            of: of(detach.table, rows),
+            via: lines.join("; "),
+        });
+    }
+    steps
+}
+
+/// The references that lead to the rows of a table that leave; nothing for root tables.
+fn via(work: &Work, closure: &Closure, table: TableId) -> String {
+    if work.program.roots.contains(&table) {
+        return String::new();
+    }
+    let visits = work.program.stages.iter().flat_map(|stage| stage.visits());
+    let follows = visits.filter(|visit| visit.table == table).flat_map(|visit| &visit.follows);
+    let found = |id: &ReferenceId| closure.removed.contains_key(&work.schema.reference(*id).parent);
+    let lines: Vec<String> =
+        follows.map(|f| f.reference).filter(found).map(|id| work.schema.describe(id)).collect();
+    lines.join("; ")
+}
+
+/// Everything of a plan but its keys.
+struct Bare<'a> {
+    request: &'a Request<'a>,
+    server: &'a Server,
+    fingerprint: String,
+    path: (Path, String),
+    steps: Vec<Step>,
+    warnings: Vec<Warning>,
+}
+
+impl Bare<'_> {
+    fn plan(self, schema: &Schema, roots: &[RootSet], now: String) -> Plan {
+        let chosen_by = |table: TableId| {
+            let of_table = |choice: &&Choice| schema.find(&choice.table) == [table];
+            let said: Vec<&str> = self
+                .request
+                .choices
+                .iter()
+                .filter(of_table)
+                .map(|choice| choice.chosen_by.as_str())
+                .collect();
+            said.join("; ")
+        };
+        let roots = roots.iter().map(|set| Roots {
+            table: schema.table(set.table).name.to_string(),
+            count: 0,
+            columns: set.columns.iter().map(|c| schema.table(set.table).columns[*c].name.clone()).collect(),
+            chosen_by: chosen_by(set.table),
+            keys: Keys::Inline(Vec::new()),
+        });
+        Plan {
+            format: FORMAT.to_owned(),
+            id: String::new(),
+            digest: String::new(),
+            created_at: now,
+            created_by: self.request.created_by.to_owned(),
+            stores: vec![PlanStore {
+                store: self.request.store.to_owned(),
+                kind: self.server.kind.clone(),
+                url: self.request.url.to_owned(),
+                server_version: self.server.version.clone(),
+                schema_fingerprint: self.fingerprint,
+            }],
+            path: self.path.0,
+            path_reason: self.path.1,
+            batch_rows_max: self.request.batch_rows_max,
+            policy: self.request.policy.clone(),
+            roots: roots.collect(),
+            steps: self.steps,
+            warnings: self.warnings,
+            conflicts: Vec::new(),
+        }
+    }
+}

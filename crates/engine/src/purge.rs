@@ -1,0 +1,144 @@
+//! Executes a confirmed plan, once.
+//!
+//! Order: register the run (which uses the plan up) → compare schema → baseline → close and compare with the
+//! plan → batches → figures, manifest, report. From the first batch on, any failure leaves a run that can be
+//! resumed or restored.
+//!
+//! Not here: making plans (`plan`), going on after a stop (`resume`).
+
+use crate::batches;
+pub use crate::context::{Context, Patience};
+use crate::ending::Ending;
+use crate::report::{BatchFigures, FORMAT, RowFigures, RunReport, Timings};
+use crate::session::{Session, audit, released};
+use crate::work;
+use std::collections::BTreeMap;
+use unseed_core::approve::ConfirmedPlan;
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_core::port::store::{Server, Statements};
+use unseed_core::run::{Run, RunState};
+
+/// Executes a plan.
+///
+/// # Errors
+/// `Refused` when the plan was used before or now reaches protected rows; `Stale` when schema or data are
+/// not what was planned; a fault that says how to go on when the run stopped.
+pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
+    let whole = plan.into_whole();
+    if let Some(run) = cx.state.run_of_plan(&whole.plan().digest)? {
+        let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
+        return Err(Fault::refused(message).hint(format!("see `unseed show {}`, or make a new plan", run.id)));
+    }
+    let id = cx.state.next_run_id()?;
+    cx.archive.prepare(&id)?;
+    let report = first_report(cx, &id, &whole);
+    cx.state.begin_run(&new_run(cx, &whole, &report))?;
+    cx.state.lease(&id, cx.holder)?;
+    let result = begin(cx, whole, report).await;
+    released(cx, &id, result)
+}
+
+async fn begin(cx: &mut Context<'_>, whole: WholePlan, report: RunReport) -> Result<RunReport, Fault> {
+    let id = report.run.clone();
+    audit(cx, "purge.run", &id, "started")?;
+    let opened = match open(cx, &whole).await {
+        Ok(opened) => whole.root_sets(&opened.work.schema).map(|roots| (opened, roots)),
+        Err(fault) => Err(fault),
+    };
+    match opened {
+        Ok((opened, roots)) => run(&mut Session::new(cx, whole, opened, roots, report, Vec::new())).await,
+        Err(cause) => {
+            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false };
+            let state = ending.state(cause.category);
+            cx.state.update_run(&id, state, &report.to_json())?;
+            audit(cx, "purge.run", &id, state.as_str())?;
+            Err(ending.fault(cause))
+        }
+    }
+}
+
+/// Inspects the store and refuses what must not be purged.
+pub(crate) async fn open(cx: &mut Context<'_>, whole: &WholePlan) -> Result<work::Opened, Fault> {
+    let plan = whole.plan();
+    let opened = work::open(cx.store, plan).await?;
+    same_kind(&opened.server, whole)?;
+    work::same_schema(&opened, plan)?;
+    work::full_view(&opened.work)?;
+    Ok(opened)
+}
+
+fn same_kind(server: &Server, whole: &WholePlan) -> Result<(), Fault> {
+    let plan = whole.plan();
+    if let Some(store) = plan.stores.first().filter(|store| store.kind != server.kind) {
+        let message = format!("plan `{}` is for {}, the store is {}", plan.id, store.kind, server.kind);
+        return Err(Fault::usage(message).hint("give the store that the plan was made for"));
+    }
+    if server.read_only {
+        let message = format!("store `{}` can only be read", server.location);
+        return Err(Fault::refused(message).hint("connect to the primary, as a role that may write"));
+    }
+    if plan.path == unseed_core::plan::Path::Fast && !server.may_skip_checks {
+        return Err(Fault::refused(
+            "the plan needs the fast path, but this role may not skip the store's checks",
+        )
+        .hint("connect as the role the plan was made with, or plan again"));
+    }
+    Ok(())
+}
+
+/// Baseline, batches, figures; what purge and resume have in common.
+pub(crate) async fn run(session: &mut Session<'_, '_>) -> Result<RunReport, Fault> {
+    let stop = match session.baseline().await {
+        Err(fault) => Err(fault.into()),
+        Ok(()) => batches::run_all(session).await,
+    };
+    if let Err(stop) = stop {
+        return Err(session.stopped(stop.cause, stop.unsettled));
+    }
+    match session.finish().await {
+        Ok(()) => Ok(session.report.clone()),
+        Err(fault) => Err(session.stopped(fault, None)),
+    }
+}
+
+fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport) -> Run {
+    Run {
+        id: report.run.clone(),
+        plan: whole.plan().id.clone(),
+        plan_digest: whole.plan().digest.clone(),
+        state: RunState::Running,
+        started_at: report.started_at.clone(),
+        finished_at: None,
+        actor: cx.actor.to_owned(),
+        batches_total: 0,
+        report: report.to_json(),
+    }
+}
+
+fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
+    let plan = whole.plan();
+    RunReport {
+        format: FORMAT.to_owned(),
+        run: id.to_owned(),
+        plan: plan.id.clone(),
+        store: plan.stores.first().map(|s| s.store.clone()).unwrap_or_default(),
+        path: plan.path,
+        started_at: cx.clock.now(),
+        finished_at: None,
+        batches: BatchFigures::default(),
+        batches_total: 0,
+        rows: RowFigures::default(),
+        tables: BTreeMap::new(),
+        inserted_by_triggers: BTreeMap::new(),
+        changed_by_triggers: BTreeMap::new(),
+        baseline: None,
+        protected_after: Vec::new(),
+        statements: Statements::default(),
+        timings: Timings::default(),
+        retries: 0,
+        archive: cx.archive.location(id),
+        verification: None,
+        restores: Vec::new(),
+    }
+}

@@ -1,0 +1,197 @@
+//! What a run tells about itself: `unseed.run/1`, kept in the state database while it grows.
+//!
+//! The baseline inside is what later checks compare with, so a resumed run and `verify` read it back from
+//! here.
+//!
+//! Not here: showing it (the command line).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use unseed_core::fault::{Category, Fault};
+use unseed_core::plan::Path;
+use unseed_core::port::store::{Fingerprint, Statements};
+use unseed_core::run::{BatchRecord, BatchState, Run};
+use unseed_core::schema::{ReferenceId, Schema};
+
+/// The value of [`RunReport::format`].
+pub const FORMAT: &str = "unseed.run/1";
+
+/// The report of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    pub format: String,
+    pub run: String,
+    pub plan: String,
+    /// Name of the store, as in the plan.
+    pub store: String,
+    pub path: Path,
+    pub started_at: String,
+    pub finished_at: Option<String>,
+    pub batches: BatchFigures,
+    /// The same as `batches.total`, where the list of runs looks for it.
+    pub batches_total: u64,
+    pub rows: RowFigures,
+    /// By table name.
+    pub tables: BTreeMap<String, TableFigures>,
+    /// Rows that triggers inserted elsewhere, by table name.
+    pub inserted_by_triggers: BTreeMap<String, u64>,
+    /// Rows of allowed tables that triggers changed or removed.
+    pub changed_by_triggers: BTreeMap<String, u64>,
+    pub baseline: Option<Baseline>,
+    /// The protected rows after the last batch.
+    pub protected_after: Vec<Fingerprint>,
+    pub statements: Statements,
+    pub timings: Timings,
+    /// How often rows changed under the run, so that a batch was done again.
+    pub retries: u64,
+    /// Where the archive is, for people.
+    pub archive: String,
+    pub verification: Option<Verification>,
+    pub restores: Vec<RestoreFigures>,
+}
+
+/// Batches of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchFigures {
+    pub done: u64,
+    pub total: u64,
+}
+
+/// Rows of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowFigures {
+    pub deleted: u64,
+    pub detached: u64,
+}
+
+/// One table before and after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableFigures {
+    pub before: Option<u64>,
+    pub after: Option<u64>,
+    pub deleted: u64,
+    pub detached: u64,
+}
+
+/// What was there before the first batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Rows that referred to nothing already, by [`reference_key`].
+    pub orphans: BTreeMap<String, u64>,
+    pub protected: Vec<Fingerprint>,
+}
+
+/// Milliseconds per stage, over all attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Catalog, baseline, counts before.
+    pub prepare_ms: u64,
+    pub close_ms: u64,
+    pub archive_ms: u64,
+    pub remove_ms: u64,
+    /// Counts and fingerprints after, manifest.
+    pub finish_ms: u64,
+    pub verify_ms: u64,
+}
+
+/// What `verify` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub at: String,
+    pub roots_checked: u64,
+    pub roots_present: u64,
+    pub references_checked: u64,
+    /// New orphans, by [`reference_key`].
+    pub orphans: BTreeMap<String, u64>,
+    pub protected_rows: u64,
+    /// Tables whose protected rows are not what they were.
+    pub protected_changed: Vec<String>,
+    pub archive_parts: u64,
+    pub archive_bytes: u64,
+    /// Tables of which the archive holds another number of rows than were removed.
+    pub archive_differs: Vec<String>,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreFigures {
+    pub at: String,
+    /// `everything`, or the root's table and key.
+    pub scope: String,
+    /// False while its commit is not known to have worked.
+    pub committed: bool,
+    pub inserted: BTreeMap<String, u64>,
+    pub reattached: BTreeMap<String, u64>,
+}
+
+impl RunReport {
+    /// Reads the report that a run keeps.
+    ///
+    /// # Errors
+    /// An archive fault when the state database holds something else.
+    pub fn of(run: &Run) -> Result<Self, Fault> {
+        serde_json::from_value(run.report.clone()).map_err(|error| {
+            let message = format!("the report of run `{}` cannot be read: {error}", run.id);
+            Fault::new(Category::Archive, message)
+                .hint("check that the state belongs to this version of unseed")
+        })
+    }
+
+    /// The stable JSON form.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a report is plain data, which JSON can always hold")
+    }
+
+    /// Puts the figures of the batches in, from scratch.
+    pub(crate) fn count_batches(&mut self, schema: &Schema, batches: &[BatchRecord]) {
+        let claimed = |b: &&BatchRecord| match b.state {
+            BatchState::Committed | BatchState::Restored => true,
+            BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
+        };
+        self.rows = RowFigures::default();
+        self.inserted_by_triggers.clear();
+        self.changed_by_triggers.clear();
+        for figures in self.tables.values_mut() {
+            (figures.deleted, figures.detached) = (0, 0);
+        }
+        self.batches.done = 0;
+        for batch in batches.iter().filter(claimed) {
+            self.batches.done += 1;
+            for (table, rows) in &batch.removed.removed {
+                self.rows.deleted += rows;
+                self.tables.entry(schema.table(*table).name.to_string()).or_default().deleted += rows;
+            }
+            for (table, rows) in &batch.removed.detached {
+                self.rows.detached += rows;
+                self.tables.entry(schema.table(*table).name.to_string()).or_default().detached += rows;
+            }
+            add_all(&mut self.inserted_by_triggers, &batch.removed.inserted);
+            add_all(&mut self.changed_by_triggers, &batch.removed.effects);
+        }
+        self.batches.total = self.batches.total.max(self.batches.done);
+        self.batches_total = self.batches.total;
+    }
+}
+
+impl Verification {
+    /// Whether nothing remains and everything is as it should be.
+    pub fn is_clean(&self) -> bool {
+        self.roots_present == 0
+            && self.orphans.is_empty()
+            && self.protected_changed.is_empty()
+            && self.archive_differs.is_empty()
+    }
+}
+
+fn add_all(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (name, rows) in more {
+        *sums.entry(name.clone()).or_default() += rows;
+    }
+}
+
+/// By what a reference is told apart in reports: its description and its name.
+pub fn reference_key(schema: &Schema, id: ReferenceId) -> String {
+    let reference = schema.reference(id);
+    let namespace = &schema.table(reference.child).name.namespace;
+    format!("{namespace}.{} [{}]", schema.describe(id), reference.name)
+}

@@ -1,0 +1,64 @@
+//! Goes on with a run that stopped, from its journal, with the same code that began it.
+//!
+//! First every batch is settled, then the roots that no committed batch covers are closed over again.
+//!
+//! Not here: the batches (`batches`).
+
+use crate::context::Context;
+use crate::purge;
+use crate::report::RunReport;
+use crate::session::{Session, audit, released};
+use crate::settle;
+use unseed_core::approve::ConfirmedRun;
+use unseed_core::fault::Fault;
+use unseed_core::run::{Run, RunState};
+
+/// Resumes a run to its end.
+///
+/// # Errors
+/// `Refused` when the run is not one that can be resumed or another process has it; otherwise as
+/// [`purge::execute`].
+pub async fn execute(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<RunReport, Fault> {
+    let id = confirmed.run().id.clone();
+    resumable(&cx.state.run(&id)?)?;
+    cx.state.lease(&id, cx.holder)?;
+    let result = go_on(cx, confirmed, &id).await;
+    released(cx, &id, result)
+}
+
+fn resumable(run: &Run) -> Result<(), Fault> {
+    let id = &run.id;
+    let fault = match run.state {
+        RunState::Running | RunState::Stopped => return Ok(()),
+        RunState::Done | RunState::Verified => Fault::refused(format!("run `{id}` is finished")).hint(
+            format!("run `unseed verify {id}` to look again, or `unseed restore {id}` to put the rows back"),
+        ),
+        RunState::Restored => {
+            Fault::refused(format!("run `{id}` was restored")).hint("make a new plan with `unseed plan`")
+        }
+        RunState::Failed => Fault::refused(format!("run `{id}` failed before it changed anything"))
+            .hint("make a new plan with `unseed plan`"),
+    };
+    Err(fault)
+}
+
+async fn go_on(cx: &mut Context<'_>, confirmed: &ConfirmedRun, id: &str) -> Result<RunReport, Fault> {
+    // Read again under the lease: another process may have moved the run on.
+    let run = cx.state.run(id)?;
+    resumable(&run)?;
+    let report = RunReport::of(&run)?;
+    let batches = cx.state.batches(id)?;
+    audit(cx, "purge.run", id, "resumed")?;
+    let opened = match purge::open(cx, confirmed.whole()).await {
+        Ok(opened) => opened,
+        Err(fault) => return Err(fault.state(format!("run `{id}` is where it was"))),
+    };
+    let roots = confirmed.whole().root_sets(&opened.work.schema)?;
+    let mut session = Session::new(cx, confirmed.whole().clone(), opened, roots, report, batches);
+    session.keep(RunState::Running)?;
+    if let Err(fault) = settle::all(&mut session).await {
+        session.keep(RunState::Stopped)?;
+        return Err(fault);
+    }
+    purge::run(&mut session).await
+}

@@ -1,0 +1,259 @@
+//! Which columns of a table a scan reads, and how a row of them becomes a record.
+//!
+//! Columns are asked for once each, however many parts they play; positions are looked up when the layout is
+//! made, so that a row costs nothing but slicing.
+//!
+//! Invariants
+//! - hashes of a key are the same on both sides of a reference: they depend on the values and on the place of
+//!   the referenced columns only;
+//! - a key with a null in it has no hash, since it refers to nothing.
+//!
+//! Not here: what the record is worth (`core::detect`).
+
+use super::evidence::Evidence;
+use std::collections::HashMap;
+use std::sync::Arc;
+use unseed_core::detect::Record;
+use unseed_core::detect::record::FlagValue;
+use unseed_core::detect::time;
+use unseed_core::entity::fields::{Flag, FlagMeaning};
+use unseed_core::entity::{Entity, Member};
+use unseed_core::schema::{ColumnIndex, Schema, Table, TableId};
+
+/// Rows per crowded second.
+pub(super) type Bursts = HashMap<i64, u64>;
+/// Flag columns of one table that are looked at.
+pub(super) const FLAGS_MAX: usize = 6;
+/// Room for the flags of a row.
+pub(super) const NO_FLAGS: [FlagValue<'static>; FLAGS_MAX] =
+    [FlagValue { column: "", value: "", meaning: FlagMeaning::TrueIsTest }; FLAGS_MAX];
+/// Characters of a label that are kept.
+const LABEL_CHARS_MAX: usize = 80;
+
+/// Position of a column among the columns read.
+type Position = usize;
+
+/// Where everything stands in the rows of one table.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub table: TableId,
+    pub entity: Entity,
+    pub columns: Vec<ColumnIndex>,
+    pub bursts: Bursts,
+    key: Vec<Position>,
+    name: Vec<Position>,
+    slug: Option<Position>,
+    username: Option<Position>,
+    email: Option<Position>,
+    phone: Option<Position>,
+    role: Option<Position>,
+    created_at: Option<Position>,
+    last_seen: Option<Position>,
+    flags: Vec<(Position, String, FlagMeaning)>,
+    /// Each set of columns by which evidence or users point at this table.
+    own_sets: Vec<KeySet>,
+    /// The columns that name the row's tenant, and the set of the tenant's columns they mean.
+    tenant: Option<KeySet>,
+}
+
+/// Columns that together address a row of some table.
+#[derive(Debug)]
+struct KeySet {
+    positions: Vec<Position>,
+    /// The table they address, and its columns.
+    target: (TableId, Vec<ColumnIndex>),
+}
+
+/// Hashes of the keys in one row.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// One for each way in which others point at the row; the first is its key.
+    pub own: Vec<u64>,
+    pub tenant: Option<u64>,
+}
+
+impl Layout {
+    /// The layout of a tenant or user table.
+    pub(super) fn new(schema: &Schema, member: &Member, evidence: &Evidence) -> Self {
+        let table = schema.table(member.table);
+        let mut columns = Columns::default();
+        let f = &member.fields;
+        let all: Vec<ColumnIndex> = (0..table.columns.len()).collect();
+        let key_columns = table.key().unwrap_or(&all);
+        let mut sets: Vec<Vec<ColumnIndex>> = vec![key_columns.to_vec()];
+        for wanted in evidence.parent_columns(member.table).chain(referenced(schema, member.table)) {
+            if !sets.contains(&wanted) {
+                sets.push(wanted);
+            }
+        }
+        let set = |columns: &mut Columns, own: &[ColumnIndex], target: (TableId, Vec<ColumnIndex>)| KeySet {
+            positions: columns.all(own),
+            target,
+        };
+        let flag = |columns: &mut Columns, flag: &Flag| {
+            (columns.one(flag.column), table.columns[flag.column].name.clone(), flag.meaning)
+        };
+        Self {
+            table: member.table,
+            entity: member.entity,
+            bursts: Bursts::new(),
+            key: columns.all(key_columns),
+            name: columns.all(&f.name),
+            slug: columns.maybe(f.slug),
+            username: columns.maybe(f.username),
+            email: columns.maybe(f.email),
+            phone: columns.maybe(f.phone),
+            role: columns.maybe(f.role),
+            created_at: columns.maybe(f.created_at),
+            last_seen: columns.maybe(f.last_seen),
+            flags: f.flags.iter().take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
+            own_sets: sets.iter().map(|s| set(&mut columns, s, (member.table, s.clone()))).collect(),
+            tenant: member
+                .links
+                .first()
+                .map(|l| set(&mut columns, &l.child_columns, (l.parent, l.parent_columns.clone()))),
+            columns: columns.list,
+        }
+    }
+
+    /// Names of the key columns.
+    pub(super) fn key_columns(&self, table: &Table) -> Arc<[String]> {
+        self.key.iter().map(|p| table.columns[self.columns[*p]].name.clone()).collect()
+    }
+
+    /// Name of the column that points at the tenant, for people.
+    pub(super) fn tenant_column(&self, table: &Table) -> String {
+        let name = |set: &KeySet| {
+            let columns: Vec<ColumnIndex> = set.positions.iter().map(|p| self.columns[*p]).collect();
+            table.column_names(&columns)
+        };
+        self.tenant.as_ref().map(name).unwrap_or_default()
+    }
+
+    /// Joins the parts of the name, when it has several.
+    pub(super) fn full_name(&self, row: &[Option<&str>], into: &mut String) {
+        into.clear();
+        if self.name.len() < 2 {
+            return;
+        }
+        for part in self.name.iter().filter_map(|p| row[*p]) {
+            if !into.is_empty() {
+                into.push(' ');
+            }
+            into.push_str(part);
+        }
+    }
+
+    /// The row as detectors see it.
+    pub(super) fn record<'a>(
+        &'a self,
+        row: &[Option<&'a str>],
+        full_name: &'a str,
+        flags: &'a mut [FlagValue<'a>; FLAGS_MAX],
+    ) -> Record<'a> {
+        let text = |p: Option<Position>| p.and_then(|p| row[p]).unwrap_or("");
+        let at = |p: Option<Position>| p.and_then(|p| row[p]).and_then(time::parse);
+        for (slot, (position, column, meaning)) in flags.iter_mut().zip(&self.flags) {
+            *slot = FlagValue { column, value: row[*position].unwrap_or(""), meaning: *meaning };
+        }
+        let name = match self.name.as_slice() {
+            [one] => row[*one].unwrap_or(""),
+            [] | [_, ..] => full_name,
+        };
+        Record {
+            entity: self.entity,
+            name,
+            slug: text(self.slug),
+            username: text(self.username),
+            email: text(self.email),
+            phone: text(self.phone),
+            role: text(self.role),
+            flags: &flags[..self.flags.len()],
+            created_at: at(self.created_at),
+            has_last_seen: self.last_seen.is_some(),
+            last_seen: at(self.last_seen),
+        }
+    }
+
+    /// Hashes of all keys in a row.
+    pub(super) fn slots(&self, row: &[Option<&str>]) -> Slots {
+        let hash = |set: &KeySet| {
+            let values = set.positions.iter().map(|p| row[*p]);
+            key_hash(set.target.0, &set.target.1, values)
+        };
+        let own = self.own_sets.iter().map(|set| hash(set).unwrap_or(0)).collect();
+        Slots { own, tenant: self.tenant.as_ref().and_then(hash) }
+    }
+
+    /// The key values as text; null, where a table without a key has one, is the empty text.
+    pub(super) fn key_values(&self, row: &[Option<&str>]) -> Box<[Box<str>]> {
+        self.key.iter().map(|p| Box::from(row[*p].unwrap_or(""))).collect()
+    }
+}
+
+/// Column sets of a table that users or others refer to.
+fn referenced(schema: &Schema, table: TableId) -> impl Iterator<Item = Vec<ColumnIndex>> {
+    schema.references.iter().filter(move |r| r.parent == table).map(|r| r.parent_columns.clone())
+}
+
+/// Columns to read, each once.
+#[derive(Debug, Default)]
+struct Columns {
+    list: Vec<ColumnIndex>,
+}
+
+impl Columns {
+    fn one(&mut self, column: ColumnIndex) -> Position {
+        let known = self.list.iter().position(|c| *c == column);
+        known.unwrap_or_else(|| {
+            self.list.push(column);
+            self.list.len() - 1
+        })
+    }
+
+    fn all(&mut self, columns: &[ColumnIndex]) -> Vec<Position> {
+        columns.iter().map(|c| self.one(*c)).collect()
+    }
+
+    fn maybe(&mut self, column: Option<ColumnIndex>) -> Option<Position> {
+        column.map(|c| self.one(c))
+    }
+}
+
+/// A hash of the values that address a row of `table` by `columns`; none if one of them is null. With 64 bits
+/// two of a million keys collide once in thirty million scans, and would then share their payments and sessions.
+pub(super) fn key_hash<'a>(
+    table: TableId,
+    columns: &[ColumnIndex],
+    values: impl Iterator<Item = Option<&'a str>>,
+) -> Option<u64> {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut state = 0xcbf2_9ce4_8422_2325_u64;
+    let mut eat = |byte: u64| state = (state ^ byte).wrapping_mul(PRIME);
+    for number in std::iter::once(table.0).chain(columns.iter().copied()) {
+        eat(u64::try_from(number).expect("an index fits in 64 bits") + 256);
+    }
+    for value in values {
+        value?.bytes().for_each(|b| eat(u64::from(b)));
+        eat(512);
+    }
+    let mixed = (state ^ (state >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Some((mixed ^ (mixed >> 29)).max(1))
+}
+
+/// What people know a row by.
+pub(super) fn label(record: &Record<'_>, row: &[Option<&str>], layout: &Layout) -> Box<str> {
+    let named = [record.name, record.email, record.username, record.slug];
+    let text = named.into_iter().find(|t| !t.trim().is_empty());
+    let text = text.or_else(|| layout.key.first().and_then(|p| row[*p])).unwrap_or("");
+    text.chars()
+        .take(LABEL_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .into()
+}
+
+/// A date without a time of day.
+pub(super) fn is_date(text: &str) -> bool {
+    text.contains('-') && text.len() < 19
+}

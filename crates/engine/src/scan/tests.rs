@@ -1,0 +1,246 @@
+//! Whole scans over a store in memory: what the graph, bursts, series and payments add to single rows.
+
+use super::*;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use unseed_core::port::progress::Silent;
+use unseed_core::port::scan::{Burst, Tally, TallyRequest, Visit, VisitTally};
+use unseed_core::schema::{Column, ColumnIndex, ColumnKind, Part, Table, TableId, TableName};
+
+type Rows = Vec<Vec<Option<String>>>;
+
+/// Tables as vectors; what a store does with SQL is done with loops.
+#[derive(Default)]
+struct MemSource {
+    schema: Schema,
+    rows: BTreeMap<TableId, Rows>,
+}
+
+impl MemSource {
+    /// Adds a table; its first column is the key, and cells that read `~` are null.
+    fn table(mut self, name: &str, columns: &[(&str, ColumnKind)], rows: &[String]) -> Self {
+        let column = |(name, kind): &(&str, ColumnKind)| Column {
+            name: (*name).to_owned(),
+            type_name: if *kind == ColumnKind::Time { "timestamp" } else { "text" }.to_owned(),
+            kind: *kind,
+            nullable: true,
+            generated: false,
+            identity: None,
+            sequence: None,
+            default: None,
+        };
+        let name = TableName::new("main", name);
+        let cell = |text: &str| (text != "~").then(|| text.to_owned());
+        let rows = rows.iter().map(|row| row.split('|').map(cell).collect()).collect();
+        self.rows.insert(TableId(self.schema.tables.len()), rows);
+        self.schema.tables.push(Table {
+            columns: columns.iter().map(column).collect(),
+            keys: vec![vec![0]],
+            has_primary_key: true,
+            parts: vec![Part { name: name.clone(), handle: 0 }],
+            partitioned: false,
+            checks: Vec::new(),
+            effects: Vec::new(),
+            visibility: Visibility::Full,
+            rows_estimate: 0,
+            name,
+        });
+        self
+    }
+
+    async fn scan(&mut self) -> Result<Report, Fault> {
+        let schema = self.schema.clone();
+        scan(self, &schema, &Options::default(), &Silent).await
+    }
+}
+
+#[async_trait]
+impl ScanSource for MemSource {
+    async fn read(
+        &mut self,
+        _schema: &Schema,
+        table: TableId,
+        columns: &[ColumnIndex],
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, Fault> {
+        for row in &self.rows[&table] {
+            let cells: Vec<Option<&str>> = columns.iter().map(|c| row[*c].as_deref()).collect();
+            visit(&cells);
+        }
+        Ok(u64::try_from(self.rows[&table].len()).unwrap())
+    }
+
+    async fn bursts(&mut self, _schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
+        let mut seconds: BTreeMap<String, u64> = BTreeMap::new();
+        for at in self.rows[&request.table].iter().filter_map(|row| row[request.time].as_ref()) {
+            *seconds.entry(at[..19].to_owned()).or_insert(0) += 1;
+        }
+        Ok(seconds
+            .into_iter()
+            .filter(|(_, rows)| *rows >= request.rows_min)
+            .map(|(at, rows)| Burst { at, rows })
+            .collect())
+    }
+
+    async fn tally(
+        &mut self,
+        _schema: &Schema,
+        request: &TallyRequest,
+        visit: &mut VisitTally<'_>,
+    ) -> Result<u64, Fault> {
+        let mut groups: BTreeMap<Option<String>, (u64, u64)> = BTreeMap::new();
+        for row in &self.rows[&request.table] {
+            let id = request.paid.external_id.and_then(|c| row[c].clone()).unwrap_or_default();
+            let group = groups.entry(row[request.by[0]].clone()).or_default();
+            group.0 += 1;
+            group.1 += u64::from(id.contains("_test_"));
+        }
+        let mut counted = 0;
+        for (key, (rows, marked)) in &groups {
+            let key = [key.as_deref()];
+            let paid = if request.paid.external_id.is_some() { rows - marked } else { 0 };
+            visit(&Tally { key: &key, rows: *rows, marked: *marked, paid, days: 0, first: None, last: None });
+            counted += rows;
+        }
+        Ok(counted)
+    }
+}
+
+use ColumnKind::{Text, Time};
+const TENANTS: &[(&str, ColumnKind)] =
+    &[("id", Text), ("name", Text), ("subdomain", Text), ("email", Text), ("created_at", Time)];
+const USERS: &[(&str, ColumnKind)] = &[
+    ("id", Text),
+    ("tenant_id", Text),
+    ("name", Text),
+    ("email", Text),
+    ("created_at", Time),
+    ("last_login", Time),
+];
+const PAYMENTS: &[(&str, ColumnKind)] =
+    &[("id", Text), ("user_id", Text), ("stripe_id", Text), ("created_at", Time)];
+
+fn lines(list: &[&str]) -> Vec<String> {
+    list.iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn verdict(report: &Report, label: &str) -> Verdict {
+    report.findings.iter().find(|f| &*f.label == label).map_or(Verdict::Real, |f| f.verdict)
+}
+
+#[tokio::test]
+async fn a_tenant_is_judged_by_its_users_and_a_user_by_its_tenant() {
+    let mut source = MemSource::default()
+        .table(
+            "tenants",
+            TENANTS,
+            &lines(&[
+                "1|Harbor Foods|harbor-1|a1b2c3d4@yopmail.com|2026-01-01 10:00:00",
+                "2|Demopolis Foods|demopolis|it@demopolisfoods.com|2025-01-01 10:00:00",
+                "3|Load Test 000123|loadtest-000123|load@example.org|2026-01-01 10:00:00",
+            ]),
+        )
+        .table(
+            "users",
+            USERS,
+            &lines(&[
+                "11|1|Test User|test1@yopmail.com|2026-01-01 10:00:00|~",
+                "12|1|QA Bot|qa2.f00d@yopmail.com|2026-01-01 10:00:01|~",
+                "21|2|Maria Demo|maria@demopolisfoods.com|2025-01-01 10:00:00|2026-01-01 09:00:00",
+                "22|2|Tom Tester|tom@demopolisfoods.com|2025-01-02 10:00:00|2026-01-02 09:00:00",
+                "31|3|Sofia Moreau|sofia@load.example|2026-01-01 10:00:00|~",
+            ]),
+        );
+    let report = source.scan().await.unwrap();
+    assert_eq!(verdict(&report, "Harbor Foods"), Verdict::Test);
+    assert_eq!(verdict(&report, "Demopolis Foods"), Verdict::Real);
+    assert_eq!(verdict(&report, "Sofia Moreau"), Verdict::Test);
+    assert_eq!(verdict(&report, "Maria Demo"), Verdict::Real);
+    let counts: Vec<(u64, u64)> = report.tables.iter().map(|t| (t.rows, t.test)).collect();
+    assert_eq!(counts, [(3, 2), (5, 3)]);
+}
+
+/// A hundred demo users of one second among people who pay, as a seed script leaves them.
+fn dashboard() -> MemSource {
+    let demo = (1..=100).map(|i| {
+        let mail =
+            if i % 10 == 0 { format!("visitor{i}@mailinator.com") } else { format!("demo{i}@example.com") };
+        let name = if i % 7 == 0 { "Jane Smith".to_owned() } else { format!("Demo User {i}") };
+        format!("d{i}|~|{name}|{mail}|2026-03-14 09:26:53.{i:03}|~")
+    });
+    let real = (1..=40).map(|i| {
+        let (month, day) = (1 + i % 9, 1 + i % 28);
+        format!(
+            "r{i}|~|Customer {i}|joel{i}@gmail.com|2025-0{month}-{day:02} 08:0{month}:11|2026-08-20 10:00:00"
+        )
+    });
+    let users: Vec<String> = demo
+        .chain(real)
+        .chain(lines(&["a|~|Site Admin|root@fieldops.app|2024-11-02 08:00:00|2026-08-30 07:12:00"]))
+        .collect();
+    let payment = |user: &String| {
+        let id = user.split('|').next().unwrap_or_default();
+        let kind = if id.starts_with('d') { "pi_test_" } else { "pi_" };
+        (1..=3).map(|n| format!("p{id}{n}|{id}|{kind}{id}{n}|2026-03-14 09:26:53")).collect::<Vec<_>>()
+    };
+    let payments: Vec<String> = users.iter().flat_map(payment).collect();
+    MemSource::default().table("users", USERS, &users).table("payments", PAYMENTS, &payments)
+}
+
+#[tokio::test]
+async fn a_burst_of_demo_users_is_found_and_nobody_else() {
+    let report = dashboard().scan().await.unwrap();
+    let test: Vec<&str> = report.test_findings().map(|f| f.key.pairs().next().unwrap().1).collect();
+    assert_eq!(test.len(), 100);
+    assert!(test.iter().all(|id| id.starts_with('d')));
+    let payments = report.tables.iter().find(|t| t.entity == Entity::Payment).unwrap();
+    assert_eq!((payments.rows, payments.test), (423, 300));
+    assert_eq!(report.since.map(|s| s.last - s.first), Some(0));
+    let burst = report.findings[0].signals.iter().find(|s| s.id == "created.burst").unwrap();
+    assert_eq!(burst.says, "created in the same second as 99 other rows");
+}
+
+#[tokio::test]
+async fn the_same_scan_twice_gives_the_same_report() {
+    assert_eq!(dashboard().scan().await.unwrap(), dashboard().scan().await.unwrap());
+}
+
+#[tokio::test]
+async fn users_whose_tenant_is_gone_are_counted_and_suspect() {
+    let mut source = MemSource::default()
+        .table("tenants", TENANTS, &lines(&["1|Brennan|brennan|it@brennan.com|2025-01-01 10:00:00"]))
+        .table(
+            "users",
+            USERS,
+            &lines(&[
+                "11|1|Maria Okafor|maria@brennan.com|2025-01-01 10:00:00|~",
+                "12|7|Tom Novak|tom@gone.com|2025-01-01 10:00:00|~",
+            ]),
+        );
+    let report = source.scan().await.unwrap();
+    assert_eq!(report.orphans.len(), 1);
+    assert_eq!((report.orphans[0].rows, report.orphans[0].column.as_str()), (1, "tenant_id"));
+    assert_eq!(verdict(&report, "Tom Novak"), Verdict::Suspect);
+    assert_eq!(verdict(&report, "Maria Okafor"), Verdict::Real);
+}
+
+#[tokio::test]
+async fn a_partial_view_is_refused_with_the_names_of_the_tables() {
+    let mut source = dashboard();
+    source.schema.tables[0].visibility = Visibility::RowSecurity;
+    source.schema.tables[1].visibility = Visibility::Denied(vec!["SELECT".to_owned()]);
+    let fault = source.scan().await.unwrap_err();
+    assert_eq!(fault.category, unseed_core::fault::Category::Refused);
+    assert_eq!(
+        fault.details,
+        ["users: row-level security may hide rows", "payments: the role may not SELECT"]
+    );
+}
+
+#[tokio::test]
+async fn a_store_without_tenants_and_users_says_what_to_configure() {
+    let report =
+        MemSource::default().table("readings", &[("id", Text)], &lines(&["1"])).scan().await.unwrap();
+    assert!(report.is_clean() && report.tables.is_empty());
+    assert!(report.recommendations[0].contains("[entities.tenant]"));
+}

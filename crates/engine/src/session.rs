@@ -1,0 +1,234 @@
+//! A run at work: what purge and resume share before and after the batches.
+//!
+//! Invariants
+//! - the run is registered and leased before anything else happens, and the lease is given back in the end;
+//! - the baseline is kept durably before the first batch;
+//! - whatever fails, the state database learns in which state the run is, unless it is what failed.
+//!
+//! Not here: the batches themselves (`batches`).
+
+use crate::context::Context;
+use crate::ending::Ending;
+use crate::positions::{Remaining, merged};
+use crate::report::{Baseline, RunReport, reference_key};
+use crate::work::{self, Opened};
+use std::collections::BTreeMap;
+use unseed_core::archive::{BatchEntry, FORMAT as ARCHIVE_FORMAT, Manifest};
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_core::plan::RootSet;
+use unseed_core::port::state::AuditEntry;
+use unseed_core::port::store::{SectionEntry, Server, Statements, Work};
+use unseed_core::run::{BatchRecord, BatchState, RunState};
+use unseed_core::schema::ReferenceId;
+
+pub(crate) struct Session<'c, 'p> {
+    pub(crate) cx: &'c mut Context<'p>,
+    pub(crate) run: String,
+    pub(crate) whole: WholePlan,
+    pub(crate) work: Work,
+    pub(crate) server: Server,
+    pub(crate) roots: Vec<RootSet>,
+    pub(crate) report: RunReport,
+    pub(crate) batches: Vec<BatchRecord>,
+    /// What the run had sent to the store before this process went on with it.
+    earlier: Statements,
+}
+
+impl<'c, 'p> Session<'c, 'p> {
+    pub(crate) fn new(
+        cx: &'c mut Context<'p>,
+        whole: WholePlan,
+        opened: Opened,
+        roots: Vec<RootSet>,
+        report: RunReport,
+        batches: Vec<BatchRecord>,
+    ) -> Self {
+        let Opened { work, server, .. } = opened;
+        let earlier = report.statements;
+        Self { cx, run: report.run.clone(), whole, work, server, roots, report, batches, earlier }
+    }
+
+    /// Everything that is measured before the first batch; kept, so that a resumed run does not do it again.
+    pub(crate) async fn baseline(&mut self) -> Result<(), Fault> {
+        if self.report.baseline.is_some() {
+            return Ok(());
+        }
+        let begun = self.cx.clock.monotonic_ms();
+        self.cx.progress.note("reading the state before the purge");
+        let schema = &self.work.schema;
+        let open: Vec<ReferenceId> =
+            work::inward(&self.work).into_iter().filter(|id| !schema.reference(*id).validated).collect();
+        let orphans = self.cx.store.orphans(schema, &open).await?;
+        let orphans =
+            orphans.into_iter().map(|found| (reference_key(schema, found.reference), found.rows)).collect();
+        let protected = self.cx.store.fingerprint(&self.work).await?;
+        let counts = self.cx.store.count(schema, &work::touched(&self.work)).await?;
+        for (table, rows) in counts {
+            let name = schema.table(table).name.to_string();
+            self.report.tables.entry(name).or_default().before = Some(rows);
+        }
+        self.report.baseline = Some(Baseline { orphans, protected });
+        self.publish_plan()?;
+        self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
+        self.keep(RunState::Running)
+    }
+
+    /// Writes the report as it is, with the state of the run.
+    pub(crate) fn keep(&mut self, state: RunState) -> Result<(), Fault> {
+        self.report.statements = added(self.earlier, self.cx.store.statements());
+        self.report.count_batches(&self.work.schema, &self.batches);
+        self.cx.state.update_run(&self.run, state, &self.report.to_json())
+    }
+
+    pub(crate) fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
+        audit(self.cx, action, object, outcome)
+    }
+
+    /// Roots that no committed batch covers.
+    pub(crate) fn remaining(&self) -> Remaining {
+        let covered = self.committed().flat_map(|batch| batch.roots.iter().copied()).collect();
+        Remaining::new(&self.roots, &merged(covered))
+    }
+
+    pub(crate) fn committed(&self) -> impl Iterator<Item = &BatchRecord> {
+        self.batches.iter().filter(|batch| batch.state == BatchState::Committed)
+    }
+
+    pub(crate) fn committed_count(&self) -> u64 {
+        u64::try_from(self.committed().count()).expect("a length fits 64 bits")
+    }
+
+    /// Keeps a batch durably and in memory.
+    pub(crate) fn put_batch(&mut self, batch: &BatchRecord) -> Result<(), Fault> {
+        self.cx.state.put_batch(&self.run, batch)?;
+        match self.batches.iter_mut().find(|known| known.number == batch.number) {
+            Some(known) => *known = batch.clone(),
+            None => self.batches.push(batch.clone()),
+        }
+        Ok(())
+    }
+
+    /// Measures the state after the last batch, publishes the archive, and ends the run.
+    pub(crate) async fn finish(&mut self) -> Result<(), Fault> {
+        let begun = self.cx.clock.monotonic_ms();
+        self.cx.progress.note("reading the state after the purge");
+        self.report.protected_after = self.cx.store.fingerprint(&self.work).await?;
+        let counts = self.cx.store.count(&self.work.schema, &work::touched(&self.work)).await?;
+        for (table, rows) in counts {
+            let name = self.work.schema.table(table).name.to_string();
+            self.report.tables.entry(name).or_default().after = Some(rows);
+        }
+        self.publish_archive()?;
+        self.report.timings.finish_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
+        self.report.finished_at = Some(self.cx.clock.now());
+        self.report.batches.total = self.committed_count();
+        self.keep(RunState::Done)?;
+        let run = self.run.clone();
+        self.audit("purge.run", &run, "done")
+    }
+
+    /// Puts the plan and the schema beside the archive, so that it explains itself from the first batch on.
+    fn publish_plan(&mut self) -> Result<(), Fault> {
+        let files = self.plan_files();
+        self.cx.archive.publish(&self.manifest(), &files)
+    }
+
+    /// Publishes the manifest of all committed batches, with scripts that restore by hand.
+    pub(crate) fn publish_archive(&mut self) -> Result<(), Fault> {
+        let committed: Vec<(u64, String)> =
+            self.committed().map(|b| (b.number, b.segment_hash.clone())).collect();
+        let (mut sections, mut names) = (Vec::new(), Vec::new());
+        for (number, hash) in committed {
+            for part in self.cx.archive.batch(&self.run, number, &hash)?.parts {
+                sections.push(SectionEntry { batch: number, head: part.head, rows: part.rows });
+                names.push(part.file);
+            }
+        }
+        let mut files = self.plan_files();
+        files.extend(self.cx.store.restore_script(&self.work, &sections, &names));
+        self.cx.archive.publish(&self.manifest(), &files)
+    }
+
+    fn plan_files(&self) -> Vec<(String, String)> {
+        let plain = |value: serde_json::Result<String>| value.expect("plain data can always be JSON");
+        let mut files = vec![
+            ("plan.json".to_owned(), plain(serde_json::to_string_pretty(self.whole.plan()))),
+            ("schema.json".to_owned(), plain(serde_json::to_string(&self.work.schema))),
+        ];
+        files.extend(self.whole.files().iter().map(|file| (file.name.to_owned(), file.lines().collect())));
+        files
+    }
+
+    fn manifest(&self) -> Manifest {
+        let plan = self.whole.plan();
+        Manifest {
+            format: ARCHIVE_FORMAT.to_owned(),
+            run: self.run.clone(),
+            plan: plan.id.clone(),
+            plan_digest: plan.digest.clone(),
+            owner: self.cx.actor.to_owned(),
+            created_at: self.report.started_at.clone(),
+            server: self.server.clone(),
+            schema_fingerprint: plan.stores.first().map(|s| s.schema_fingerprint.clone()).unwrap_or_default(),
+            batches: self
+                .committed()
+                .map(|b| BatchEntry {
+                    batch: b.number,
+                    folder: b.segment.clone(),
+                    hash: b.segment_hash.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    /// Turns what ended the run early into the fault a person sees, and keeps the state of the run.
+    pub(crate) fn stopped(&mut self, cause: Fault, unsettled: Option<u64>) -> Fault {
+        let (done, total) = (self.committed_count(), self.report.batches.total);
+        let ending = Ending { run: &self.run, done, total, unsettled: unsettled.is_some() };
+        let state = ending.state(cause.category);
+        let fault = ending.fault(cause);
+        let run = self.run.clone();
+        let kept = self.keep(state).and_then(|()| self.audit("purge.run", &run, state.as_str()));
+        match kept {
+            Ok(()) => fault,
+            Err(second) => fault.detail(format!("the state of the run could not be kept either: {second}")),
+        }
+    }
+}
+
+fn added(earlier: Statements, now: Statements) -> Statements {
+    Statements {
+        total: earlier.total + now.total,
+        archive: earlier.archive + now.archive,
+        longest_transaction_us: earlier.longest_transaction_us.max(now.longest_transaction_us),
+    }
+}
+
+/// Appends to the audit log.
+pub(crate) fn audit(cx: &mut Context<'_>, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
+    cx.state.audit(&AuditEntry {
+        at: cx.clock.now(),
+        actor: cx.actor.to_owned(),
+        action: action.to_owned(),
+        object: object.to_owned(),
+        outcome: outcome.to_owned(),
+    })
+}
+
+/// Gives the lease back; an error on the way out does not hide the result.
+pub(crate) fn released<T>(cx: &mut Context<'_>, run: &str, result: Result<T, Fault>) -> Result<T, Fault> {
+    match (cx.state.release(run), result) {
+        (Ok(()), result) => result,
+        (Err(_), Err(fault)) => Err(fault),
+        (Err(fault), Ok(_)) => Err(fault),
+    }
+}
+
+/// Rows per table name, for reports and comparisons.
+pub(crate) fn by_name(
+    work: &Work,
+    rows: &BTreeMap<unseed_core::schema::TableId, u64>,
+) -> BTreeMap<String, u64> {
+    rows.iter().map(|(table, rows)| (work.schema.table(*table).name.to_string(), *rows)).collect()
+}

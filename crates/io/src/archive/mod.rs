@@ -1,0 +1,185 @@
+//! Archives as a folder per run, readable with `gunzip` and the store's own client alone.
+//!
+//! ```text
+//! archive/r-19/manifest.json               what the run removed, and the hashes that prove it
+//! archive/r-19/restore.sql                 for the store's own client
+//! archive/r-19/batch-0001/batch.json       the parts of one batch
+//! archive/r-19/batch-0001/public.users.copy.gz
+//! ```
+//!
+//! Invariants
+//! - a batch whose `finish` returned is durable, files and folders;
+//! - a part is never used before its length and hash were compared with its batch's manifest, and that
+//!   manifest with the hash that the state database holds;
+//! - everything is readable by its owner alone.
+//!
+//! Not here: the text format of rows (`store`), which batches count (`core::run`).
+
+mod faults;
+mod gzip;
+mod names;
+mod reader;
+mod writer;
+
+use crate::durable;
+use faults::{damaged_manifest, missing, unwritable};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use unseed_core::archive::{BatchManifest, Manifest};
+use unseed_core::fault::Fault;
+use unseed_core::port::archive::{ArchiveStore, BatchWriter};
+use unseed_core::port::store::ArchiveSource;
+
+/// Bytes that must fit on the disk before a run begins.
+const PROBE_BYTES: usize = 256 * 1024;
+
+/// Archives below one folder.
+#[derive(Debug, Clone)]
+pub struct FolderArchive {
+    root: PathBuf,
+    extension: String,
+}
+
+/// The file extension of parts for a kind of store; `.gz` follows.
+pub fn extension(store_kind: &str) -> &'static str {
+    match store_kind {
+        "postgresql" => "copy",
+        _ => "sql",
+    }
+}
+
+impl FolderArchive {
+    /// Archives in `root`; `extension` says what the store's text format is (see [`extension`]).
+    pub fn new(root: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
+        Self { root: root.into(), extension: extension.into() }
+    }
+
+    fn run_folder(&self, run: &str) -> Result<PathBuf, Fault> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if run.is_empty() || !run.chars().all(plain) {
+            return Err(Fault::usage(format!("`{run}` is not the id of a run"))
+                .hint("run `unseed runs` to see which runs there are"));
+        }
+        Ok(self.root.join(run))
+    }
+
+    fn manifests(&self, run: &str, batches: &[(u64, String)]) -> Result<Vec<BatchManifest>, Fault> {
+        let folder = self.run_folder(run)?;
+        batches.iter().map(|(batch, hash)| read_batch(&folder, *batch, hash)).collect()
+    }
+}
+
+fn batch_folder(batch: u64) -> String {
+    format!("batch-{batch:04}")
+}
+
+fn read_batch(run_folder: &Path, batch: u64, hash: &str) -> Result<BatchManifest, Fault> {
+    let path = run_folder.join(batch_folder(batch)).join("batch.json");
+    let bytes = fs::read(&path).map_err(|error| missing(&path, &error))?;
+    if hash_of(&bytes) != hash {
+        return Err(damaged_manifest(&path));
+    }
+    serde_json::from_slice(&bytes).map_err(|_| damaged_manifest(&path))
+}
+
+fn hash_of(bytes: &[u8]) -> String {
+    format!("blake3:{}", blake3::hash(bytes).to_hex())
+}
+
+fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).expect("a manifest is plain data, which JSON can always hold");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Writes and removes a file, to learn about full and read-only disks before anything depends on it.
+fn probe(folder: &Path) -> io::Result<()> {
+    let path = folder.join(".probe");
+    let write = || {
+        let mut file = durable::create(&path)?;
+        file.write_all(&vec![b'.'; PROBE_BYTES])?;
+        file.sync_all()
+    };
+    let written = write();
+    match fs::remove_file(&path) {
+        Err(error) if written.is_ok() => Err(error),
+        Ok(()) | Err(_) => written,
+    }
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+impl ArchiveStore for FolderArchive {
+    fn prepare(&mut self, run: &str) -> Result<(), Fault> {
+        let folder = self.run_folder(run)?;
+        let ready = durable::create_folder(&folder).and_then(|()| probe(&folder));
+        ready.map_err(|error| unwritable(&folder, &error))
+    }
+
+    fn begin_batch(&mut self, run: &str, batch: u64) -> Result<Box<dyn BatchWriter>, Fault> {
+        let run_folder = self.run_folder(run)?;
+        let folder = run_folder.join(batch_folder(batch));
+        let ready = remove_folder(&folder).and_then(|()| durable::create_folder(&folder));
+        ready.map_err(|error| unwritable(&folder, &error))?;
+        Ok(Box::new(writer::FolderBatch::new(run_folder, batch, batch_folder(batch), &self.extension)))
+    }
+
+    fn discard(&mut self, run: &str, batch: u64) -> Result<(), Fault> {
+        let run_folder = self.run_folder(run)?;
+        let folder = run_folder.join(batch_folder(batch));
+        if !folder.exists() {
+            return Ok(());
+        }
+        let gone = remove_folder(&folder).and_then(|()| durable::sync_folder(&run_folder));
+        gone.map_err(|error| unwritable(&folder, &error))
+    }
+
+    fn batch(&mut self, run: &str, batch: u64, hash: &str) -> Result<BatchManifest, Fault> {
+        read_batch(&self.run_folder(run)?, batch, hash)
+    }
+
+    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
+        let folder = self.run_folder(&manifest.run)?;
+        let put = |name: &str, content: &[u8]| {
+            let path = folder.join(name);
+            durable::write(&path, content).map_err(|error| unwritable(&path, &error))
+        };
+        durable::create_folder(&folder).map_err(|error| unwritable(&folder, &error))?;
+        for (name, content) in scripts {
+            put(name, content.as_bytes())?;
+        }
+        put("manifest.json", &json_bytes(manifest))
+    }
+
+    fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault> {
+        let folder = self.run_folder(run)?;
+        Ok(Box::new(reader::FolderSource::new(folder, self.manifests(run, batches)?)))
+    }
+
+    fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault> {
+        let folder = self.run_folder(run)?;
+        let mut checked = (0, 0);
+        for manifest in self.manifests(run, batches)? {
+            for part in &manifest.parts {
+                reader::verified(&folder, part)?;
+                checked = (checked.0 + 1, checked.1 + part.bytes_compressed);
+            }
+        }
+        Ok(checked)
+    }
+
+    fn location(&self, run: &str) -> String {
+        self.root.join(run).display().to_string()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,7 @@
+//! io
+
+pub mod archive;
+mod durable;
+pub mod sample;
+pub mod state;
+pub mod store;

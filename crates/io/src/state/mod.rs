@@ -1,0 +1,15 @@
+//! The state database: where runs, batches, the journal, leases and the audit log are kept.
+//!
+//! [`sqlite`] keeps it in one file, for one machine. A shared database for several workers is another file
+//! here that implements the same port.
+//!
+//! Not here: what the states mean (`core::run`), archives (`archive`).
+
+mod lease;
+mod migrations;
+pub mod sqlite;
+
+pub use sqlite::SqliteState;
+
+/// Name of the state database within the state folder.
+pub const FILE: &str = "state.db";

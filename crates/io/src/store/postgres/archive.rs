@@ -1,0 +1,211 @@
+//! Archiving a batch: every row that leaves and every value that is detached, as COPY text.
+//!
+//! Rows are read by address and version, so a row that changed since the closure is missing from the
+//! count and the batch is closed again.
+
+use super::dialect::{PostgresDialect, qualified};
+use super::session::{PgSession, sql_error};
+use crate::store::sql::{Session, SqlError, number};
+use crate::store::sql::closure::{Sets, key_set};
+use crate::store::sql::counts::{self, DetachSource, detach_sources};
+use crate::store::sql::dialect::Dialect;
+use futures_util::StreamExt;
+use unseed_core::fault::Fault;
+use unseed_core::port::store::{
+    ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work,
+};
+use unseed_core::schema::{ColumnIndex, Part, Table, TableId};
+
+/// Archives a batch; returns what the sections hold.
+pub(super) async fn archive(
+    session: &mut PgSession,
+    work: &Work,
+    sets: &Sets,
+    batch: TagRange,
+    sink: &mut dyn ArchiveSink,
+) -> Result<Archived, Fault> {
+    let expected = expected(session, sets, batch).await?;
+    let mut archived = Archived::default();
+    for group in &work.program.removal {
+        for table in group {
+            if expected.removed.contains_key(table) {
+                let rows = archive_rows(session, work, *table, batch, sink).await?;
+                archived.removed.insert(*table, rows);
+            }
+        }
+    }
+    for source in detach_sources(sets) {
+        if expected.detached_rows.contains_key(&source.table) {
+            let rows = archive_detached(session, work, &source, batch, sink).await?;
+            archived.detached.insert(source.table, rows);
+        }
+    }
+    Ok(archived)
+}
+
+/// What the closure holds of this batch.
+pub(super) async fn expected(
+    session: &mut PgSession,
+    sets: &Sets,
+    batch: TagRange,
+) -> Result<Closure, Fault> {
+    counts::closure(session, sets, Some(batch)).await.map_err(|e| e.fault("counting the batch"))
+}
+
+/// Parts of a table that a set has rows of in a batch; asked only where there is more than one part.
+pub(super) async fn parts_with_rows(
+    session: &mut PgSession,
+    work: &Work,
+    table: TableId,
+    set: &str,
+    filter: &str,
+    batch: TagRange,
+) -> Result<Vec<Part>, SqlError> {
+    let parts = &work.schema.table(table).parts;
+    if parts.len() <= 1 {
+        return Ok(parts.clone());
+    }
+    let sql = format!(
+        "SELECT DISTINCT k.part::int8 FROM {} k WHERE {filter} AND {}",
+        PostgresDialect.temp(set),
+        counts::in_batch("k", Some(batch)),
+    );
+    let found: Vec<u64> = session.rows(&sql).await?.iter().map(|row| number(row, 0)).collect();
+    Ok(parts.iter().filter(|part| found.contains(&part.handle)).cloned().collect())
+}
+
+/// Restriction of a key set to one part, where a table has several.
+pub(super) fn in_part(table: &Table, part: &Part) -> String {
+    if table.parts.len() > 1 { format!(" AND k.part = {}", part.handle) } else { String::new() }
+}
+
+fn stored(table: &Table) -> (Vec<String>, String) {
+    let names: Vec<String> = table.stored_columns().iter().map(|c| table.columns[*c].name.clone()).collect();
+    let list: Vec<String> = names.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
+    (names, list.join(", "))
+}
+
+async fn archive_rows(
+    session: &mut PgSession,
+    work: &Work,
+    table: TableId,
+    batch: TagRange,
+    sink: &mut dyn ArchiveSink,
+) -> Result<u64, Fault> {
+    let shape = work.schema.table(table);
+    let (columns, list) = stored(shape);
+    sink.begin(SectionHead {
+        kind: SectionKind::Rows,
+        namespace: shape.name.namespace.clone(),
+        table: shape.name.name.clone(),
+        columns,
+        identity_columns: 0,
+    })?;
+    let mut rows = 0;
+    let name = key_set(table);
+    let parts = parts_with_rows(session, work, table, &name, "k.doomed", batch).await;
+    for part in &parts.map_err(|e| e.fault("archiving"))? {
+        let sql = format!(
+            "COPY (SELECT {list} FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE k.doomed AND {}{}) TO STDOUT",
+            PostgresDialect.temp(&name),
+            qualified(&part.name),
+            counts::in_batch("k", Some(batch)),
+            in_part(shape, part),
+        );
+        rows += copy_out(session, &sql, sink).await?;
+    }
+    sink.end(rows)?;
+    Ok(rows)
+}
+
+/// Columns that find a detached row again: its key, or all columns that can be compared.
+pub(super) fn identity(table: &Table, written: &[ColumnIndex]) -> Vec<ColumnIndex> {
+    match table.keys.iter().find(|key| key.iter().all(|c| !written.contains(c))) {
+        Some(key) => key.clone(),
+        None => table.stored_columns().into_iter().filter(|c| !written.contains(c)).collect(),
+    }
+}
+
+/// Columns that the weak references of a source write, in order.
+pub(super) fn written(work: &Work, source: &DetachSource) -> Vec<ColumnIndex> {
+    let detach = work.program.detaches.iter().find(|d| d.table == source.table);
+    let references = detach.map(|d| d.references.as_slice()).unwrap_or_default();
+    let mut columns: Vec<ColumnIndex> = references
+        .iter()
+        .filter(|(id, _)| source.references.contains(id))
+        .flat_map(|(_, detachment)| detachment.columns.clone())
+        .collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+async fn archive_detached(
+    session: &mut PgSession,
+    work: &Work,
+    source: &DetachSource,
+    batch: TagRange,
+    sink: &mut dyn ArchiveSink,
+) -> Result<u64, Fault> {
+    let shape = work.schema.table(source.table);
+    let written = written(work, source);
+    let identity = identity(shape, &written);
+    let columns: Vec<ColumnIndex> = identity.iter().chain(&written).copied().collect();
+    let names: Vec<String> = columns.iter().map(|c| shape.columns[*c].name.clone()).collect();
+    let list: Vec<String> = names.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
+    sink.begin(SectionHead {
+        kind: SectionKind::Detached,
+        namespace: shape.name.namespace.clone(),
+        table: shape.name.name.clone(),
+        columns: names,
+        identity_columns: identity.len(),
+    })?;
+    let mut rows = 0;
+    let parts = parts_with_rows(session, work, source.table, &source.name, source.filter, batch).await;
+    for part in &parts.map_err(|e| e.fault("archiving"))? {
+        let sql = format!(
+            "COPY (SELECT {} FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE {} AND {}{}) TO STDOUT",
+            list.join(", "),
+            PostgresDialect.temp(&source.name),
+            qualified(&part.name),
+            source.filter,
+            counts::in_batch("k", Some(batch)),
+            in_part(shape, part),
+        );
+        rows += copy_out(session, &sql, sink).await?;
+    }
+    sink.end(rows)?;
+    Ok(rows)
+}
+
+/// Streams a COPY into the open section; returns the number of rows.
+pub(super) async fn copy_out(
+    session: &mut PgSession,
+    sql: &str,
+    sink: &mut dyn ArchiveSink,
+) -> Result<u64, Fault> {
+    session.count_archive_statement();
+    let failed = |error: &tokio_postgres::Error| sql_error(error).fault("archiving");
+    let client = session.client();
+    let stream = client.copy_out(sql).await.map_err(|error| failed(&error))?;
+    let mut stream = std::pin::pin!(stream);
+    let mut rows = 0;
+    let mut broken = None;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| failed(&error))?;
+        // Every message of the server is one whole row in text format.
+        rows += u64::try_from(memchr::memchr_iter(b'\n', &chunk).count()).unwrap_or_default();
+        if broken.is_none() && let Err(fault) = sink.write(&chunk) {
+            // Ask the server to stop, then read what is left, so that the connection stays usable.
+            drop(client.cancel_token().cancel_query(tokio_postgres::NoTls).await);
+            broken = Some(fault);
+        }
+        if broken.is_some() {
+            break;
+        }
+    }
+    match broken {
+        Some(fault) => Err(fault),
+        None => Ok(rows),
+    }
+}

@@ -1,0 +1,282 @@
+//! Connecting to PostgreSQL: URL, libpq's environment variables and password file, TLS.
+//!
+//! Invariants
+//! - session settings that change how values look as text are pinned before the first query;
+//! - `sslmode` means what libpq says it means: `verify-ca` and `verify-full` check the certificate,
+//!   `require` and `prefer` encrypt without checking it.
+
+use crate::store::Lookup;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use unseed_core::fault::Fault;
+
+/// Settings under which rows are hashed and archived. Everything that changes the text of a value is here.
+const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; \
+     SET bytea_output = 'hex'; SET extra_float_digits = 3; SET xmlbinary = 'base64'; \
+     SET row_security = off; SET statement_timeout = 0; \
+     SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning; \
+     SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed'; \
+     SET default_transaction_deferrable = off; SET jit = off; \
+     SET work_mem = '64MB'; SET lc_monetary = 'C'";
+
+/// A configuration and how strictly its certificate is checked.
+struct Target {
+    config: Config,
+    verify: bool,
+    root_file: Option<String>,
+    location: String,
+}
+
+/// An open connection.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    /// Where it leads, without any secret.
+    pub(super) location: String,
+}
+
+/// Connects and pins the session's settings.
+pub(super) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Connected, Fault> {
+    let target = target(url, lookup)?;
+    let failed = |error: &dyn std::error::Error| {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            let inner_text = inner.to_string();
+            if !text.contains(&inner_text) {
+                text = format!("{text}: {inner_text}");
+            }
+            source = inner.source();
+        }
+        Fault::store(format!("cannot connect to `{}`: {text}", target.location))
+            .hint("check host, port, database, user and password, and that the server accepts connections")
+    };
+    let tls = tls(target.verify, target.root_file.as_deref())?;
+    let (client, connection) = target.config.connect(tls).await.map_err(|error| failed(&error))?;
+    tokio::spawn(async move {
+        // A broken connection is reported by the next query; there is nobody to tell here.
+        drop(connection.await);
+    });
+    client.batch_execute(SETTINGS).await.map_err(|error| failed(&error))?;
+    Ok(Connected { client, location: target.location })
+}
+
+fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
+    let (plain, mode, root_file) = take_ssl_parameters(url);
+    let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
+        Fault::usage(format!("the connection URL is not valid: {error}"))
+            .hint("write postgres://USER@HOST:PORT/DATABASE; escape special characters with %XX")
+    })?;
+    let mode = mode.or_else(|| lookup("PGSSLMODE"));
+    let (ssl, verify) = match mode.as_deref() {
+        None | Some("prefer" | "allow") => (SslMode::Prefer, false),
+        Some("disable") => (SslMode::Disable, false),
+        Some("require") => (SslMode::Require, false),
+        Some("verify-ca" | "verify-full") => (SslMode::Require, true),
+        Some(other) => {
+            return Err(Fault::usage(format!("sslmode `{other}` is not known"))
+                .hint("use disable, prefer, require, verify-ca or verify-full"));
+        }
+    };
+    config.ssl_mode(ssl);
+    fill_from_environment(&mut config, lookup);
+    config.application_name("unseed");
+    config.keepalives_idle(Duration::from_secs(60));
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(15));
+    }
+    let location = location(&config);
+    Ok(Target { config, verify, root_file: root_file.or_else(|| lookup("PGSSLROOTCERT")), location })
+}
+
+/// Takes `sslmode` and `sslrootcert` out of a URL, since the driver does not know all their values.
+fn take_ssl_parameters(url: &str) -> (String, Option<String>, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else { return (url.to_owned(), None, None) };
+    let (mut mode, mut root, mut rest) = (None, None, Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        match pair.split_once('=') {
+            Some(("sslmode", value)) => mode = Some(decode(value)),
+            Some(("sslrootcert", value)) => root = Some(decode(value)),
+            Some(("channel_binding" | "options" | "connect_timeout" | "application_name" | "host" | "port" | "user" | "password" | "dbname" | "target_session_attrs" | "hostaddr" | "keepalives" | "keepalives_idle", _)) => {
+                rest.push(pair);
+            }
+            // Parameters of poolers and object mappers (`pgbouncer`, `schema`, `pool_timeout`) mean nothing here.
+            Some(_) | None => {}
+        }
+    }
+    let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    (url, mode, root)
+}
+
+fn fill_from_environment(config: &mut Config, lookup: Lookup<'_>) {
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        config.host(lookup("PGHOST").unwrap_or_else(|| "localhost".to_owned()));
+    }
+    if config.get_ports().is_empty()
+        && let Some(port) = lookup("PGPORT").and_then(|text| text.parse().ok())
+    {
+        config.port(port);
+    }
+    if config.get_user().is_none() {
+        let user = lookup("PGUSER").or_else(|| lookup("USER")).unwrap_or_else(|| "postgres".to_owned());
+        config.user(user);
+    }
+    if config.get_dbname().is_none() {
+        let name = lookup("PGDATABASE").or_else(|| config.get_user().map(str::to_owned));
+        config.dbname(name.unwrap_or_default());
+    }
+    if config.get_password().is_none() {
+        let password = lookup("PGPASSWORD").or_else(|| password_file(config, lookup));
+        if let Some(password) = password {
+            config.password(password);
+        }
+    }
+}
+
+/// Looks into the password file, in libpq's format: host:port:database:user:password, `*` for any.
+fn password_file(config: &Config, lookup: Lookup<'_>) -> Option<String> {
+    let path = lookup("PGPASSFILE").or_else(|| lookup("HOME").map(|home| format!("{home}/.pgpass")))?;
+    let text = std::fs::read_to_string(path).ok()?;
+    let host = config.get_hosts().first().map(host_text).unwrap_or_default();
+    let port = config.get_ports().first().copied().unwrap_or(5432).to_string();
+    let wanted = [host.as_str(), &port, config.get_dbname().unwrap_or_default(), config.get_user().unwrap_or_default()];
+    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+        let fields = password_fields(line);
+        let (password, keys) = fields.split_last()?;
+        let fits = keys.len() == 4 && keys.iter().zip(wanted).all(|(key, want)| key == "*" || key == want);
+        fits.then(|| password.clone())
+    })
+}
+
+fn password_fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut escaped = false;
+    for character in line.chars() {
+        if !escaped && character == '\\' {
+            escaped = true;
+            continue;
+        }
+        if !escaped && character == ':' && fields.len() < 5 {
+            fields.push(String::new());
+        } else if let Some(last) = fields.last_mut() {
+            last.push(character);
+        }
+        escaped = false;
+    }
+    fields
+}
+
+fn host_text(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    }
+}
+
+fn location(config: &Config) -> String {
+    let host = config.get_hosts().first().map(host_text).unwrap_or_default();
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let user = config.get_user().unwrap_or_default();
+    format!("postgres://{user}@{host}:{port}/{}", config.get_dbname().unwrap_or_default())
+}
+
+fn tls(verify: bool, root_file: Option<&str>) -> Result<MakeRustlsConnect, Fault> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::store(format!("TLS cannot be set up: {error}")))?;
+    let config = if verify {
+        builder.with_root_certificates(roots(root_file)?).with_no_client_auth()
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
+    };
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn roots(file: Option<&str>) -> Result<RootCertStore, Fault> {
+    let mut store = RootCertStore::empty();
+    let Some(file) = file.filter(|file| *file != "system") else {
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(store);
+    };
+    let broken = |error: &dyn std::fmt::Display| {
+        Fault::usage(format!("certificate file `{file}` cannot be used: {error}"))
+            .hint("point sslrootcert at a PEM file with the certificate authority of the server")
+    };
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| broken(&error))? {
+        let certificate = certificate.map_err(|error| broken(&error))?;
+        store.add(certificate).map_err(|error| broken(&error))?;
+    }
+    Ok(store)
+}
+
+/// Accepts any certificate, as libpq does for `require` and `prefer`: the line is encrypted, the peer is not
+/// known.
+#[derive(Debug)]
+struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_lines_are_split_as_libpq_does() {
+        assert_eq!(password_fields(r"db\:1:5432:*:ann:a:b\\c"), ["db:1", "5432", "*", "ann", r"a:b\c"]);
+    }
+
+    #[test]
+    fn ssl_and_foreign_parameters_are_taken_out_of_the_url() {
+        let (url, mode, root) =
+            take_ssl_parameters("postgres://a@b/c?sslmode=verify-full&connect_timeout=3&pgbouncer=true&sslrootcert=%2Fca.pem");
+        assert_eq!(url, "postgres://a@b/c?connect_timeout=3");
+        assert_eq!((mode.as_deref(), root.as_deref()), (Some("verify-full"), Some("/ca.pem")));
+    }
+
+    #[test]
+    fn the_location_has_no_password() {
+        let target = target("postgres://ann:secret@db.example:6000/app", &|_| None).unwrap();
+        assert_eq!(target.location, "postgres://ann@db.example:6000/app");
+    }
+}

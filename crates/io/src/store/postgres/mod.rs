@@ -1,0 +1,316 @@
+//! PostgreSQL 13 and later.
+//!
+//! One connection does everything: key sets are temporary tables of its session. Archives are written with
+//! `COPY (SELECT …) TO STDOUT`, rows are removed by address and version in one statement per batch (or per
+//! group of tables, where triggers must fire), and each batch is proven from `pg_stat_xact_all_tables` and,
+//! on the fast path, by one query per referring table that finds no new reference to a removed row.
+//!
+//! Invariants
+//! - what `remove` deletes is exactly the version that `archive` read: address and `xmin` are compared, and
+//!   no table was rewritten since the closure (relfilenodes are compared);
+//! - a trigger, rule, cascade or policy that changes anything else rolls the batch back and is named.
+//!
+//! Not here: SQL shared with other stores (`store::sql`), journals and retries (`engine`).
+
+mod archive;
+mod connect;
+mod dialect;
+mod effects;
+mod inspect;
+mod remove;
+mod restore;
+mod rows;
+mod scan;
+mod session;
+
+use super::Lookup;
+use super::sql::closure::Sets;
+use super::sql::{Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text};
+use async_trait::async_trait;
+use session::PgSession;
+use std::collections::BTreeMap;
+use unseed_core::fault::Fault;
+use unseed_core::plan::RootSet;
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
+    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, TagRange,
+    Tags, Work,
+};
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+/// A connected PostgreSQL database.
+pub(crate) struct Postgres {
+    session: PgSession,
+    location: String,
+    closed: Closed,
+}
+
+/// What is remembered of the last closure.
+#[derive(Debug, Default)]
+struct Closed {
+    sets: Sets,
+    /// Oldest transaction that was running when the closure took its snapshot.
+    horizon: String,
+    /// relfilenode per part, by handle.
+    files: BTreeMap<u64, String>,
+}
+
+impl Postgres {
+    /// Connects; see [`super::open`].
+    pub(crate) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Self, Fault> {
+        let connected = connect::connect(url, lookup).await?;
+        Ok(Self {
+            session: PgSession::new(connected.client),
+            location: connected.location,
+            closed: Closed::default(),
+        })
+    }
+
+    /// The connection, for scans.
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        self.session.client()
+    }
+
+    async fn server(&mut self) -> Result<Server, Fault> {
+        let sql = "SELECT current_setting('server_version'), \
+                   (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)::text, \
+                   pg_is_in_recovery()::text, current_setting('default_transaction_read_only'), \
+                   current_setting('server_version_num')";
+        let rows = self.session.rows(sql).await.map_err(|e| e.fault("reading the server's version"))?;
+        let row = rows.first().cloned().unwrap_or_default();
+        let version: u64 = text(&row, 4).parse().unwrap_or_default();
+        if version < 130_000 {
+            return Err(Fault::usage(format!("PostgreSQL {} is too old", text(&row, 0)))
+                .hint("PostgreSQL 13 or later is needed"));
+        }
+        let superuser = text(&row, 1) == "true";
+        let granted = if !superuser && version >= 150_000 {
+            let sql = "SELECT has_parameter_privilege('session_replication_role', 'SET')::text";
+            let rows = self.session.rows(sql).await.map_err(|e| e.fault("reading privileges"))?;
+            rows.first().is_some_and(|row| text(row, 0) == "true")
+        } else {
+            superuser
+        };
+        Ok(Server {
+            kind: "postgresql".to_owned(),
+            version: text(&row, 0),
+            location: self.location.clone(),
+            may_skip_checks: granted,
+            read_only: text(&row, 2) == "true" || text(&row, 3) == "on",
+        })
+    }
+
+    /// Remembers what the proof of a batch compares with. Runs inside the snapshot of the closure.
+    async fn mark(&mut self, work: &Work) -> Result<(), Fault> {
+        let failed = |e: super::sql::SqlError| e.fault("marking the snapshot");
+        let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text";
+        let rows = self.session.rows(sql).await.map_err(failed)?;
+        self.closed.horizon = rows.first().map(|row| text(row, 0)).unwrap_or_default();
+        self.closed.files = self.files(work).await?;
+        Ok(())
+    }
+
+    async fn files(&mut self, work: &Work) -> Result<BTreeMap<u64, String>, Fault> {
+        let tables = self.closed.sets.keys.keys().chain(self.closed.sets.detached.keys());
+        let handles: Vec<String> = tables
+            .flat_map(|t| work.schema.table(*t).parts.iter().map(|part| part.handle.to_string()))
+            .collect();
+        if handles.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "SELECT oid::int8, pg_relation_filenode(oid)::text FROM pg_class WHERE oid IN ({})",
+            handles.join(", ")
+        );
+        let rows = self.session.rows(&sql).await.map_err(|e| e.fault("reading relation files"))?;
+        Ok(rows.iter().map(|row| (number(row, 0), text(row, 1))).collect())
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn inspect(&mut self) -> Result<Catalog, Fault> {
+        let server = self.server().await?;
+        let schema = inspect::schema(self.session.client()).await.map_err(|error| {
+            session::sql_error(&error).fault("reading the catalog")
+        })?;
+        self.session.count_statements(7);
+        Ok(Catalog { schema, server })
+    }
+
+    async fn count(&mut self, schema: &Schema, tables: &[TableId]) -> Result<BTreeMap<TableId, u64>, Fault> {
+        counts::tables(&mut self.session, schema, tables).await.map_err(|e| e.fault("counting rows"))
+    }
+
+    async fn choose(&mut self, schema: &Schema, choices: &[RootChoice]) -> Result<Vec<RootSet>, Fault> {
+        for choice in choices {
+            self.check_predicate(schema, choice).await?;
+        }
+        roots::choose(&mut self.session, schema, choices).await
+    }
+
+    async fn close(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, Fault> {
+        let failed = |e: super::sql::SqlError| e.fault("computing the closure");
+        self.closed = Closed::default();
+        self.session.run("DISCARD TEMP").await.map_err(failed)?;
+        self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
+        let result = self.close_in_snapshot(work, request, progress).await;
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.session.run(end).await.map_err(failed);
+        let closure = result?;
+        ended?;
+        Ok(closure)
+    }
+
+    async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {
+        let found = conflicts::conflicts(&mut self.session, work, &self.closed.sets, limit).await;
+        found.map_err(|e| e.fault("looking for protected rows"))
+    }
+
+    async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
+        let tags = tags::tags(&mut self.session, work, &self.closed.sets).await;
+        tags.map_err(|e| e.fault("counting batches"))
+    }
+
+    async fn archive(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Archived, Fault> {
+        archive::archive(&mut self.session, work, &self.closed.sets, batch, sink).await
+    }
+
+    async fn remove(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removal, Fault> {
+        self.remove_batch(work, batch, archived, sink).await
+    }
+
+    async fn commit(&mut self) -> Result<(), Fault> {
+        let result = self.session.run("COMMIT").await;
+        self.session.end_transaction();
+        result.map(|_| ()).map_err(|e| e.fault("committing"))
+    }
+
+    async fn rollback(&mut self) -> Result<(), Fault> {
+        let result = self.session.run("ROLLBACK").await;
+        self.session.end_transaction();
+        result.map(|_| ()).map_err(|e| e.fault("rolling back"))
+    }
+
+    async fn settle(&mut self, _work: &Work, token: &str, _roots: &[RootSet]) -> Result<Outcome, Fault> {
+        let id: u64 = token.parse().map_err(|_| Fault::store(format!("`{token}` is no transaction id")))?;
+        let sql = format!("SELECT pg_xact_status('{id}'::xid8)");
+        let rows = self.session.rows(&sql).await.map_err(|e| e.fault("asking for a transaction's outcome"))?;
+        match rows.first().map(|row| text(row, 0)).unwrap_or_default().as_str() {
+            "committed" => Ok(Outcome::Committed),
+            "in progress" => Ok(Outcome::Pending),
+            "aborted" => Ok(Outcome::RolledBack),
+            _ => Err(Fault::store(format!("the server has forgotten the outcome of transaction {id}"))
+                .hint("look whether the roots of the batch are still there before resuming")),
+        }
+    }
+
+    async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
+        let digests = fingerprint::fingerprint(&mut self.session, work).await;
+        digests.map_err(|e| e.fault("hashing protected rows"))
+    }
+
+    async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
+        let orphans = counts::orphans(&mut self.session, schema, references).await;
+        orphans.map_err(|e| e.fault("looking for orphans"))
+    }
+
+    async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {
+        let found = roots::present(&mut self.session, schema, roots).await;
+        found.map_err(|e| e.fault("looking for roots"))
+    }
+
+    async fn restore(
+        &mut self,
+        work: &Work,
+        source: &mut dyn ArchiveSource,
+        scope: &RestoreScope,
+        progress: &dyn Progress,
+    ) -> Result<Restored, Fault> {
+        self.restore_archive(work, source, scope, progress).await
+    }
+
+    fn explain(&self, work: &Work) -> Vec<String> {
+        let mut statements = explain::closure(&dialect::PostgresDialect, work);
+        statements.extend(remove::explain(work));
+        statements
+    }
+
+    fn restore_script(
+        &self,
+        work: &Work,
+        sections: &[SectionEntry],
+        files: &[String],
+    ) -> Vec<(String, String)> {
+        vec![("restore.sql".to_owned(), script::postgres(&dialect::PostgresDialect, work, sections, files))]
+    }
+
+    fn statements(&self) -> Statements {
+        self.session.statements()
+    }
+}
+
+impl Postgres {
+    async fn close_in_snapshot(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, Fault> {
+        let failed = |e: super::sql::SqlError| e.fault("computing the closure");
+        self.closed.sets =
+            closure::close(&mut self.session, work, request, progress).await.map_err(failed)?;
+        let mut found = counts::closure(&mut self.session, &self.closed.sets, None).await.map_err(failed)?;
+        if request.check_versions {
+            for roots in request.roots {
+                found.stale.extend(
+                    roots::stale(&mut self.session, &work.schema, roots.table).await.map_err(failed)?,
+                );
+            }
+        }
+        self.mark(work).await?;
+        let sets = &self.closed.sets;
+        let names = sets.keys.keys().map(|t| closure::key_set(*t));
+        let names: Vec<String> = names
+            .chain(sets.detached.keys().map(|t| closure::detach_set(*t)))
+            .map(|name| format!("pg_temp.{name}"))
+            .collect();
+        if !names.is_empty() {
+            self.session.run(&format!("ANALYZE {}", names.join(", "))).await.map_err(failed)?;
+        }
+        Ok(found)
+    }
+
+    /// Has the server parse the predicate as part of one statement, which rules out a second one in it.
+    async fn check_predicate(&mut self, schema: &Schema, choice: &RootChoice) -> Result<(), Fault> {
+        use super::sql::dialect::Dialect;
+        let unseed_core::port::store::ChosenRows::Where(predicate) = &choice.rows else { return Ok(()) };
+        let shape = schema.table(choice.table);
+        let d = dialect::PostgresDialect;
+        let alias = d.quote(&shape.name.name);
+        let sql = format!("SELECT 1 FROM {} AS {alias} WHERE ({predicate}\n)", d.relation(shape));
+        self.session.client().prepare(&sql).await.map(drop).map_err(|error| {
+            let error = session::sql_error(&error);
+            Fault::usage(format!("predicate on `{}` is not valid: {}", shape.name, error.message))
+                .detail(format!("predicate: {predicate}"))
+                .hint("write it as the WHERE clause of a SELECT on that table, e.g. --where \"tenants: name LIKE 'Test %'\"")
+        })
+    }
+}

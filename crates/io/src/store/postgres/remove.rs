@@ -1,0 +1,534 @@
+//! Removing a batch in one transaction: lock, detach, delete, look for what came in between, prove.
+//!
+//! All tables of a batch are deleted by one statement with one common table expression each: PostgreSQL
+//! checks foreign keys at the end of a statement, so neither order nor cycles matter. On the fast path the
+//! statement runs with checks skipped, but tables with triggers of the application's own are deleted in
+//! statements of their own with checks on, children first, so that those triggers fire.
+
+use super::archive::{self, in_part};
+use super::dialect::{PostgresDialect, qualified};
+use super::{Postgres, effects};
+use crate::store::sql::closure::key_set;
+use crate::store::sql::condition::{Conditions, Side};
+use crate::store::sql::counts::{self, DetachSource, detach_sources};
+use crate::store::sql::dialect::Dialect;
+use crate::store::sql::{Session, SqlError, number};
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::fault::Fault;
+use unseed_core::plan::Path;
+use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
+use unseed_core::schema::{Effect, EffectKind, Origin, Part, ReferenceId, TableId};
+
+/// Why a batch was not removed.
+pub(super) enum Stop {
+    Sql(SqlError),
+    Fault(Fault),
+    /// The data moved on; close again.
+    Changed(String),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Whether triggers and checks of the server run during a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Skipped,
+    Firing,
+}
+
+struct Segment {
+    mode: Mode,
+    tables: Vec<TableId>,
+}
+
+impl Postgres {
+    pub(super) async fn remove_batch(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removal, Fault> {
+        let expected = archive::expected(&mut self.session, &self.closed.sets, batch).await?;
+        if expected.removed != archived.removed || expected.detached_rows != archived.detached {
+            return Ok(Removal::Changed("rows changed before they were archived".to_owned()));
+        }
+        let began = self.session.run("BEGIN").await;
+        began.map_err(|e| e.fault("beginning a batch"))?;
+        self.session.begin_holding();
+        match self.remove_and_prove(work, batch, &expected, sink).await {
+            Ok(removed) => Ok(Removal::Proven(removed)),
+            Err(stop) => {
+                // If the connection is gone, the server rolls back by itself.
+                let rolled_back = self.session.run("ROLLBACK").await;
+                self.session.end_transaction();
+                match stop {
+                    Stop::Changed(why) => Ok(Removal::Changed(why)),
+                    Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
+                        Ok(Removal::Changed(error.message))
+                    }
+                    Stop::Sql(error) => Err(error.fault("removing a batch")),
+                    Stop::Fault(fault) => Err(fault),
+                }
+            }
+        }
+    }
+
+    async fn remove_and_prove(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removed, Stop> {
+        self.session.run("SET LOCAL lock_timeout = '10s'").await?;
+        self.lock_roots(work, batch, expected).await?;
+        self.compare_files(work).await?;
+        effects::remember(&mut self.session, work).await?;
+        self.detach(work, batch, expected).await?;
+        for segment in segments(work, expected) {
+            self.delete(work, batch, expected, &segment).await?;
+        }
+        let swept = self.sweep(work, batch, expected).await?;
+        let mut removed = effects::prove(&mut self.session, work, expected, &swept).await?;
+        removed.effects =
+            effects::archive(&mut self.session, work, &self.closed.sets, batch, sink).await?;
+        effects::archive_born(&mut self.session, work, &mut removed, sink).await?;
+        Ok(removed)
+    }
+
+    /// Locks the rows of root tables, so that no new row can refer to them.
+    async fn lock_roots(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
+        for table in &work.program.roots {
+            let Some(rows) = expected.removed.get(table) else { continue };
+            let shape = work.schema.table(*table);
+            let mut locked = 0;
+            for part in self.parts_of(work, *table, batch).await? {
+                let sql = format!(
+                    "SELECT count(*) FROM (SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
+                     WHERE k.doomed AND {}{} FOR UPDATE OF x) locked",
+                    PostgresDialect.temp(&key_set(*table)),
+                    qualified(&part.name),
+                    counts::in_batch("k", Some(batch)),
+                    in_part(shape, &part),
+                );
+                let found = self.session.rows(&sql).await?;
+                locked += found.first().map_or(0, |row| number(row, 0));
+            }
+            if locked != *rows {
+                let gone = rows.saturating_sub(locked);
+                return Err(Stop::Changed(format!("{gone} roots of `{}` changed or are gone", shape.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Addresses mean nothing any more when a table was rewritten since the closure.
+    async fn compare_files(&mut self, work: &Work) -> Result<(), Stop> {
+        let now = self.files(work).await?;
+        if now == self.closed.files {
+            return Ok(());
+        }
+        Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()))
+    }
+
+    /// Parts of a table that hold rows of the batch; all when there is only one.
+    async fn parts_of(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<Vec<Part>, SqlError> {
+        archive::parts_with_rows(&mut self.session, work, table, &key_set(table), "k.doomed", batch).await
+    }
+
+    async fn detach(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
+        let mut updates = Vec::new();
+        for source in detach_sources(&self.closed.sets) {
+            if !expected.detached_rows.contains_key(&source.table) {
+                continue;
+            }
+            let parts = archive::parts_with_rows(
+                &mut self.session,
+                work,
+                source.table,
+                &source.name,
+                source.filter,
+                batch,
+            )
+            .await?;
+            for part in parts {
+                updates.push((source.table, detach_sql(work, &source, &part, batch)));
+            }
+        }
+        if updates.is_empty() {
+            return Ok(());
+        }
+        self.set_mode(work, if work.path == Path::Fast { Mode::Skipped } else { Mode::Firing }).await?;
+        let counted = self.run_counted(&updates).await?;
+        for (table, rows) in &expected.detached_rows {
+            self.compare(work, *table, "detached", *rows, counted.get(table).copied().unwrap_or(0), batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+        segment: &Segment,
+    ) -> Result<(), Stop> {
+        let mut deletes = Vec::new();
+        for table in &segment.tables {
+            for part in self.parts_of(work, *table, batch).await? {
+                deletes.push((*table, delete_sql(work, *table, &part, batch)));
+            }
+        }
+        self.set_mode(work, segment.mode).await?;
+        let counted = if segment.tables.iter().any(|t| has_rule(work, *t)) {
+            // Rules are not supported inside a common table expression.
+            self.run_one_by_one(&deletes).await?
+        } else {
+            self.run_counted(&deletes).await?
+        };
+        for table in &segment.tables {
+            let rows = expected.removed.get(table).copied().unwrap_or(0);
+            self.compare(work, *table, "deleted", rows, counted.get(table).copied().unwrap_or(0), batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
+        if work.path == Path::Checked {
+            return Ok(());
+        }
+        let role = match mode {
+            Mode::Skipped => "replica",
+            Mode::Firing => "origin",
+        };
+        self.session.run(&format!("SET LOCAL session_replication_role = {role}")).await?;
+        Ok(())
+    }
+
+    /// Runs data-modifying statements as one, and returns how many rows each table lost.
+    async fn run_counted(&mut self, parts: &[(TableId, String)]) -> Result<BTreeMap<TableId, u64>, SqlError> {
+        let mut counted = BTreeMap::new();
+        if parts.is_empty() {
+            return Ok(counted);
+        }
+        let with: Vec<String> =
+            parts.iter().enumerate().map(|(n, (_, sql))| format!("s{n} AS ({sql} RETURNING 1)")).collect();
+        let select: Vec<String> = parts
+            .iter()
+            .enumerate()
+            .map(|(n, (table, _))| format!("SELECT {}, (SELECT count(*) FROM s{n})", table.0))
+            .collect();
+        let sql = format!("WITH {} {}", with.join(", "), select.join(" UNION ALL "));
+        for row in self.session.rows(&sql).await? {
+            let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            *counted.entry(table).or_default() += number(&row, 1);
+        }
+        Ok(counted)
+    }
+
+    async fn run_one_by_one(&mut self, parts: &[(TableId, String)]) -> Result<BTreeMap<TableId, u64>, SqlError> {
+        let mut counted = BTreeMap::new();
+        for (table, sql) in parts {
+            *counted.entry(*table).or_default() += self.session.run(sql).await?;
+        }
+        Ok(counted)
+    }
+
+    /// Fewer rows than archived: either someone else changed them, or a trigger or rule kept them.
+    async fn compare(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        word: &str,
+        expected: u64,
+        found: u64,
+        batch: TagRange,
+    ) -> Result<(), Stop> {
+        if expected == found {
+            return Ok(());
+        }
+        let shape = work.schema.table(table);
+        let message = format!("{found} of {expected} rows of `{}` could be {word}", shape.name);
+        let blockers: Vec<&Effect> =
+            shape.effects.iter().filter(|e| if word == "deleted" { e.on_delete } else { e.on_update }).collect();
+        if blockers.is_empty() || word == "deleted" && !self.still_there(work, table, batch).await? {
+            return Err(Stop::Changed(message));
+        }
+        let mut fault = Fault::refused(message)
+            .state("the batch was rolled back")
+            .hint("disable what keeps the rows, or leave them out of the plan, and plan again");
+        for effect in blockers {
+            fault = fault.detail(format!("kept by {}", effects::describe(effect)));
+        }
+        Err(Stop::Fault(fault))
+    }
+
+    async fn still_there(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<bool, SqlError> {
+        let shape = work.schema.table(table);
+        let d = PostgresDialect;
+        let sql = format!(
+            "SELECT count(*) FROM {} k JOIN {} x ON {} AND x.xmin = k.ver WHERE k.doomed AND {}",
+            d.temp(&key_set(table)),
+            d.relation(shape),
+            d.at(shape, "x", "k"),
+            counts::in_batch("k", Some(batch)),
+        );
+        Ok(self.session.rows(&sql).await?.first().is_some_and(|row| number(row, 0) > 0))
+    }
+
+    /// Looks for rows that refer to removed ones although the closure did not know them. Rows that other
+    /// sessions wrote send the batch back; rows that triggers of this batch wrote are removed or detached.
+    async fn sweep(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<Swept, Stop> {
+        let mut swept = Swept::default();
+        let by_child = self.referring(work, expected);
+        if by_child.is_empty() {
+            return Ok(swept);
+        }
+        for _ in 0..8 {
+            let dangling = self.dangling(work, batch, &by_child).await?;
+            if dangling.is_empty() {
+                return Ok(swept);
+            }
+            self.set_mode(work, Mode::Skipped).await?;
+            for table in dangling {
+                let removes = by_child[&table].iter().any(|id| !is_weak(work, *id));
+                self.sweep_table(work, batch, table, &by_child[&table], removes, &mut swept).await?;
+            }
+        }
+        Err(Stop::Fault(
+            Fault::refused("triggers of the removed rows keep inserting rows that refer to them")
+                .state("the batch was rolled back")
+                .hint("disable the trigger for the purge, or leave these rows out of the plan"),
+        ))
+    }
+
+    /// References that nothing but this proof enforces, per referring table.
+    fn referring(&self, work: &Work, expected: &Closure) -> BTreeMap<TableId, Vec<ReferenceId>> {
+        let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
+        for id in work.schema.reference_ids() {
+            let r = work.schema.reference(id);
+            let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
+            if !enforced && expected.removed.contains_key(&r.parent) {
+                by_child.entry(r.child).or_default().push(id);
+            }
+        }
+        by_child
+    }
+
+    fn refers_to_removed(&self, work: &Work, batch: TagRange, ids: &[ReferenceId]) -> String {
+        let d = PostgresDialect;
+        let conditions = Conditions { schema: &work.schema, dialect: &d };
+        let terms: Vec<String> = ids
+            .iter()
+            .map(|id| {
+                let r = work.schema.reference(*id);
+                format!(
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {})",
+                    d.temp(&key_set(r.parent)),
+                    conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
+                    counts::in_batch("k", Some(batch)),
+                )
+            })
+            .collect();
+        format!("({})", terms.join(" OR "))
+    }
+
+    /// Only versions younger than the closure's snapshot can be news; everything older was seen by it.
+    async fn dangling(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
+    ) -> Result<BTreeSet<TableId>, Stop> {
+        let d = PostgresDialect;
+        let mut own_tables = BTreeSet::new();
+        let selects: Vec<String> = by_child
+            .iter()
+            .map(|(table, ids)| {
+                format!(
+                    "SELECT {}, count(*) FILTER (WHERE x.xmin = pg_current_xact_id()::xid), count(*) FROM {} x \
+                     WHERE age(x.xmin) <= age('{}'::xid) AND {}",
+                    table.0,
+                    d.relation(work.schema.table(*table)),
+                    self.closed.horizon,
+                    self.refers_to_removed(work, batch, ids),
+                )
+            })
+            .collect();
+        for chunk in selects.chunks(80) {
+            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
+                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                let (own, all) = (number(&row, 1), number(&row, 2));
+                if all > own {
+                    let name = &work.schema.table(table).name;
+                    return Err(Stop::Changed(format!("{} new rows of `{name}` refer to removed rows", all - own)));
+                }
+                if own > 0 {
+                    own_tables.insert(table);
+                }
+            }
+        }
+        Ok(own_tables)
+    }
+
+    async fn sweep_table(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        table: TableId,
+        ids: &[ReferenceId],
+        removes: bool,
+        swept: &mut Swept,
+    ) -> Result<(), SqlError> {
+        let shape = work.schema.table(table);
+        let relation = PostgresDialect.relation(shape);
+        let own = "x.xmin = pg_current_xact_id()::xid";
+        if removes {
+            let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
+            let refers = self.refers_to_removed(work, batch, &strong);
+            let rows = self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
+            *swept.deleted.entry(table).or_default() += rows;
+        }
+        for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
+            let refers = self.refers_to_removed(work, batch, &[id]);
+            let sets: Vec<String> = work.schema.reference(id)
+                .set_columns
+                .iter()
+                .filter(|c| shape.columns[**c].nullable)
+                .map(|c| format!("{} = NULL", PostgresDialect.quote(&shape.columns[*c].name)))
+                .collect();
+            if sets.is_empty() {
+                continue;
+            }
+            let sql = format!("UPDATE {relation} x SET {} WHERE {own} AND {refers}", sets.join(", "));
+            let rows = self.session.run(&sql).await?;
+            *swept.updated.entry(table).or_default() += rows;
+        }
+        Ok(())
+    }
+}
+
+/// Rows that triggers of the batch wrote and that went with it.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) deleted: BTreeMap<TableId, u64>,
+    pub(super) updated: BTreeMap<TableId, u64>,
+}
+
+fn is_weak(work: &Work, id: ReferenceId) -> bool {
+    work.program.detaches.iter().any(|d| d.references.iter().any(|(weak, _)| *weak == id))
+}
+
+fn is_transient(error: &SqlError) -> bool {
+    matches!(error.code.as_deref(), Some("40001" | "40P01" | "55P03" | "23503"))
+}
+
+fn has_rule(work: &Work, table: TableId) -> bool {
+    work.schema.table(table).effects.iter().any(|e| e.kind == EffectKind::Rule && e.on_delete)
+}
+
+/// Whether rows of the table must be deleted with triggers firing.
+fn fires(work: &Work, table: TableId) -> bool {
+    work.schema.table(table).effects.iter().any(|e| e.on_delete)
+}
+
+/// Splits the removal order, children first, where the mode changes; a cycle is never split.
+fn segments(work: &Work, expected: &Closure) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for group in &work.program.removal {
+        let tables: Vec<TableId> =
+            group.iter().copied().filter(|t| expected.removed.contains_key(t)).collect();
+        if tables.is_empty() {
+            continue;
+        }
+        let firing = work.path == Path::Checked || tables.iter().any(|t| fires(work, *t));
+        let mode = if firing { Mode::Firing } else { Mode::Skipped };
+        let alone = tables.iter().any(|t| has_rule(work, *t));
+        match segments.last_mut() {
+            Some(last) if last.mode == mode && !alone && !last.tables.iter().any(|t| has_rule(work, *t)) => {
+                last.tables.extend(tables);
+            }
+            Some(_) | None => segments.push(Segment { mode, tables }),
+        }
+    }
+    segments
+}
+
+fn delete_sql(work: &Work, table: TableId, part: &Part, batch: TagRange) -> String {
+    let shape = work.schema.table(table);
+    format!(
+        "DELETE FROM ONLY {} x USING {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND k.doomed AND {}{}",
+        qualified(&part.name),
+        PostgresDialect.temp(&key_set(table)),
+        counts::in_batch("k", Some(batch)),
+        in_part(shape, part),
+    )
+}
+
+fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) -> String {
+    let shape = work.schema.table(source.table);
+    let detach = work.program.detaches.iter().find(|d| d.table == source.table);
+    let mut sets: BTreeMap<usize, (Vec<String>, &str)> = BTreeMap::new();
+    for (id, detachment) in detach.map(|d| d.references.as_slice()).unwrap_or_default() {
+        if !source.references.contains(id) {
+            continue;
+        }
+        for column in &detachment.columns {
+            let value = match &shape.columns[*column].default {
+                Some(default) if detachment.to_default => default.as_str(),
+                Some(_) | None => "NULL",
+            };
+            sets.entry(*column).or_insert((Vec::new(), value)).0.push(format!("k.w{}", id.0));
+        }
+    }
+    let sets: Vec<String> = sets
+        .into_iter()
+        .map(|(column, (flags, value))| {
+            let name = PostgresDialect.quote(&shape.columns[column].name);
+            format!("{name} = CASE WHEN {} THEN {value} ELSE x.{name} END", flags.join(" OR "))
+        })
+        .collect();
+    format!(
+        "UPDATE ONLY {} x SET {} FROM {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND {} AND {}{}",
+        qualified(&part.name),
+        sets.join(", "),
+        PostgresDialect.temp(&source.name),
+        source.filter,
+        counts::in_batch("k", Some(batch)),
+        in_part(shape, part),
+    )
+}
+
+/// The removal of one batch as statements for people.
+pub(super) fn explain(work: &Work) -> Vec<String> {
+    let mut statements = vec!["BEGIN".to_owned()];
+    let expected = Closure {
+        removed: work.program.sets.iter().map(|set| (set.table, 1)).collect(),
+        ..Closure::default()
+    };
+    for segment in segments(work, &expected) {
+        if work.path == Path::Fast {
+            let role = if segment.mode == Mode::Firing { "origin" } else { "replica" };
+            statements.push(format!("SET LOCAL session_replication_role = {role}"));
+        }
+        let batch = TagRange { first: 0, last: 0 };
+        for table in &segment.tables {
+            for part in work.schema.table(*table).parts.iter().take(1) {
+                statements.push(delete_sql(work, *table, part, batch));
+            }
+        }
+    }
+    statements.push("COMMIT".to_owned());
+    statements
+}

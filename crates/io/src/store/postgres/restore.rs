@@ -1,0 +1,206 @@
+//! Restoring into PostgreSQL: stage with COPY, check, insert all tables with one statement.
+//!
+//! Where the role may, checks and triggers are skipped, after the same facts were established by queries;
+//! elsewhere they run, and rows that a trigger altered on their way back stop the restore.
+
+use super::Postgres;
+use super::dialect::PostgresDialect;
+use crate::store::sql::dialect::Dialect;
+use crate::store::sql::restore::{self, Staged};
+use crate::store::sql::{Session, SqlError, number, script, text};
+use bytes::Bytes;
+use futures_util::SinkExt;
+use std::collections::BTreeMap;
+use unseed_core::fault::Fault;
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{ArchiveSource, RestoreScope, Restored, SectionKind, Work};
+use unseed_core::schema::TableId;
+
+impl Postgres {
+    pub(super) async fn restore_archive(
+        &mut self,
+        work: &Work,
+        source: &mut dyn ArchiveSource,
+        scope: &RestoreScope,
+        progress: &dyn Progress,
+    ) -> Result<Restored, Fault> {
+        let failed = |e: SqlError| e.fault("restoring");
+        self.session.run("DISCARD TEMP").await.map_err(failed)?;
+        self.session.run("BEGIN").await.map_err(failed)?;
+        self.session.begin_holding();
+        let result = self.restore_in_transaction(work, source, scope, progress).await;
+        let keep = matches!(&result, Ok(restored) if restored.token.is_some());
+        if !keep {
+            drop(self.session.run("ROLLBACK").await);
+            self.session.end_transaction();
+        }
+        result
+    }
+
+    async fn restore_in_transaction(
+        &mut self,
+        work: &Work,
+        source: &mut dyn ArchiveSource,
+        scope: &RestoreScope,
+        progress: &dyn Progress,
+    ) -> Result<Restored, Fault> {
+        let failed = |e: SqlError| e.fault("restoring");
+        let sections = source.sections();
+        let mut staged = restore::staged(&PostgresDialect, work, &sections).map_err(|missing| {
+            Fault::refused(format!("`{missing}` is in the archive but no longer in the database"))
+                .hint("bring the schema back to what it was, or restore by hand from the archive's files")
+        })?;
+        for statement in restore::create(&PostgresDialect, work, &staged) {
+            self.session.run(&statement).await.map_err(failed)?;
+        }
+        self.load_sections(source, &staged, progress).await?;
+        for statement in restore::merge_effects(&PostgresDialect, work, &mut staged) {
+            self.session.run(&statement).await.map_err(failed)?;
+        }
+        for s in &staged {
+            self.session.run(&format!("ANALYZE {}", s.name)).await.map_err(failed)?;
+        }
+        if let RestoreScope::Root { table, key } = scope {
+            let found = restore::narrow(&mut self.session, work, &staged, (*table, key)).await.map_err(failed)?;
+            if !found {
+                let name = &work.schema.table(*table).name;
+                return Err(Fault::usage(format!("the archive holds no row of `{name}` with key {}", key.join(", ")))
+                    .hint("name a root of the run by its key"));
+            }
+        }
+        let skip = self.server().await?.may_skip_checks;
+        let conflicts = restore::conflicts(&mut self.session, work, &staged, skip).await.map_err(failed)?;
+        if !conflicts.is_empty() {
+            return Ok(Restored { conflicts, ..Restored::default() });
+        }
+        self.put_back(work, &staged, skip).await
+    }
+
+    async fn load_sections(
+        &mut self,
+        source: &mut dyn ArchiveSource,
+        staged: &[Staged],
+        progress: &dyn Progress,
+    ) -> Result<(), Fault> {
+        let sections = source.sections();
+        let total = u64::try_from(sections.len()).ok();
+        let mut done = 0;
+        for s in staged {
+            let columns: Vec<String> = s.columns.iter().map(|c| PostgresDialect.quote(c)).collect();
+            let sql = format!("COPY {} ({}) FROM STDIN", s.name, columns.join(", "));
+            for index in &s.sections {
+                let rows = self.load_section(source, *index, &sql).await?;
+                if rows != sections[*index].rows {
+                    let message = format!("{rows} of {} archived rows could be read", sections[*index].rows);
+                    return Err(Fault::new(unseed_core::fault::Category::Archive, message)
+                        .hint("the archive is damaged; look for a copy of it"));
+                }
+                done += 1;
+                progress.update("reading the archive", done, total);
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_section(
+        &mut self,
+        source: &mut dyn ArchiveSource,
+        index: usize,
+        sql: &str,
+    ) -> Result<u64, Fault> {
+        let failed = |error: &tokio_postgres::Error| super::session::sql_error(error).fault("restoring");
+        self.session.count_statements(1);
+        let sink = self.session.client().copy_in(sql).await.map_err(|e| failed(&e))?;
+        let mut sink = Box::pin(sink);
+        let handle = tokio::runtime::Handle::current();
+        let read = tokio::task::block_in_place(|| {
+            source.read(index, &mut |chunk| {
+                let sent = handle.block_on(sink.send(Bytes::copy_from_slice(chunk)));
+                sent.map_err(|error| failed(&error))
+            })
+        });
+        read?;
+        sink.as_mut().finish().await.map_err(|e| failed(&e))
+    }
+
+    async fn put_back(&mut self, work: &Work, staged: &[Staged], skip: bool) -> Result<Restored, Fault> {
+        let failed = |e: SqlError| match e.code.as_deref() {
+            Some("23505") => Fault::new(unseed_core::fault::Category::Findings, format!("a row is in the way: {}", e.message))
+                .hint("remove or rename the row that took its place, then restore again"),
+            Some(_) | None => e.fault("restoring"),
+        };
+        let d = PostgresDialect;
+        if skip {
+            self.session.run("SET LOCAL session_replication_role = replica").await.map_err(failed)?;
+        }
+        let inserts = restore::inserts(&d, work, staged);
+        let mut inserted: BTreeMap<TableId, u64> = BTreeMap::new();
+        if !inserts.is_empty() {
+            for row in self.session.rows(&script::combined(&inserts)).await.map_err(failed)? {
+                inserted.insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
+            }
+        }
+        let mut reattached: BTreeMap<TableId, u64> = BTreeMap::new();
+        for (table, statement) in restore::reattaches(&d, work, staged) {
+            *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
+        }
+        for statement in restore::unborn(&d, work, staged) {
+            self.session.run(&statement).await.map_err(failed)?;
+        }
+        self.compare_restored(work, staged, &inserted).await?;
+        for statement in script::sequences(&d, work, staged) {
+            self.session.rows(&statement).await.map_err(failed)?;
+        }
+        let token = self.session.rows("SELECT pg_current_xact_id()::text").await.map_err(failed)?;
+        Ok(Restored {
+            inserted: restore::by_name(work, &inserted),
+            reattached: restore::by_name(work, &reattached),
+            conflicts: Vec::new(),
+            token: token.first().map(|row| text(row, 0)),
+        })
+    }
+
+    /// Every staged row must be there now, as it was archived.
+    async fn compare_restored(
+        &mut self,
+        work: &Work,
+        staged: &[Staged],
+        inserted: &BTreeMap<TableId, u64>,
+    ) -> Result<(), Fault> {
+        let d = PostgresDialect;
+        for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
+            let shape = work.schema.table(s.table);
+            let counted = self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await;
+            let counted = counted.map_err(|e| e.fault("comparing restored rows"))?;
+            let expected = counted.first().map_or(0, |row| number(row, 0));
+            let mut altered = expected.abs_diff(inserted.get(&s.table).copied().unwrap_or(0));
+            if altered == 0 && shape.effects.iter().any(|e| e.on_insert) && !shape.keys.is_empty() {
+                let list = |alias: &str| {
+                    let quoted: Vec<String> = s.columns.iter().map(|c| format!("{alias}.{}", d.quote(c))).collect();
+                    format!("ROW({})::text", quoted.join(", "))
+                };
+                let key: Vec<String> = shape.keys[0]
+                    .iter()
+                    .map(|c| d.quote(&shape.columns[*c].name))
+                    .map(|name| format!("x.{name} = s.{name}"))
+                    .collect();
+                let sql = format!(
+                    "SELECT count(*) FROM {} s WHERE NOT EXISTS (SELECT 1 FROM {} x WHERE {} AND {} = {})",
+                    s.name,
+                    d.relation(shape),
+                    key.join(" AND "),
+                    list("x"),
+                    list("s"),
+                );
+                let rows = self.session.rows(&sql).await.map_err(|e| e.fault("comparing restored rows"))?;
+                altered = rows.first().map_or(0, |row| number(row, 0));
+            }
+            if altered > 0 {
+                return Err(Fault::refused(format!("{altered} rows of `{}` would not come back as they were", shape.name))
+                    .state("nothing was restored")
+                    .hint("disable its insert triggers or rules, or restore as a role that may set session_replication_role"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! Scanning PostgreSQL: COPY of the columns asked for, and two grouped queries.
+//!
+//! Invariants
+//! - row-level security is off in the session, so a policy that would hide rows is an error of the server;
+//! - values arrive in the session's pinned formats: UTC, ISO dates;
+//! - a scan that is dropped cancels nothing on its own: the connection is dropped with it.
+//!
+//! Not here: cutting the stream into rows (`rows`).
+
+use super::Postgres;
+use super::dialect::PostgresDialect;
+use super::rows::RowReader;
+use super::session::sql_error;
+use crate::store::sql::dialect::Dialect;
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tokio_postgres::Client;
+use unseed_core::fault::Fault;
+use unseed_core::port::scan::{
+    Burst, BurstRequest, PAID_STATUS, PaidWhen, ScanSource, Tally, TallyRequest, Visit, VisitTally,
+};
+use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
+
+#[async_trait]
+impl ScanSource for Postgres {
+    async fn read(
+        &mut self,
+        schema: &Schema,
+        table: TableId,
+        columns: &[ColumnIndex],
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, Fault> {
+        let shape = schema.table(table);
+        let list: Vec<String> = columns.iter().map(|c| name(shape, *c)).collect();
+        let sql = format!("COPY (SELECT {} FROM {}) TO STDOUT", list.join(", "), relation(shape));
+        copy(self.client(), &sql, &format!("reading {}", shape.name), visit).await
+    }
+
+    async fn bursts(&mut self, schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
+        let shape = schema.table(request.table);
+        let Some(time) = Time::of(shape, request.time) else { return Ok(Vec::new()) };
+        let sql = format!(
+            "COPY (SELECT min({at})::text, count(*) FROM {} WHERE {at} IS NOT NULL GROUP BY {} \
+             HAVING count(*) >= {} ORDER BY count(*) DESC LIMIT {}) TO STDOUT",
+            relation(shape),
+            time.second,
+            request.rows_min,
+            request.seconds_max,
+            at = time.value,
+        );
+        let mut bursts = Vec::new();
+        let mut visit = |row: &[Option<&str>]| {
+            if let [Some(at), Some(rows)] = row {
+                bursts.push(Burst { at: (*at).to_owned(), rows: rows.parse().unwrap_or(0) });
+            }
+        };
+        copy(self.client(), &sql, &format!("counting bursts in {}", shape.name), &mut visit).await?;
+        Ok(bursts)
+    }
+
+    async fn tally(
+        &mut self,
+        schema: &Schema,
+        request: &TallyRequest,
+        visit: &mut VisitTally<'_>,
+    ) -> Result<u64, Fault> {
+        let shape = schema.table(request.table);
+        let sql = tally_sql(shape, request);
+        let mut counted = 0;
+        let mut read = |row: &[Option<&str>]| {
+            let tally = tally(row, request.by.len());
+            counted += tally.rows;
+            visit(&tally);
+        };
+        copy(self.client(), &sql, &format!("counting {}", shape.name), &mut read).await?;
+        Ok(counted)
+    }
+}
+
+fn name(table: &Table, column: ColumnIndex) -> String {
+    PostgresDialect.quote(&table.columns[column].name)
+}
+
+fn relation(table: &Table) -> String {
+    PostgresDialect.relation(table)
+}
+
+async fn copy(client: &Client, sql: &str, what: &str, visit: &mut Visit<'_>) -> Result<u64, Fault> {
+    let failed = |error: &tokio_postgres::Error| sql_error(error).fault(what);
+    let stream = client.copy_out(sql).await.map_err(|error| failed(&error))?;
+    let mut stream = std::pin::pin!(stream);
+    let mut reader = RowReader::default();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| failed(&error))?;
+        reader.feed(&chunk, visit);
+    }
+    Ok(reader.rows())
+}
+
+/// A time column as expressions.
+struct Time {
+    value: String,
+    second: String,
+    day: String,
+}
+
+impl Time {
+    /// None for columns that hold no point in time, such as a time of day.
+    fn of(table: &Table, column: ColumnIndex) -> Option<Self> {
+        let shape = &table.columns[column];
+        let name = name(table, column);
+        match shape.kind {
+            ColumnKind::Time if shape.type_name.starts_with("timestamp") || shape.type_name == "date" => {
+                Some(Self::point(name))
+            }
+            ColumnKind::Integer | ColumnKind::Number => {
+                // Milliseconds have twelve digits or more from 1973 on.
+                let seconds = format!("CASE WHEN {name} >= 100000000000 THEN {name} / 1000.0 ELSE {name} END");
+                Some(Self::point(format!("CASE WHEN {name} > 0 THEN to_timestamp({seconds}) END")))
+            }
+            ColumnKind::Text => Some(Self {
+                second: format!("left({name}, 19)"),
+                day: format!("left({name}, 10)"),
+                value: name,
+            }),
+            ColumnKind::Time
+            | ColumnKind::Boolean
+            | ColumnKind::Uuid
+            | ColumnKind::Json
+            | ColumnKind::Bytes
+            | ColumnKind::Other => None,
+        }
+    }
+
+    fn point(value: String) -> Self {
+        Self { second: format!("date_trunc('second', {value})"), day: format!("date_trunc('day', {value})"), value }
+    }
+}
+
+/// First by key and day, then by key: both steps hash, where counting distinct days would sort every row.
+fn tally_sql(table: &Table, request: &TallyRequest) -> String {
+    let by: Vec<String> = request.by.iter().map(|c| name(table, *c)).collect();
+    let keys: Vec<String> = (0..by.len()).map(|n| format!("k{n}")).collect();
+    let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
+    let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let time = request.time.and_then(|c| Time::of(table, c));
+    let (value, day) = time.map_or(("NULL::timestamp".to_owned(), "NULL::timestamp".to_owned()), |t| (t.value, t.day));
+    let (marked, paid) = classes(table, &request.paid);
+    let keys = keys.join(", ");
+    format!(
+        "COPY (SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(first), max(last) FROM \
+         (SELECT {}, {day} AS day, count(*) AS n, count(*) FILTER (WHERE {marked}) AS marked, \
+         count(*) FILTER (WHERE {paid}) AS paid, min({value}) AS first, max({value}) AS last \
+         FROM {} WHERE {} GROUP BY {}, {day}) AS days GROUP BY {keys}) TO STDOUT",
+        named.join(", "),
+        relation(table),
+        present.join(" AND "),
+        by.join(", "),
+    )
+}
+
+/// The conditions for test money and for real money.
+fn classes(table: &Table, paid: &PaidWhen) -> (String, String) {
+    let mut marks = Vec::new();
+    let mut real = Vec::new();
+    if let Some(id) = paid.external_id.map(|c| name(table, c)) {
+        marks.push(format!("coalesce(strpos({id}::text, '_test_') > 0 OR {id}::text LIKE 'test%', false)"));
+        real.push(format!("{id} IS NOT NULL"));
+    }
+    if let Some(live) = paid.live_flag.map(|c| name(table, c)) {
+        marks.push(format!("coalesce({live}::text IN ('false', 'f', '0'), false)"));
+    }
+    // An amount or a status says more than an id that is there.
+    let amount = paid.amount.filter(|c| is_number(table.columns[*c].kind)).map(|c| name(table, c));
+    let status = paid.status.filter(|c| is_word(table.columns[*c].kind)).map(|c| name(table, c));
+    if amount.is_some() || status.is_some() {
+        real.clear();
+    }
+    real.extend(amount.map(|a| format!("coalesce({a}::numeric > 0, false)")));
+    let words: Vec<String> = PAID_STATUS.iter().map(|w| format!("'{w}'")).collect();
+    real.extend(status.map(|s| format!("coalesce(lower({s}::text) IN ({}), false)", words.join(", "))));
+    let marked = if marks.is_empty() { "false".to_owned() } else { format!("({})", marks.join(" OR ")) };
+    if real.is_empty() {
+        return (marked, "false".to_owned());
+    }
+    let paid = format!("NOT {marked} AND {}", real.join(" AND "));
+    (marked, paid)
+}
+
+fn is_number(kind: ColumnKind) -> bool {
+    matches!(kind, ColumnKind::Integer | ColumnKind::Number)
+}
+
+fn is_word(kind: ColumnKind) -> bool {
+    matches!(kind, ColumnKind::Text | ColumnKind::Other)
+}
+
+fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
+    let cell = |n: usize| row.get(keys + n).copied().flatten();
+    let number = |n: usize| cell(n).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Tally {
+        key: &row[..keys],
+        rows: number(0),
+        marked: number(1),
+        paid: number(2),
+        days: number(3),
+        first: cell(4),
+        last: cell(5),
+    }
+}

@@ -1,0 +1,480 @@
+//! The closure program as statements: one `CREATE TEMPORARY TABLE … AS SELECT` per table that is reached.
+//!
+//! A table outside cycles is scanned once, joined with the key sets of all its parents; the tables of a
+//! cycle are scanned again only for references whose parent set grew since (semi-naive evaluation, with a
+//! step number per insert). Tables whose parents' sets are empty are not touched at all.
+//!
+//! Columns of a key set: the row's address and version, `tag` (the batch unit of the root it leaves with),
+//! `doomed` (false for a row that only gets detached, found on the same scan), `is_open` (it may belong to a
+//! row that stays), `step` (in cycles), `w7` (reference 7 must be detached), and `c3` (column 3, needed by
+//! later joins).
+
+use super::condition::{Conditions, Side};
+use super::dialect::Dialect;
+use super::{Session, SqlError, roots};
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::closure::{Program, Stage, Visit};
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{CloseRequest, Work};
+use unseed_core::protect::Ownership;
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+/// What is known about one key set.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SetInfo {
+    /// Rows in it, detached ones included.
+    pub(crate) rows: u64,
+    last_step: u64,
+    /// Whether it has a `step` column.
+    stepped: bool,
+    /// Weak references whose detached rows were found on the same scan.
+    pub(crate) inline: Vec<ReferenceId>,
+}
+
+/// The key sets of one closure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sets {
+    pub(crate) keys: BTreeMap<TableId, SetInfo>,
+    /// Tables with a separate set of detached rows, and the weak references that it covers.
+    pub(crate) detached: BTreeMap<TableId, Vec<ReferenceId>>,
+    processed: BTreeMap<ReferenceId, u64>,
+    step: u64,
+}
+
+impl Sets {
+    /// Whether any row of the table leaves (or is detached on the same scan).
+    pub(crate) fn has(&self, table: TableId) -> bool {
+        self.keys.get(&table).is_some_and(|set| set.rows > 0)
+    }
+}
+
+/// Short name of the key set of a table.
+pub(crate) fn key_set(table: TableId) -> String {
+    format!("unseed_k{}", table.0)
+}
+
+/// Short name of the separate set of detached rows of a table.
+pub(crate) fn detach_set(table: TableId) -> String {
+    format!("unseed_d{}", table.0)
+}
+
+/// Runs the closure of the roots; returns its sets. Must run within one snapshot.
+pub(crate) async fn close(
+    session: &mut dyn Session,
+    work: &Work,
+    request: &CloseRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<Sets, SqlError> {
+    let mut closing = Closing::new(work);
+    let mut ordinal = 0;
+    for roots in request.roots {
+        roots::load(session, &work.schema, roots, ordinal).await?;
+        ordinal += u64::try_from(roots.rows.len()).unwrap_or(u64::MAX);
+        closing.seed(session, roots.table, request.roots_per_tag).await?;
+    }
+    let total = u64::try_from(work.program.sets.len() + work.program.detaches.len()).ok();
+    let mut done = 0;
+    for stage in &work.program.stages {
+        match stage {
+            Stage::Once(visit) => {
+                closing.visit(session, visit).await?;
+                done += 1;
+            }
+            Stage::Fixpoint(visits) => {
+                closing.fixpoint(session, visits).await?;
+                done += u64::try_from(visits.len()).unwrap_or(0);
+            }
+        }
+        progress.update("following references", done, total);
+    }
+    for detach in &work.program.detaches {
+        closing.detach(session, detach.table).await?;
+        done += 1;
+        progress.update("following references", done, total);
+    }
+    Ok(closing.sets)
+}
+
+pub(crate) struct Closing<'a> {
+    schema: &'a Schema,
+    program: &'a Program,
+    ownership: &'a Ownership,
+    stepped: BTreeSet<TableId>,
+    sets: Sets,
+}
+
+impl<'a> Closing<'a> {
+    pub(crate) fn new(work: &'a Work) -> Self {
+        let mut stepped = BTreeSet::new();
+        for stage in &work.program.stages {
+            match stage {
+                Stage::Once(_) => {}
+                Stage::Fixpoint(visits) => stepped.extend(visits.iter().map(|v| v.table)),
+            }
+        }
+        Self {
+            schema: &work.schema,
+            program: &work.program,
+            ownership: &work.ownership,
+            stepped,
+            sets: Sets::default(),
+        }
+    }
+
+    fn seed_sql(&self, d: &dyn Dialect, table: TableId, group: u64) -> String {
+        let tag = d.tag_of("r.ord", group);
+        format!(
+            "{} FROM {} x JOIN {} r ON {}",
+            self.columns(d, table, &tag, "true", &self.open_all(table), 1),
+            d.relation(self.schema.table(table)),
+            d.temp(&roots::root_set(table)),
+            roots::same_key(d, self.schema.table(table), "x", "r"),
+        )
+    }
+
+    /// Starts the key set of a root table with the loaded roots.
+    async fn seed(&mut self, session: &mut dyn Session, table: TableId, group: u64) -> Result<(), SqlError> {
+        let select = self.seed_sql(session.dialect(), table, group);
+        let rows = self.fill(session, table, &select, true).await?;
+        self.note(table, rows, 1, Vec::new());
+        self.sets.step = 1;
+        Ok(())
+    }
+
+    async fn fixpoint(&mut self, session: &mut dyn Session, visits: &[Visit]) -> Result<(), SqlError> {
+        loop {
+            let mut grew = false;
+            for visit in visits {
+                grew |= self.visit(session, visit).await? > 0;
+            }
+            if !grew {
+                return Ok(());
+            }
+        }
+    }
+
+    /// References of a visit whose parent set grew since they were last followed, with the step they were
+    /// followed up to.
+    fn active(&self, visit: &Visit) -> Vec<(usize, u64)> {
+        let mut active = Vec::new();
+        for (index, follow) in visit.follows.iter().enumerate() {
+            let parent = self.schema.reference(follow.reference).parent;
+            let Some(set) = self.sets.keys.get(&parent).filter(|set| set.rows > 0) else { continue };
+            match self.sets.processed.get(&follow.reference) {
+                None => active.push((index, 0)),
+                Some(seen) if set.last_step > *seen => active.push((index, *seen)),
+                Some(_) => {}
+            }
+        }
+        active
+    }
+
+    async fn visit(&mut self, session: &mut dyn Session, visit: &Visit) -> Result<u64, SqlError> {
+        let active = self.active(visit);
+        let inline = self.inline(visit);
+        if active.is_empty() && inline.is_empty() {
+            return Ok(0);
+        }
+        let step = self.sets.step + 1;
+        let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
+        let exists = self.sets.keys.contains_key(&visit.table);
+        let rows = self.fill(session, visit.table, &sql, !exists).await?;
+        for (index, _) in &active {
+            let reference = visit.follows[*index].reference;
+            let parent = self.schema.reference(reference).parent;
+            let seen = self.sets.keys.get(&parent).map_or(0, |set| set.last_step);
+            self.sets.processed.insert(reference, seen.max(1));
+        }
+        self.sets.step = step;
+        self.note(visit.table, rows, step, inline);
+        Ok(rows)
+    }
+
+    /// The weak references of a table that this visit can serve too: all of them or none.
+    fn inline(&self, visit: &Visit) -> Vec<ReferenceId> {
+        let Some(detach) = self.program.detaches.iter().find(|d| d.table == visit.table) else {
+            return Vec::new();
+        };
+        let outside = !self.stepped.contains(&visit.table) && !self.program.roots.contains(&visit.table);
+        let all = detach.references.iter().all(|(id, _)| visit.companions.contains(id));
+        if !outside || !all {
+            return Vec::new();
+        }
+        let ids = detach.references.iter().map(|(id, _)| *id);
+        ids.filter(|id| self.sets.has(self.schema.reference(*id).parent)).collect()
+    }
+
+    fn visit_sql(
+        &self,
+        d: &dyn Dialect,
+        visit: &Visit,
+        active: &[(usize, u64)],
+        inline: &[ReferenceId],
+        step: u64,
+    ) -> String {
+        let conditions = Conditions { schema: self.schema, dialect: d };
+        let mut joins = String::new();
+        let (mut tags, mut strong, mut weak) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, (index, seen)) in active.iter().enumerate() {
+            let follow = &visit.follows[*index];
+            let alias = format!("j{n}");
+            let mut extra = Vec::new();
+            if *seen > 0 {
+                extra.push(format!("{alias}.step > {seen}"));
+            }
+            if let Some(detachment) = &follow.only_if_check_fails {
+                let reference = self.schema.reference(follow.reference);
+                extra.push(conditions.check_fails(reference, detachment, "x"));
+            }
+            joins.push_str(&self.join(&conditions, follow.reference, &alias, &extra));
+            tags.push(format!("{alias}.tag"));
+            strong.push(format!("{alias}.tag IS NOT NULL"));
+        }
+        for (n, id) in visit.companions.iter().enumerate() {
+            if !self.sets.has(self.schema.reference(*id).parent) {
+                continue;
+            }
+            let alias = format!("w{n}");
+            joins.push_str(&self.join(&conditions, *id, &alias, &[]));
+            tags.push(format!("{alias}.tag"));
+            if inline.contains(id) {
+                weak.push((*id, format!("{alias}.tag IS NOT NULL")));
+            }
+        }
+        let doomed = if strong.is_empty() { "false".to_owned() } else { format!("({})", strong.join(" OR ")) };
+        let mut columns =
+            self.columns(d, visit.table, &d.least(&tags), &doomed, &self.open(visit, active, d), step);
+        for (id, matches) in &weak {
+            columns.push_str(&format!(", ({matches}) AS w{}", id.0));
+        }
+        let any: Vec<String> = strong.into_iter().chain(weak.into_iter().map(|(_, m)| m)).collect();
+        let mut sql = format!(
+            "{columns} FROM {} x{joins} WHERE ({})",
+            d.relation(self.schema.table(visit.table)),
+            any.join(" OR ")
+        );
+        if self.sets.keys.contains_key(&visit.table) {
+            let known = d.temp(&key_set(visit.table));
+            let same = d.at(self.schema.table(visit.table), "x", "known");
+            sql.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {known} known WHERE {same})"));
+        }
+        sql
+    }
+
+    /// A left join of the scanned table `x` with the key set that a reference leads to.
+    fn join(&self, conditions: &Conditions<'_>, id: ReferenceId, alias: &str, extra: &[String]) -> String {
+        let d = conditions.dialect;
+        let reference = self.schema.reference(id);
+        let set = self.sets.keys.get(&reference.parent);
+        let mut on = vec![conditions.refers(reference, ("x", Side::Table), (alias, Side::Keys))];
+        if set.is_some_and(|s| !s.inline.is_empty()) {
+            on.push(format!("{alias}.doomed"));
+        }
+        on.extend_from_slice(extra);
+        let keys = d.temp(&key_set(reference.parent));
+        let source = if self.is_unique_target(id) {
+            format!("{keys} {alias}")
+        } else {
+            // Several parents may share the value: keep one row per value, with the lowest tag.
+            let columns: Vec<String> = reference.parent_columns.iter().map(|c| format!("c{c}")).collect();
+            let columns = columns.join(", ");
+            let step = if set.is_some_and(|s| s.stepped) { ", max(step) AS step" } else { "" };
+            on.retain(|term| term != &format!("{alias}.doomed"));
+            let parts = reference.parent_parts.as_ref().map(|handles| {
+                on[0] = {
+                    let mut whole = reference.clone();
+                    whole.parent_parts = None;
+                    conditions.refers(&whole, ("x", Side::Table), (alias, Side::Keys))
+                };
+                format!(" AND {}", d.key_in_parts("k", handles))
+            });
+            format!(
+                "(SELECT {columns}, min(tag) AS tag{step} FROM {keys} k WHERE doomed{} GROUP BY {columns}) {alias}",
+                parts.unwrap_or_default()
+            )
+        };
+        format!(" LEFT JOIN {source} ON {}", on.join(" AND "))
+    }
+
+    fn is_unique_target(&self, id: ReferenceId) -> bool {
+        let reference = self.schema.reference(id);
+        reference.origin == unseed_core::schema::Origin::Declared && reference.parent_parts.is_none()
+    }
+
+    /// The row may belong to a row that stays: an owning reference leads outside what is known so far.
+    fn open(&self, visit: &Visit, active: &[(usize, u64)], d: &dyn Dialect) -> String {
+        let conditions = Conditions { schema: self.schema, dialect: d };
+        let mut terms = Vec::new();
+        for id in self.ownership.owning.get(&visit.table).into_iter().flatten() {
+            let set = conditions.is_set(self.schema.reference(*id), "x");
+            let joined = active.iter().position(|(index, _)| visit.follows[*index].reference == *id);
+            match joined {
+                Some(n) => terms.push(format!("({set} AND j{n}.tag IS NULL)")),
+                None => terms.push(format!("({set})")),
+            }
+        }
+        if terms.is_empty() { "false".to_owned() } else { terms.join(" OR ") }
+    }
+
+    fn open_all(&self, table: TableId) -> String {
+        if self.ownership.owning.contains_key(&table) { "true".to_owned() } else { "false".to_owned() }
+    }
+
+    fn columns(
+        &self,
+        d: &dyn Dialect,
+        table: TableId,
+        tag: &str,
+        doomed: &str,
+        open: &str,
+        step: u64,
+    ) -> String {
+        let shape = self.schema.table(table);
+        let mut columns: Vec<String> =
+            d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+        if let Some(version) = d.version_of("x") {
+            columns.push(format!("{version} AS ver"));
+        }
+        columns.push(format!("{tag} AS tag"));
+        columns.push(format!("{doomed} AS doomed"));
+        columns.push(format!("({open}) AS is_open"));
+        if self.stepped.contains(&table) {
+            columns.push(format!("{step} AS step"));
+        }
+        for column in self.program.set(table).map(|set| set.carried.as_slice()).unwrap_or_default() {
+            columns.push(format!("x.{} AS c{column}", d.quote(&shape.columns[*column].name)));
+        }
+        format!("SELECT {}", columns.join(", "))
+    }
+
+    async fn fill(
+        &self,
+        session: &mut dyn Session,
+        table: TableId,
+        select: &str,
+        create: bool,
+    ) -> Result<u64, SqlError> {
+        let name = session.dialect().temp(&key_set(table));
+        if create {
+            session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await
+        } else {
+            session.run(&format!("INSERT INTO {name} {select}")).await
+        }
+    }
+
+    fn note(&mut self, table: TableId, rows: u64, step: u64, inline: Vec<ReferenceId>) {
+        let stepped = self.stepped.contains(&table);
+        let set = self.sets.keys.entry(table).or_default();
+        set.rows += rows;
+        set.stepped = stepped;
+        if rows > 0 {
+            set.last_step = step;
+        }
+        if !inline.is_empty() {
+            set.inline = inline;
+        }
+    }
+
+    /// Finds the rows of one table that survive but refer weakly to rows that leave, where no visit did.
+    async fn detach(&mut self, session: &mut dyn Session, table: TableId) -> Result<(), SqlError> {
+        if self.sets.keys.get(&table).is_some_and(|set| !set.inline.is_empty()) {
+            return Ok(());
+        }
+        let Some(detach) = self.program.detaches.iter().find(|d| d.table == table) else { return Ok(()) };
+        let ids: Vec<ReferenceId> = detach
+            .references
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| self.sets.has(self.schema.reference(*id).parent))
+            .collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let sql = self.detach_sql(session.dialect(), table, &ids);
+        if session.run(&sql).await? > 0 {
+            self.sets.detached.insert(table, ids);
+        }
+        Ok(())
+    }
+
+    fn detach_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId]) -> String {
+        let shape = self.schema.table(table);
+        let conditions = Conditions { schema: self.schema, dialect: d };
+        let (mut joins, mut tags, mut flags, mut any) = (String::new(), Vec::new(), String::new(), Vec::new());
+        for (n, id) in ids.iter().enumerate() {
+            let alias = format!("j{n}");
+            joins.push_str(&self.join(&conditions, *id, &alias, &[]));
+            tags.push(format!("{alias}.tag"));
+            flags.push_str(&format!(", ({alias}.tag IS NOT NULL) AS w{}", id.0));
+            any.push(format!("{alias}.tag IS NOT NULL"));
+        }
+        let address: Vec<String> =
+            d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+        let version = d.version_of("x").map(|v| format!(", {v} AS ver")).unwrap_or_default();
+        let mut sql = format!(
+            "CREATE TEMPORARY TABLE {} AS SELECT {}{version}, {} AS tag{flags} FROM {} x{joins} WHERE ({})",
+            d.temp(&detach_set(table)),
+            address.join(", "),
+            d.least(&tags),
+            d.relation(shape),
+            any.join(" OR ")
+        );
+        if self.sets.keys.contains_key(&table) {
+            let known = d.temp(&key_set(table));
+            let same = d.at(shape, "x", "known");
+            sql.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {known} known WHERE {same})"));
+        }
+        sql
+    }
+
+    /// The seed of a root table as a statement.
+    pub(crate) fn explain_seed(&mut self, d: &dyn Dialect, table: TableId) -> String {
+        let sql = format!("CREATE TEMPORARY TABLE {} AS {}", d.temp(&key_set(table)), self.seed_sql(d, table, 1));
+        self.note(table, 1, 1, Vec::new());
+        sql
+    }
+
+    /// Pretends that the sets of a cycle have rows.
+    pub(crate) fn assume(&mut self, visits: &[Visit]) {
+        for visit in visits {
+            self.note(visit.table, 1, 1, Vec::new());
+        }
+    }
+
+    /// A visit as a statement, if it would follow anything.
+    pub(crate) fn explain_visit(&mut self, d: &dyn Dialect, visit: &Visit) -> Option<String> {
+        let active = self.active(visit);
+        let inline = self.inline(visit);
+        if active.is_empty() && inline.is_empty() {
+            return None;
+        }
+        let select = self.visit_sql(d, visit, &active, &inline, 1);
+        let name = d.temp(&key_set(visit.table));
+        let known = self.sets.keys.contains_key(&visit.table);
+        self.note(visit.table, 1, 1, inline);
+        Some(if known {
+            format!("INSERT INTO {name} {select}")
+        } else {
+            format!("CREATE TEMPORARY TABLE {name} AS {select}")
+        })
+    }
+
+    /// The search for detached rows as a statement, if there can be any.
+    pub(crate) fn explain_detach(&self, d: &dyn Dialect, table: TableId) -> Option<String> {
+        if self.sets.keys.get(&table).is_some_and(|set| !set.inline.is_empty()) {
+            return None;
+        }
+        let detach = self.program.detaches.iter().find(|detach| detach.table == table)?;
+        let ids: Vec<ReferenceId> = detach.references.iter().map(|(id, _)| *id).collect();
+        Some(self.detach_sql(d, table, &ids))
+    }
+}
+
+/// Breaks a statement into lines at its clauses.
+pub(crate) fn pretty(sql: &str) -> String {
+    let mut text = sql.to_owned();
+    for clause in [" LEFT JOIN ", " WHERE (", " FROM ", " AND NOT EXISTS "] {
+        text = text.replace(clause, &format!("\n  {}", clause.trim_start()));
+    }
+    text
+}

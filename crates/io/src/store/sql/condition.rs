@@ -1,0 +1,110 @@
+//! Join conditions: when does a row refer to a row of a key set or of a table.
+
+use super::dialect::Dialect;
+use unseed_core::closure::Detachment;
+use unseed_core::schema::{Origin, Reference, Schema};
+
+/// What stands on the parent side of a join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// A key set: columns are named `c0`, `c1` … by their index.
+    Keys,
+    /// The table itself.
+    Table,
+}
+
+/// Writes conditions over one schema.
+pub(crate) struct Conditions<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) dialect: &'a dyn Dialect,
+}
+
+impl Conditions<'_> {
+    /// `x` (or a key set of the child) refers to `j` by this reference.
+    pub(crate) fn refers(&self, r: &Reference, (x, child): (&str, Side), (j, parent): (&str, Side)) -> String {
+        let (child_table, parent_table) = (self.schema.table(r.child), self.schema.table(r.parent));
+        let mut terms = Vec::new();
+        for (c, p) in r.child_columns.iter().zip(&r.parent_columns) {
+            let (cc, pc) = (&child_table.columns[*c], &parent_table.columns[*p]);
+            let left = self.column(x, child, *c, &cc.name);
+            let right = self.column(j, parent, *p, &pc.name);
+            if r.origin == Origin::Declared || self.dialect.comparable(cc, pc) {
+                terms.push(format!("{left} = {right}"));
+            } else if cc.kind == unseed_core::schema::ColumnKind::Text {
+                terms.push(format!("{left} = {}", self.dialect.text(&right)));
+            } else {
+                terms.push(format!("{} = {}", self.dialect.text(&left), self.dialect.text(&right)));
+            }
+        }
+        for (c, value) in &r.when {
+            let column = self.column(x, child, *c, &child_table.columns[*c].name);
+            terms.push(format!("{} = {}", self.dialect.text(&column), self.dialect.literal(value)));
+        }
+        if let Some(handles) = &r.child_parts {
+            terms.push(match child {
+                Side::Keys => self.dialect.key_in_parts(x, handles),
+                Side::Table => self.dialect.in_parts(x, handles),
+            });
+        }
+        if let Some(handles) = &r.parent_parts {
+            terms.push(match parent {
+                Side::Keys => self.dialect.key_in_parts(j, handles),
+                Side::Table => self.dialect.in_parts(j, handles),
+            });
+        }
+        terms.join(" AND ")
+    }
+
+    /// The referring columns are all set, so that the reference means something.
+    pub(crate) fn is_set(&self, r: &Reference, x: &str) -> String {
+        let table = self.schema.table(r.child);
+        let mut terms: Vec<String> = r
+            .child_columns
+            .iter()
+            .map(|c| format!("{x}.{} IS NOT NULL", self.dialect.quote(&table.columns[*c].name)))
+            .collect();
+        for (c, value) in &r.when {
+            let column = format!("{x}.{}", self.dialect.quote(&table.columns[*c].name));
+            terms.push(format!("{} = {}", self.dialect.text(&column), self.dialect.literal(value)));
+        }
+        if let Some(handles) = &r.child_parts {
+            terms.push(self.dialect.in_parts(x, handles));
+        }
+        terms.join(" AND ")
+    }
+
+    /// A check of the row would fail after this detach.
+    pub(crate) fn check_fails(&self, r: &Reference, detachment: &Detachment, x: &str) -> String {
+        let table = self.schema.table(r.child);
+        let mut terms = Vec::new();
+        for check in detachment.checks.iter().map(|c| &table.checks[*c]) {
+            let columns: Vec<String> = check
+                .columns
+                .iter()
+                .map(|c| {
+                    let column = &table.columns[*c];
+                    let name = self.dialect.quote(&column.name);
+                    let written = detachment.columns.contains(c);
+                    match (&column.default, written) {
+                        (Some(default), true) if detachment.to_default => format!("{default} AS {name}"),
+                        (Some(_) | None, true) => format!("{} AS {name}", self.dialect.null_of(column)),
+                        (Some(_) | None, false) => format!("{x}.{name} AS {name}"),
+                    }
+                })
+                .collect();
+            terms.push(format!(
+                "EXISTS (SELECT 1 FROM (SELECT {}) AS after_detach WHERE NOT ({}))",
+                columns.join(", "),
+                check.expression
+            ));
+        }
+        format!("({})", terms.join(" OR "))
+    }
+
+    fn column(&self, alias: &str, side: Side, index: usize, name: &str) -> String {
+        match side {
+            Side::Keys => format!("{alias}.c{index}"),
+            Side::Table => format!("{alias}.{}", self.dialect.quote(name)),
+        }
+    }
+}

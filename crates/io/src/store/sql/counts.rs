@@ -1,0 +1,158 @@
+//! Counting: what a closure holds, what a table holds, which references lead nowhere.
+
+use super::closure::{Sets, detach_set, key_set};
+use super::condition::{Conditions, Side};
+use super::dialect::Dialect;
+use super::{Session, SqlError, TextRow, number, text};
+use std::collections::BTreeMap;
+use unseed_core::port::store::{Closure, Orphans, TagRange};
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+/// Restricts a set to the tags of a batch.
+pub(crate) fn in_batch(alias: &str, batch: Option<TagRange>) -> String {
+    match batch {
+        Some(range) => format!("{alias}.tag BETWEEN {} AND {}", range.first, range.last),
+        None => "true".to_owned(),
+    }
+}
+
+/// A set of detached rows: where it is, which rows of it count, and for which references.
+pub(crate) struct DetachSource {
+    pub(crate) table: TableId,
+    pub(crate) name: String,
+    pub(crate) filter: &'static str,
+    pub(crate) references: Vec<ReferenceId>,
+}
+
+/// All sets that may hold detached rows.
+pub(crate) fn detach_sources(sets: &Sets) -> Vec<DetachSource> {
+    let mut sources: Vec<DetachSource> = sets
+        .keys
+        .iter()
+        .filter(|(_, set)| !set.inline.is_empty() && set.rows > 0)
+        .map(|(table, set)| DetachSource {
+            table: *table,
+            name: key_set(*table),
+            filter: "NOT k.doomed",
+            references: set.inline.clone(),
+        })
+        .collect();
+    sources.extend(sets.detached.iter().map(|(table, references)| DetachSource {
+        table: *table,
+        name: detach_set(*table),
+        filter: "true",
+        references: references.clone(),
+    }));
+    sources
+}
+
+/// Counts the whole closure, or one batch of it, in one statement.
+pub(crate) async fn closure(
+    session: &mut dyn Session,
+    sets: &Sets,
+    batch: Option<TagRange>,
+) -> Result<Closure, SqlError> {
+    let d = session.dialect();
+    let mut selects = Vec::new();
+    let within = in_batch("k", batch);
+    for (table, _) in sets.keys.iter().filter(|(_, set)| set.rows > 0) {
+        let name = d.temp(&key_set(*table));
+        selects.push(format!("SELECT 'k', {}, count(*), '' FROM {name} k WHERE k.doomed AND {within}", table.0));
+    }
+    for source in detach_sources(sets) {
+        let flags: Vec<String> =
+            source.references.iter().map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0))).collect();
+        selects.push(format!(
+            "SELECT 'd', {}, count(*), {} FROM {} k WHERE {} AND {within}",
+            source.table.0,
+            flags.join(" || ',' || "),
+            d.temp(&source.name),
+            source.filter,
+        ));
+    }
+    if selects.is_empty() {
+        return Ok(Closure::default());
+    }
+    let rows = session.rows(&selects.join(" UNION ALL ")).await?;
+    Ok(collect(sets, &rows))
+}
+
+fn collect(sets: &Sets, rows: &[TextRow]) -> Closure {
+    let mut closure = Closure::default();
+    let sources = detach_sources(sets);
+    for row in rows {
+        let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
+        let count = number(row, 2);
+        if count == 0 {
+            continue;
+        }
+        if text(row, 0) == "k" {
+            closure.removed.insert(table, count);
+            continue;
+        }
+        closure.detached_rows.insert(table, count);
+        let references = sources.iter().find(|s| s.table == table).map(|s| s.references.clone());
+        for (id, n) in references.unwrap_or_default().into_iter().zip(text(row, 3).split(',')) {
+            match n.parse() {
+                Ok(0) | Err(_) => {}
+                Ok(n) => {
+                    closure.detached.insert(id, n);
+                }
+            }
+        }
+    }
+    closure
+}
+
+/// Counts tables.
+pub(crate) async fn tables(
+    session: &mut dyn Session,
+    schema: &Schema,
+    tables: &[TableId],
+) -> Result<BTreeMap<TableId, u64>, SqlError> {
+    let d = session.dialect();
+    let selects: Vec<String> = tables
+        .iter()
+        .map(|t| format!("SELECT {}, count(*) FROM {} x", t.0, d.relation(schema.table(*t))))
+        .collect();
+    let mut counts = BTreeMap::new();
+    for chunk in selects.chunks(100) {
+        for row in session.rows(&chunk.join(" UNION ALL ")).await? {
+            counts.insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
+        }
+    }
+    Ok(counts)
+}
+
+/// Rows whose reference is set and leads to no row.
+pub(crate) async fn orphans(
+    session: &mut dyn Session,
+    schema: &Schema,
+    references: &[ReferenceId],
+) -> Result<Vec<Orphans>, SqlError> {
+    let mut found = Vec::new();
+    for chunk in references.chunks(40) {
+        let d = session.dialect();
+        let selects: Vec<String> = chunk.iter().map(|id| orphan_sql(d, schema, *id)).collect();
+        for row in session.rows(&selects.join(" UNION ALL ")).await? {
+            if number(&row, 1) > 0 {
+                let reference = ReferenceId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                found.push(Orphans { reference, rows: number(&row, 1) });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn orphan_sql(d: &dyn Dialect, schema: &Schema, id: ReferenceId) -> String {
+    let conditions = Conditions { schema, dialect: d };
+    let r = schema.reference(id);
+    format!(
+        "SELECT {}, count(*) FROM {} x WHERE {} AND NOT EXISTS (SELECT 1 FROM {} y WHERE {})",
+        id.0,
+        d.relation(schema.table(r.child)),
+        conditions.is_set(r, "x"),
+        d.relation(schema.table(r.parent)),
+        conditions.refers(r, ("x", Side::Table), ("y", Side::Table)),
+    )
+}

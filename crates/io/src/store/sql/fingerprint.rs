@@ -1,0 +1,141 @@
+//! Content digests of what is protected: the protected rows and every row that belongs to them wholly.
+//!
+//! A row belongs wholly when all its owning references that are set lead to rows that are protected or
+//! belong wholly. Such a row can neither be removed nor detached by any plan, so its digest must not change.
+
+use super::condition::{Conditions, Side};
+use super::dialect::Dialect;
+use super::{Session, SqlError, number, text};
+use std::collections::BTreeSet;
+use unseed_core::closure::{self, KeySet};
+use unseed_core::port::store::{Fingerprint, Work};
+use unseed_core::protect::ProtectedRows;
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+fn set_name(table: TableId) -> String {
+    format!("unseed_q{}", table.0)
+}
+
+/// Condition that picks the protected rows of a table under alias `x`.
+pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -> String {
+    let shape = work.schema.table(table);
+    let mut terms = Vec::new();
+    for protection in work.protections.iter().filter(|p| p.table == table) {
+        match &protection.rows {
+            ProtectedRows::Values { column, values } => {
+                let literals: Vec<String> = values.iter().map(|v| d.literal(v)).collect();
+                let column = d.text(&format!("{x}.{}", d.quote(&shape.columns[*column].name)));
+                if !literals.is_empty() {
+                    terms.push(format!("{column} IN ({})", literals.join(", ")));
+                }
+            }
+            ProtectedRows::Where(predicate) => {
+                let same = d.at(shape, x, "p");
+                let address: Vec<String> = d
+                    .address_of(shape, &d.quote(&shape.name.name))
+                    .iter()
+                    .zip(d.address())
+                    .map(|(e, name)| format!("{e} AS {name}"))
+                    .collect();
+                terms.push(format!(
+                    "EXISTS (SELECT 1 FROM (SELECT {} FROM {} AS {} WHERE ({predicate}\n)) p WHERE {same})",
+                    address.join(", "),
+                    d.relation(shape),
+                    d.quote(&shape.name.name),
+                ));
+            }
+        }
+    }
+    if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
+}
+
+/// Digests per table, tables without such rows left out.
+pub(crate) async fn fingerprint(session: &mut dyn Session, work: &Work) -> Result<Vec<Fingerprint>, SqlError> {
+    let mut filled: BTreeSet<TableId> = BTreeSet::new();
+    for set in order(work) {
+        let table = set.table;
+        let Some(select) = select(session.dialect(), work, &set, &filled) else { continue };
+        let name = session.dialect().temp(&set_name(table));
+        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+        session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
+        session.run(&session.dialect().analyze(&name)).await?;
+        let rows = session.rows(&format!("SELECT count(*) FROM {name}")).await?;
+        if rows.first().is_some_and(|row| number(row, 0) > 0) {
+            filled.insert(table);
+        }
+    }
+    let mut digests = Vec::new();
+    for chunk in filled.iter().copied().collect::<Vec<_>>().chunks(50) {
+        let d = session.dialect();
+        let selects: Vec<String> = chunk
+            .iter()
+            .map(|table| {
+                let shape = work.schema.table(*table);
+                format!(
+                    "SELECT {}, count(*), {} FROM {} x JOIN {} k ON {}",
+                    table.0,
+                    d.digest_of(&d.row_hash(shape, "x")),
+                    d.relation(shape),
+                    d.temp(&set_name(*table)),
+                    d.at(shape, "x", "k"),
+                )
+            })
+            .collect();
+        for row in session.rows(&selects.join(" UNION ALL ")).await? {
+            let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            let name = work.schema.table(table).name.to_string();
+            digests.push(Fingerprint { table: name, rows: number(&row, 1), digest: text(&row, 2) });
+        }
+    }
+    for table in filled {
+        let name = session.dialect().temp(&set_name(table));
+        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+    }
+    Ok(digests)
+}
+
+/// Tables in an order in which owners come first, as far as there is one.
+fn order(work: &Work) -> Vec<KeySet> {
+    let owning: BTreeSet<ReferenceId> = work.ownership.owning.values().flatten().copied().collect();
+    let references =
+        work.schema.reference_ids().filter(|id| owning.contains(id)).map(|id| work.schema.reference(id).clone());
+    let schema = Schema { tables: work.schema.tables.clone(), references: references.collect() };
+    closure::program(&schema, &work.ownership.protected).sets
+}
+
+fn select(d: &dyn Dialect, work: &Work, set: &KeySet, filled: &BTreeSet<TableId>) -> Option<String> {
+    let conditions = Conditions { schema: &work.schema, dialect: d };
+    let table = set.table;
+    let shape = work.schema.table(table);
+    let mut columns: Vec<String> =
+        d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+    for column in &set.carried {
+        columns.push(format!("x.{} AS c{column}", d.quote(&shape.columns[*column].name)));
+    }
+    let head = format!("SELECT {} FROM {} x", columns.join(", "), d.relation(shape));
+    if work.ownership.protected.contains(&table) {
+        return Some(format!("{head} WHERE {}", protected(d, work, table, "x")));
+    }
+    let (mut all, mut any) = (Vec::new(), Vec::new());
+    for id in work.ownership.owning.get(&table)? {
+        let r = work.schema.reference(*id);
+        let is_set = conditions.is_set(r, "x");
+        if !filled.contains(&r.parent) {
+            all.push(format!("NOT ({is_set})"));
+            continue;
+        }
+        let owned = format!(
+            "EXISTS (SELECT 1 FROM {} q WHERE {})",
+            d.temp(&set_name(r.parent)),
+            conditions.refers(r, ("x", Side::Table), ("q", Side::Keys)),
+        );
+        // A plain EXISTS can be planned as a join; one below OR cannot.
+        let never_null = r.when.is_empty() && r.child_columns.iter().all(|c| !shape.columns[*c].nullable);
+        all.push(if never_null { owned } else { format!("(NOT ({is_set}) OR {owned})") });
+        any.push(format!("({is_set})"));
+    }
+    if any.is_empty() {
+        return None;
+    }
+    Some(format!("{head} WHERE ({}) AND {}", any.join(" OR "), all.join(" AND ")))
+}

@@ -1,0 +1,127 @@
+//! Scripts that restore an archive with the database's own client, without unseed.
+//!
+//! They do what `restore` does, in the same statements: stage, insert, reattach; one transaction, so that
+//! any conflict leaves the database as it was.
+
+use super::dialect::Dialect;
+use super::restore::{self, Staged};
+use std::fmt::Write;
+use unseed_core::port::store::{SectionEntry, SectionKind, Work};
+use unseed_core::schema::TableId;
+
+/// For `psql`: run it inside the archive's folder with `psql URL -f restore.sql`.
+pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], files: &[String]) -> String {
+    let mut text = String::from(
+        "-- Puts back what this run removed:  cd HERE && psql URL -f restore.sql\n\
+         -- One transaction; if a row is in the way, nothing is changed.\n\
+         \\set ON_ERROR_STOP on\n\
+         BEGIN;\n\
+         SET LOCAL TimeZone = 'UTC';\nSET LOCAL DateStyle = 'ISO, YMD';\nSET LOCAL IntervalStyle = 'iso_8601';\n\
+         SET LOCAL row_security = off;\nSET LOCAL client_encoding = 'UTF8';\n",
+    );
+    let Ok(mut staged) = restore::staged(d, work, sections) else { return text };
+    for statement in restore::create(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    for s in &staged {
+        let columns: Vec<String> = s.columns.iter().map(|c| d.quote(c)).collect();
+        for index in &s.sections {
+            let file = &files[*index];
+            // A psql meta-command ends with its line.
+            let copy = format!("\\copy {} ({}) FROM PROGRAM 'gunzip -c {file}'\n", s.name, columns.join(", "));
+            text.push_str(&copy);
+        }
+    }
+    for statement in restore::merge_effects(d, work, &mut staged) {
+        line(&mut text, &statement);
+    }
+    text.push_str(
+        "-- Skips triggers and checks where the role may; they run otherwise.\n\
+         DO $$ BEGIN SET LOCAL session_replication_role = replica; \
+         EXCEPTION WHEN insufficient_privilege THEN RAISE NOTICE 'triggers will fire'; END $$;\n",
+    );
+    body(&mut text, d, work, &staged, true);
+    for statement in sequences(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    text.push_str("COMMIT;\n");
+    text
+}
+
+/// For `sqlite3`: run it inside the archive's folder with `sqlite3 FILE < restore.sql`.
+pub(crate) fn sqlite(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], files: &[String]) -> String {
+    let mut text = String::from(
+        "-- Puts back what this run removed:  cd HERE && sqlite3 /path/to/FILE < restore.sql\n\
+         -- One transaction; if a row is in the way, nothing is changed.\n\
+         .bail on\n\
+         .dbconfig enable_trigger off\n\
+         PRAGMA foreign_keys = OFF;\n\
+         BEGIN IMMEDIATE;\n",
+    );
+    let Ok(mut staged) = restore::staged(d, work, sections) else { return text };
+    for statement in restore::create(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    for index in staged.iter().flat_map(|s| &s.sections) {
+        let read = format!(".read '|gunzip -c {}'\n", files[*index]);
+        text.push_str(&read);
+    }
+    for statement in restore::merge_effects(d, work, &mut staged) {
+        line(&mut text, &statement);
+    }
+    body(&mut text, d, work, &staged, false);
+    text.push_str("COMMIT;\n");
+    text
+}
+
+fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], together: bool) {
+    let inserts = restore::inserts(d, work, staged);
+    if together && inserts.len() > 1 {
+        line(text, &combined(&inserts));
+    } else {
+        for (_, statement) in inserts {
+            line(text, &statement);
+        }
+    }
+    for (_, statement) in restore::reattaches(d, work, staged) {
+        line(text, &statement);
+    }
+    for statement in restore::unborn(d, work, staged) {
+        line(text, &statement);
+    }
+}
+
+/// All inserts as one statement, so that keys are checked when all rows are there; returns counts per table.
+pub(crate) fn combined(inserts: &[(TableId, String)]) -> String {
+    let with: Vec<String> =
+        inserts.iter().enumerate().map(|(n, (_, sql))| format!("i{n} AS ({sql} RETURNING 1)")).collect();
+    let counts: Vec<String> = inserts
+        .iter()
+        .enumerate()
+        .map(|(n, (table, _))| format!("SELECT {} AS t, (SELECT count(*) FROM i{n}) AS n", table.0))
+        .collect();
+    format!("WITH {} {}", with.join(",\n  "), counts.join(" UNION ALL "))
+}
+
+/// Moves sequences past the restored values.
+pub(crate) fn sequences(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
+    let mut statements = Vec::new();
+    for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
+        for column in &work.schema.table(s.table).columns {
+            let Some(sequence) = column.sequence.as_ref().filter(|_| s.columns.contains(&column.name)) else {
+                continue;
+            };
+            statements.push(format!(
+                "SELECT setval({}, m) FROM (SELECT max({}) AS m FROM {}) q WHERE m > (SELECT last_value FROM {sequence})",
+                d.literal(sequence),
+                d.quote(&column.name),
+                s.name,
+            ));
+        }
+    }
+    statements
+}
+
+fn line(text: &mut String, statement: &str) {
+    writeln!(text, "{statement};").expect("writing to a string cannot fail");
+}

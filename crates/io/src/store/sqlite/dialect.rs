@@ -1,0 +1,152 @@
+//! How SQLite spells addresses and temporary tables.
+//!
+//! A row is addressed by its rowid, or by its quoted primary key in a table without one. There is no row
+//! version: the caller holds the write lock and compares `data_version` instead.
+
+use crate::store::sql::dialect::Dialect;
+use unseed_core::port::store::SectionKind;
+use unseed_core::schema::{Column, Table, TableId};
+
+/// SQLite.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SqliteDialect;
+
+/// Tables without a rowid carry this handle.
+pub(super) const WITHOUT_ROWID: u64 = 1;
+
+/// The name by which the rowid of a table can be reached, if all of them are not taken by columns.
+pub(super) fn rowid(table: &Table) -> Option<&'static str> {
+    if table.parts.iter().any(|part| part.handle == WITHOUT_ROWID) {
+        return None;
+    }
+    let taken = |name: &str| table.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name))
+}
+
+impl Dialect for SqliteDialect {
+    fn literal(&self, text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+
+    fn relation(&self, table: &Table) -> String {
+        format!("main.{}", self.quote(&table.name.name))
+    }
+
+    fn temp(&self, name: &str) -> String {
+        format!("temp.{name}")
+    }
+
+    fn address(&self) -> &'static [&'static str] {
+        &["tid"]
+    }
+
+    fn address_of(&self, table: &Table, alias: &str) -> Vec<String> {
+        match rowid(table) {
+            Some(name) => vec![format!("{alias}.{name}")],
+            None => {
+                let key = table.key().unwrap_or_default();
+                let parts: Vec<String> =
+                    key.iter().map(|c| format!("quote({alias}.{})", self.quote(&table.columns[*c].name))).collect();
+                vec![if parts.is_empty() { "NULL".to_owned() } else { parts.join(" || ',' || ") }]
+            }
+        }
+    }
+
+    fn address_literal(&self, value: &str) -> String {
+        if value.parse::<i64>().is_ok() { value.to_owned() } else { self.literal(value) }
+    }
+
+    fn version_of(&self, _alias: &str) -> Option<String> {
+        None
+    }
+
+    fn text(&self, expression: &str) -> String {
+        format!("CAST({expression} AS TEXT)")
+    }
+
+    fn least(&self, expressions: &[String]) -> String {
+        match expressions {
+            [one] => one.clone(),
+            several => {
+                let all: Vec<String> =
+                    several.iter().map(|e| format!("coalesce({e}, 9223372036854775807)")).collect();
+                format!("min({})", all.join(", "))
+            }
+        }
+    }
+
+    fn null_of(&self, _column: &Column) -> String {
+        "NULL".to_owned()
+    }
+
+    fn row_hash(&self, table: &Table, alias: &str) -> String {
+        // Functions take at most 127 arguments here, so wide rows are hashed in pieces.
+        let columns: Vec<String> =
+            table.columns.iter().map(|c| format!("{alias}.{}", self.quote(&c.name))).collect();
+        let pieces: Vec<String> =
+            columns.chunks(100).map(|piece| format!("unseed_hash({})", piece.join(", "))).collect();
+        match pieces.as_slice() {
+            [one] => one.clone(),
+            several => format!("unseed_hash({})", several.join(", ")),
+        }
+    }
+
+    fn digest_of(&self, hash: &str) -> String {
+        format!("unseed_digest({hash})")
+    }
+
+    fn comparable(&self, _a: &Column, _b: &Column) -> bool {
+        true
+    }
+
+    fn in_parts(&self, _x: &str, _handles: &[u64]) -> String {
+        "true".to_owned()
+    }
+
+    fn key_in_parts(&self, _k: &str, _handles: &[u64]) -> String {
+        "true".to_owned()
+    }
+
+    fn staging(&self, table: &Table, _id: TableId, kind: &SectionKind) -> String {
+        format!("temp.{}", self.quote(&section_table(&table.name.name, kind)))
+    }
+
+    fn create_staging(&self, _table: &Table, name: &str, columns: &[String]) -> String {
+        // Columns without a type keep every value as it is.
+        let columns: Vec<String> = columns.iter().map(|c| self.quote(c)).collect();
+        format!("CREATE TABLE {name} ({})", columns.join(", "))
+    }
+
+    fn staging_row(&self, alias: &str) -> String {
+        format!("{alias}.rowid")
+    }
+
+    fn same(&self, a: &str, b: &str) -> String {
+        format!("{a} IS {b}")
+    }
+
+    fn insert_staged(&self, table: &Table, columns: &[String], staging: &str) -> String {
+        let columns: Vec<String> = columns.iter().map(|c| self.quote(c)).collect();
+        let columns = columns.join(", ");
+        format!("INSERT INTO {} ({columns}) SELECT {columns} FROM {staging} s", self.relation(table))
+    }
+
+    fn analyze(&self, temp: &str) -> String {
+        format!("ANALYZE {temp}")
+    }
+
+    fn tag_of(&self, ordinal: &str, group: u64) -> String {
+        format!("({ordinal} / {group})")
+    }
+}
+
+/// The table that the statements of an archived section insert into; a restore creates it as a temporary
+/// table, which hides the real one of the same name.
+pub(super) fn section_table(table: &str, kind: &SectionKind) -> String {
+    match kind {
+        SectionKind::Rows => table.to_owned(),
+        SectionKind::Detached => format!("unseed_detached:{table}"),
+        SectionKind::Effect => format!("unseed_effect:{table}"),
+        SectionKind::Born => format!("unseed_born:{table}"),
+    }
+}

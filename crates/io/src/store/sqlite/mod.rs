@@ -1,0 +1,372 @@
+//! SQLite, in the process.
+//!
+//! A batch runs under the write lock (`BEGIN IMMEDIATE`), so nobody else can change anything between the
+//! closure and the commit; `data_version` tells whether someone did before the lock was taken. What a batch
+//! did is counted, whoever did it: triggers, cascades, REPLACE (see `remove`).
+//!
+//! Invariants
+//! - foreign keys are on, and checked at the commit, so neither order nor cycles matter;
+//! - a change that the plan does not name rolls the batch back and is named.
+//!
+//! Not here: SQL shared with other stores (`store::sql`), journals and retries (`engine`).
+
+mod archive;
+mod dialect;
+mod functions;
+mod inspect;
+mod remove;
+mod restore;
+mod scan;
+
+use super::sql::closure::Sets;
+use super::sql::dialect::Dialect;
+use super::sql::{
+    Session, SqlError, TextRow, closure, conflicts, counts, explain, fingerprint, roots, script, tags,
+};
+use async_trait::async_trait;
+use dialect::SqliteDialect;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use unseed_core::fault::Fault;
+use unseed_core::plan::RootSet;
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
+    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, TagRange,
+    Tags, Work,
+};
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+/// How long a statement waits for another writer.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// An open SQLite database.
+pub(crate) struct Sqlite {
+    session: LiteSession,
+    path: PathBuf,
+    sets: Sets,
+    /// `data_version` when the closure was computed.
+    version: i64,
+}
+
+/// The connection as a [`Session`].
+pub(super) struct LiteSession {
+    db: Connection,
+    statements: Statements,
+    holding_since: Option<Instant>,
+}
+
+/// The database's answer.
+pub(super) fn sql_error(error: &rusqlite::Error) -> SqlError {
+    let code = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Some("55P03".to_owned()),
+        Some(ErrorCode::DiskFull) => Some("53100".to_owned()),
+        Some(ErrorCode::ReadOnly) => Some("25006".to_owned()),
+        Some(ErrorCode::ConstraintViolation) => Some("23000".to_owned()),
+        Some(_) | None => None,
+    };
+    SqlError { code, message: error.to_string() }
+}
+
+impl LiteSession {
+    fn end_transaction(&mut self) {
+        if let Some(since) = self.holding_since.take() {
+            let held = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.statements.longest_transaction_us = self.statements.longest_transaction_us.max(held);
+        }
+    }
+
+    fn forget(&mut self) -> Result<(), SqlError> {
+        let names: Vec<String> = {
+            let failed = |error: rusqlite::Error| sql_error(&error);
+            let mut query = self
+                .db
+                .prepare("SELECT name FROM sqlite_temp_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+                .map_err(failed)?;
+            let names = query.query_map([], |row| row.get(0)).map_err(failed)?;
+            names.collect::<rusqlite::Result<_>>().map_err(failed)?
+        };
+        for name in names {
+            let sql = format!("DROP TABLE temp.{}", SqliteDialect.quote(&name));
+            self.db.execute_batch(&sql).map_err(|error| sql_error(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn as_text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    }
+}
+
+#[async_trait]
+impl Session for LiteSession {
+    fn dialect(&self) -> &dyn Dialect {
+        &SqliteDialect
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64, SqlError> {
+        self.statements.total += 1;
+        let failed = |error: rusqlite::Error| sql_error(&error);
+        tokio::task::block_in_place(|| {
+            if let Some(rest) = sql.strip_prefix("CREATE TEMPORARY TABLE ") {
+                self.db.execute_batch(sql).map_err(failed)?;
+                let name = rest.split(" AS ").next().unwrap_or(rest);
+                let count = format!("SELECT count(*) FROM {name}");
+                let rows: i64 = self.db.query_row(&count, [], |row| row.get(0)).map_err(failed)?;
+                return Ok(u64::try_from(rows).unwrap_or_default());
+            }
+            let mut statement = self.db.prepare(sql).map_err(failed)?;
+            if statement.column_count() > 0 {
+                let mut rows = statement.query([]).map_err(failed)?;
+                while rows.next().map_err(failed)?.is_some() {}
+                return Ok(0);
+            }
+            let rows = statement.execute([]).map_err(failed)?;
+            Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+        })
+    }
+
+    async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, SqlError> {
+        self.statements.total += 1;
+        let failed = |error: rusqlite::Error| sql_error(&error);
+        tokio::task::block_in_place(|| {
+            let mut statement = self.db.prepare(sql).map_err(failed)?;
+            let columns = statement.column_count();
+            let mut rows = statement.query([]).map_err(failed)?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next().map_err(failed)? {
+                let mut values = Vec::with_capacity(columns);
+                for index in 0..columns {
+                    values.push(as_text(row.get_ref(index).map_err(failed)?));
+                }
+                found.push(values);
+            }
+            Ok(found)
+        })
+    }
+
+    async fn load(
+        &mut self,
+        table: &str,
+        rows: &mut (dyn Iterator<Item = Vec<String>> + Send),
+    ) -> Result<u64, SqlError> {
+        self.statements.total += 1;
+        let failed = |error: rusqlite::Error| sql_error(&error);
+        let mut count = 0;
+        tokio::task::block_in_place(|| {
+            let mut insert = None;
+            for row in rows {
+                let statement = match &mut insert {
+                    Some(statement) => statement,
+                    None => {
+                        let marks = vec!["?"; row.len()].join(", ");
+                        let sql = format!("INSERT INTO {table} VALUES ({marks})");
+                        insert.insert(self.db.prepare(&sql).map_err(failed)?)
+                    }
+                };
+                statement.execute(rusqlite::params_from_iter(row)).map_err(failed)?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+}
+
+impl Sqlite {
+    /// Opens an existing database file; see [`super::open`].
+    pub(crate) fn open(path: &str) -> Result<Self, Fault> {
+        let path = path.split('?').next().unwrap_or(path);
+        let failed = |error: &rusqlite::Error| {
+            Fault::usage(format!("cannot open database `{path}`: {error}"))
+                .hint("check the path; unseed never creates a database it is asked to scan")
+        };
+        let file = std::path::Path::new(path);
+        if !file.is_file() {
+            return Err(Fault::usage(format!("no such database file `{path}`"))
+                .hint("check the path; unseed never creates a database it is asked to scan"));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(file, flags).map_err(|error| failed(&error))?;
+        db.busy_timeout(BUSY_WAIT).map_err(|error| failed(&error))?;
+        // Reading the header proves that it is a database at all.
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+            .map_err(|error| failed(&error))?;
+        db.execute_batch(
+            "PRAGMA foreign_keys = ON; PRAGMA temp_store = FILE; PRAGMA recursive_triggers = OFF; PRAGMA cache_size = -65536",
+        )
+        .map_err(|error| failed(&error))?;
+        functions::register(&db).map_err(|error| failed(&error))?;
+        let session = LiteSession { db, statements: Statements::default(), holding_since: None };
+        Ok(Self { session, path: file.to_path_buf(), sets: Sets::default(), version: 0 })
+    }
+
+    /// The connection, for scans.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.session.db
+    }
+
+    fn data_version(&self) -> Result<i64, Fault> {
+        let version = self.session.db.query_row("PRAGMA data_version", [], |row| row.get(0));
+        version.map_err(|error| sql_error(&error).fault("reading the data version"))
+    }
+
+    async fn close_in_snapshot(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, SqlError> {
+        self.sets = closure::close(&mut self.session, work, request, progress).await?;
+        let mut found = counts::closure(&mut self.session, &self.sets, None).await?;
+        if request.check_versions {
+            for roots in request.roots {
+                found.stale.extend(roots::stale(&mut self.session, &work.schema, roots.table).await?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn inspect(&mut self) -> Result<Catalog, Fault> {
+        let schema = tokio::task::block_in_place(|| inspect::schema(&self.session.db))?;
+        let read_only = self.session.db.is_readonly("main").unwrap_or(true);
+        let server = Server {
+            kind: "sqlite".to_owned(),
+            version: rusqlite::version().to_owned(),
+            location: format!("sqlite:{}", self.path.display()),
+            may_skip_checks: false,
+            read_only,
+        };
+        Ok(Catalog { schema, server })
+    }
+
+    async fn count(&mut self, schema: &Schema, tables: &[TableId]) -> Result<BTreeMap<TableId, u64>, Fault> {
+        counts::tables(&mut self.session, schema, tables).await.map_err(|e| e.fault("counting rows"))
+    }
+
+    async fn choose(&mut self, schema: &Schema, choices: &[RootChoice]) -> Result<Vec<RootSet>, Fault> {
+        roots::choose(&mut self.session, schema, choices).await
+    }
+
+    async fn close(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, Fault> {
+        let failed = |e: SqlError| e.fault("computing the closure");
+        self.sets = Sets::default();
+        self.session.forget().map_err(failed)?;
+        self.session.run("BEGIN").await.map_err(failed)?;
+        self.version = self.data_version()?;
+        let result = self.close_in_snapshot(work, request, progress).await;
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.session.run(end).await.map_err(failed);
+        let closure = result.map_err(failed)?;
+        ended?;
+        Ok(closure)
+    }
+
+    async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {
+        let found = conflicts::conflicts(&mut self.session, work, &self.sets, limit).await;
+        found.map_err(|e| e.fault("looking for protected rows"))
+    }
+
+    async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
+        let tags = tags::tags(&mut self.session, work, &self.sets).await;
+        tags.map_err(|e| e.fault("counting batches"))
+    }
+
+    async fn archive(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Archived, Fault> {
+        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await;
+        let expected = expected.map_err(|e| e.fault("counting the batch"))?;
+        tokio::task::block_in_place(|| archive::archive(&self.session.db, work, &self.sets, batch, &expected, sink))
+    }
+
+    async fn remove(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removal, Fault> {
+        self.remove_batch(work, batch, archived, sink).await
+    }
+
+    async fn commit(&mut self) -> Result<(), Fault> {
+        let result = self.session.run("COMMIT").await;
+        self.session.end_transaction();
+        result.map(|_| ()).map_err(|e| e.fault("committing"))
+    }
+
+    async fn rollback(&mut self) -> Result<(), Fault> {
+        let result = self.session.run("ROLLBACK").await;
+        self.session.end_transaction();
+        result.map(|_| ()).map_err(|e| e.fault("rolling back"))
+    }
+
+    async fn settle(&mut self, work: &Work, _token: &str, roots: &[RootSet]) -> Result<Outcome, Fault> {
+        // There is no record of transactions: a batch is all or nothing, so its roots tell.
+        let found = self.present(&work.schema, roots).await?;
+        Ok(if found == 0 { Outcome::Committed } else { Outcome::RolledBack })
+    }
+
+    async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
+        let digests = fingerprint::fingerprint(&mut self.session, work).await;
+        digests.map_err(|e| e.fault("hashing protected rows"))
+    }
+
+    async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
+        let orphans = counts::orphans(&mut self.session, schema, references).await;
+        orphans.map_err(|e| e.fault("looking for orphans"))
+    }
+
+    async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {
+        let found = roots::present(&mut self.session, schema, roots).await;
+        found.map_err(|e| e.fault("looking for roots"))
+    }
+
+    async fn restore(
+        &mut self,
+        work: &Work,
+        source: &mut dyn ArchiveSource,
+        scope: &RestoreScope,
+        progress: &dyn Progress,
+    ) -> Result<Restored, Fault> {
+        self.restore_archive(work, source, scope, progress).await
+    }
+
+    fn explain(&self, work: &Work) -> Vec<String> {
+        let mut statements = explain::closure(&SqliteDialect, work);
+        statements.extend(remove::explain(work));
+        statements
+    }
+
+    fn restore_script(
+        &self,
+        work: &Work,
+        sections: &[SectionEntry],
+        files: &[String],
+    ) -> Vec<(String, String)> {
+        vec![("restore.sql".to_owned(), script::sqlite(&SqliteDialect, work, sections, files))]
+    }
+
+    fn statements(&self) -> Statements {
+        self.session.statements
+    }
+}

@@ -1,0 +1,498 @@
+//! Removing a batch from SQLite under the write lock, with every change counted, whoever made it.
+//!
+//! The update hook sees each row of tables with a rowid; `total_changes` counts the rest, so that the sum of
+//! both leaves nothing out. REPLACE deletes rows without telling either: where a trigger uses it, tables are
+//! counted before and after.
+
+use super::archive::{Section, write_section};
+use super::dialect::{SqliteDialect, WITHOUT_ROWID};
+use super::Sqlite;
+use crate::store::sql::closure::key_set;
+use crate::store::sql::condition::{Conditions, Side};
+use crate::store::sql::counts::{self, DetachSource, detach_sources};
+use crate::store::sql::dialect::Dialect;
+use crate::store::sql::{Session, SqlError, number};
+use rusqlite::hooks::Action;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use unseed_core::fault::Fault;
+use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, SectionKind, TagRange, Work};
+use unseed_core::schema::TableId;
+
+/// Rows inserted, updated and deleted in one table of the main database.
+#[derive(Debug, Clone, Copy, Default)]
+struct Touched {
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+type Counters = Arc<Mutex<BTreeMap<String, Touched>>>;
+
+enum Stop {
+    Sql(SqlError),
+    Fault(Fault),
+    Changed(String),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Sqlite {
+    pub(super) async fn remove_batch(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removal, Fault> {
+        match self.session.run("BEGIN IMMEDIATE").await {
+            Ok(_) => {}
+            Err(error) if error.code.as_deref() == Some("55P03") => {
+                return Ok(Removal::Changed("another process is writing to the database".to_owned()));
+            }
+            Err(error) => return Err(read_only_hint(error.fault("taking the write lock"))),
+        }
+        self.session.holding_since = Some(std::time::Instant::now());
+        let counters = self.watch().map_err(|e| e.fault("watching changes"))?;
+        let result = self.remove_and_prove(work, batch, archived, &counters, sink).await;
+        self.unwatch();
+        match result {
+            Ok(removed) => Ok(Removal::Proven(removed)),
+            Err(stop) => {
+                drop(self.session.run("ROLLBACK").await);
+                self.session.end_transaction();
+                match stop {
+                    Stop::Changed(why) => Ok(Removal::Changed(why)),
+                    Stop::Sql(error) => Err(error.fault("removing a batch")),
+                    Stop::Fault(fault) => Err(fault),
+                }
+            }
+        }
+    }
+
+    /// Counts every row that changes from now on, by whatever means.
+    fn watch(&self) -> Result<Counters, SqlError> {
+        let counters = Counters::default();
+        let counting = Arc::clone(&counters);
+        let hook = move |action: Action, database: &str, table: &str, _rowid: i64| {
+            if database != "main" {
+                return;
+            }
+            let mut counters = counting.lock().unwrap_or_else(PoisonError::into_inner);
+            let touched = counters.entry(table.to_lowercase()).or_default();
+            match action {
+                Action::SQLITE_INSERT => touched.inserted += 1,
+                Action::SQLITE_UPDATE => touched.updated += 1,
+                Action::SQLITE_DELETE => touched.deleted += 1,
+                _ => {}
+            }
+        };
+        self.session.db.update_hook(Some(hook)).map_err(|error| super::sql_error(&error))?;
+        Ok(counters)
+    }
+
+    fn unwatch(&self) {
+        drop(self.session.db.update_hook(None::<fn(Action, &str, &str, i64)>));
+    }
+
+    async fn remove_and_prove(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        counters: &Counters,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removed, Stop> {
+        if self.data_version()? != self.version {
+            return Err(Stop::Changed("another process has written to the database".to_owned()));
+        }
+        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await?;
+        if expected.removed != archived.removed || expected.detached_rows != archived.detached {
+            return Err(Stop::Changed("rows changed before they were archived".to_owned()));
+        }
+        // Foreign keys are checked when the transaction commits, so order and cycles do not matter.
+        self.session.run("PRAGMA defer_foreign_keys = ON").await?;
+        self.remember(work).await?;
+        let before = self.count_if_replaced(work).await?;
+        let changes = self.session.db.total_changes();
+        for source in detach_sources(&self.sets) {
+            if let Some(rows) = expected.detached_rows.get(&source.table).copied() {
+                let done = self.session.run(&detach_sql(work, &source, batch)).await?;
+                self.compare(work, source.table, "detached", rows, done)?;
+            }
+        }
+        for table in work.program.removal.iter().flatten() {
+            if let Some(rows) = expected.removed.get(table).copied() {
+                let done = self.session.run(&delete_sql(work, *table, batch)).await?;
+                self.compare(work, *table, "deleted", rows, done)?;
+            }
+        }
+        let swept = self.sweep(work, batch, &expected).await?;
+        let changes = self.session.db.total_changes().saturating_sub(changes);
+        let mut removed = prove(work, &expected, &swept, counters)?;
+        uncounted(work, &expected, &swept, counters, changes)?;
+        self.compare_counts(work, before, counters, &expected).await?;
+        removed.effects = self.archive_effects(work, batch, sink).await?;
+        self.archive_born(work, &removed, sink).await?;
+        removed.token = format!("{}..{}", batch.first, batch.last);
+        Ok(removed)
+    }
+
+    /// Row counts of all tables, if a trigger may delete rows without the hook being told.
+    async fn count_if_replaced(&mut self, work: &Work) -> Result<Option<BTreeMap<TableId, u64>>, SqlError> {
+        let replaces = work
+            .schema
+            .tables
+            .iter()
+            .flat_map(|t| &t.effects)
+            .any(|e| e.definition.to_ascii_uppercase().contains("REPLACE"));
+        if !replaces {
+            return Ok(None);
+        }
+        let tables: Vec<TableId> = work.schema.table_ids().collect();
+        counts::tables(&mut self.session, &work.schema, &tables).await.map(Some)
+    }
+
+    async fn compare_counts(
+        &mut self,
+        work: &Work,
+        before: Option<BTreeMap<TableId, u64>>,
+        counters: &Counters,
+        expected: &Closure,
+    ) -> Result<(), Stop> {
+        let Some(before) = before else { return Ok(()) };
+        let tables: Vec<TableId> = before.keys().copied().collect();
+        let after = counts::tables(&mut self.session, &work.schema, &tables).await?;
+        let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (table, rows) in before {
+            let shape = work.schema.table(table);
+            let key = shape.name.name.to_lowercase();
+            if super::dialect::rowid(shape).is_none() || work.allowed_effects.contains(&table) {
+                continue;
+            }
+            let touched = counted.get(&key).copied().unwrap_or_default();
+            let left = (rows + touched.inserted).saturating_sub(touched.deleted);
+            let found = after.get(&table).copied().unwrap_or_default();
+            if left != found {
+                let mut fault = unplanned(&shape.name.to_string(), left.saturating_sub(found), 0);
+                fault = blame(fault, work, expected);
+                return Err(Stop::Fault(fault.detail("a trigger replaces rows with INSERT OR REPLACE")));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, work: &Work, table: TableId, word: &str, expected: u64, found: u64) -> Result<(), Stop> {
+        if expected == found {
+            return Ok(());
+        }
+        let shape = work.schema.table(table);
+        let mut fault =
+            Fault::refused(format!("{found} of {expected} rows of `{}` could be {word}", shape.name))
+                .state("the batch was rolled back")
+                .hint("disable the trigger that keeps or removes the rows, and plan again");
+        for effect in &shape.effects {
+            fault = fault.detail(format!("it may be trigger `{}`: {}", effect.name, effect.definition));
+        }
+        Err(Stop::Fault(fault))
+    }
+
+    /// Copies what triggers may insert into or change, so that it can be archived.
+    async fn remember(&mut self, work: &Work) -> Result<(), SqlError> {
+        let d = SqliteDialect;
+        for table in &work.allowed_effects {
+            let shape = work.schema.table(*table);
+            let name = d.temp(&format!("unseed_e{}", table.0));
+            self.session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+            let address = d.address_of(shape, "x").join(", ");
+            let sql = format!(
+                "CREATE TEMPORARY TABLE {name} AS SELECT {address} AS unseed_tid, {} AS unseed_ver, x.* FROM {} x",
+                d.row_hash(shape, "x"),
+                d.relation(shape)
+            );
+            self.session.run(&sql).await?;
+        }
+        let watermark = d.temp("unseed_watermark");
+        self.session.run(&format!("DROP TABLE IF EXISTS {watermark}")).await?;
+        let selects: Vec<String> = work
+            .schema
+            .table_ids()
+            .filter_map(|id| {
+                let shape = work.schema.table(id);
+                let rowid = super::dialect::rowid(shape)?;
+                Some(format!("SELECT {} AS t, max({rowid}) AS top FROM {}", id.0, d.relation(shape)))
+            })
+            .collect();
+        if !work.schema.tables.iter().any(|t| !t.effects.is_empty()) || selects.is_empty() {
+            return Ok(());
+        }
+        self.session.run(&format!("CREATE TEMPORARY TABLE {watermark} AS {}", selects[0])).await?;
+        for select in &selects[1..] {
+            self.session.run(&format!("INSERT INTO {watermark} {select}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes rows that triggers of this batch wrote and that refer to removed rows; under the write lock
+    /// they can come from nowhere else.
+    async fn sweep(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+    ) -> Result<BTreeMap<TableId, u64>, Stop> {
+        let mut swept = BTreeMap::new();
+        if !work.schema.tables.iter().any(|t| t.effects.iter().any(|e| e.on_delete || e.on_update)) {
+            return Ok(swept);
+        }
+        let d = SqliteDialect;
+        for _ in 0..8 {
+            let mut found = 0;
+            for id in work.schema.reference_ids() {
+                let r = work.schema.reference(id);
+                if !expected.removed.contains_key(&r.parent) {
+                    continue;
+                }
+                let conditions = Conditions { schema: &work.schema, dialect: &d };
+                let relation = d.relation(work.schema.table(r.child));
+                let sql = format!(
+                    "DELETE FROM {relation} AS x WHERE EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {})",
+                    d.temp(&key_set(r.parent)),
+                    conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
+                    counts::in_batch("k", Some(batch)),
+                );
+                let rows = self.session.run(&sql).await?;
+                if rows > 0 {
+                    *swept.entry(r.child).or_default() += rows;
+                    found += rows;
+                }
+            }
+            if found == 0 {
+                return Ok(swept);
+            }
+        }
+        Err(Stop::Fault(
+            Fault::refused("triggers of the removed rows keep inserting rows that refer to them")
+                .state("the batch was rolled back")
+                .hint("drop the trigger for the purge, or leave these rows out of the plan"),
+        ))
+    }
+
+    async fn archive_effects(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<BTreeMap<String, u64>, Stop> {
+        let d = SqliteDialect;
+        let mut effects = BTreeMap::new();
+        for table in &work.allowed_effects {
+            let shape = work.schema.table(*table);
+            let mut source = format!(
+                "FROM {} x WHERE NOT EXISTS (SELECT 1 FROM {} y WHERE {} = x.unseed_tid AND {} = x.unseed_ver)",
+                d.temp(&format!("unseed_e{}", table.0)),
+                d.relation(shape),
+                d.address_of(shape, "y").join(", "),
+                d.row_hash(shape, "y"),
+            );
+            if self.sets.has(*table) {
+                source.push_str(&format!(
+                    " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.tid = x.unseed_tid AND {})",
+                    d.temp(&key_set(*table)),
+                    counts::in_batch("k", Some(batch)),
+                ));
+            }
+            let columns = shape.stored_columns();
+            let section = Section { table: *table, kind: SectionKind::Effect, columns, identity: 0, source };
+            let rows =
+                tokio::task::block_in_place(|| write_section(&self.session.db, work, &section, sink))?;
+            if rows > 0 {
+                effects.insert(shape.name.to_string(), rows);
+            }
+        }
+        Ok(effects)
+    }
+
+    /// Archives rows that triggers inserted, where their rowids tell them apart.
+    async fn archive_born(
+        &mut self,
+        work: &Work,
+        removed: &Removed,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<(), Stop> {
+        let d = SqliteDialect;
+        for table in work.schema.table_ids() {
+            let shape = work.schema.table(table);
+            let Some(expected) = removed.inserted.get(&shape.name.to_string()).copied() else { continue };
+            let Some(rowid) = super::dialect::rowid(shape) else { continue };
+            let source = format!(
+                "FROM {} x WHERE x.{rowid} > (SELECT coalesce(top, -9223372036854775808) FROM {} WHERE t = {})",
+                d.relation(shape),
+                d.temp("unseed_watermark"),
+                table.0
+            );
+            let counted = self.session.rows(&format!("SELECT count(*) {source}")).await?;
+            if counted.first().map_or(0, |row| number(row, 0)) != expected {
+                continue;
+            }
+            let columns = shape.stored_columns();
+            let section = Section { table, kind: SectionKind::Born, columns, identity: 0, source };
+            tokio::task::block_in_place(|| write_section(&self.session.db, work, &section, sink))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_only_hint(fault: Fault) -> Fault {
+    if fault.message.contains("readonly") || fault.message.contains("read-only") {
+        return fault.hint("make the database file and its folder writable for this user");
+    }
+    fault
+}
+
+fn prove(
+    work: &Work,
+    expected: &Closure,
+    swept: &BTreeMap<TableId, u64>,
+    counters: &Counters,
+) -> Result<Removed, Stop> {
+    let mut removed = Removed {
+        removed: expected.removed.clone(),
+        detached: expected.detached_rows.clone(),
+        ..Removed::default()
+    };
+    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (name, touched) in counted {
+        let table = work.schema.table_ids().find(|id| work.schema.table(*id).name.name.to_lowercase() == name);
+        let of = |map: &BTreeMap<TableId, u64>| table.and_then(|id| map.get(&id).copied()).unwrap_or(0);
+        let shown = table.map_or_else(|| name.clone(), |id| work.schema.table(id).name.to_string());
+        let deleted = i128::from(touched.deleted) - i128::from(of(&expected.removed)) - i128::from(of(swept));
+        let updated = i128::from(touched.updated) - i128::from(of(&expected.detached_rows));
+        let born = touched.inserted.saturating_sub(of(swept));
+        if born > 0 {
+            removed.inserted.insert(shown.clone(), born);
+        }
+        let allowed = table.is_some_and(|id| work.allowed_effects.contains(&id));
+        // SQLite keeps its own bookkeeping of AUTOINCREMENT in a table.
+        if name.starts_with("sqlite_") || allowed || (deleted <= 0 && updated <= 0) {
+            continue;
+        }
+        let counts = (deleted.max(0), updated.max(0));
+        let as_rows = |n: i128| u64::try_from(n).unwrap_or_default();
+        let fault = unplanned(&shown, as_rows(counts.0), as_rows(counts.1));
+        return Err(Stop::Fault(blame(fault, work, expected)));
+    }
+    Ok(removed)
+}
+
+fn unplanned(table: &str, deleted: u64, updated: u64) -> Fault {
+    Fault::refused(format!(
+        "removing the batch would also delete {deleted} and change {updated} rows of `{table}` that the plan does not name"
+    ))
+    .state("the batch was rolled back")
+    .hint(format!("plan again with --allow-effect {table} if that is meant, or change the trigger"))
+}
+
+/// Names the triggers that may be behind an effect.
+fn blame(mut fault: Fault, work: &Work, expected: &Closure) -> Fault {
+    for id in expected.removed.keys().chain(expected.detached_rows.keys()) {
+        let shape = work.schema.table(*id);
+        for effect in &shape.effects {
+            fault = fault.detail(format!("it may be trigger `{}` on `{}`", effect.name, shape.name));
+        }
+    }
+    fault
+}
+
+/// Changes that no hook saw: rows of tables without a rowid. They must be the batch's own.
+fn uncounted(
+    work: &Work,
+    expected: &Closure,
+    swept: &BTreeMap<TableId, u64>,
+    counters: &Counters,
+    changes: u64,
+) -> Result<(), Stop> {
+    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let seen: u64 = counted.values().map(|t| t.inserted + t.updated + t.deleted).sum();
+    let without: Vec<TableId> =
+        work.schema.table_ids().filter(|id| work.schema.table(*id).parts.iter().any(|p| p.handle == WITHOUT_ROWID)).collect();
+    let own: u64 = without
+        .iter()
+        .map(|id| {
+            let of = |map: &BTreeMap<TableId, u64>| map.get(id).copied().unwrap_or(0);
+            of(&expected.removed) + of(&expected.detached_rows) + of(swept)
+        })
+        .sum();
+    if changes <= seen + own || without.iter().any(|id| work.allowed_effects.contains(id)) {
+        return Ok(());
+    }
+    let names: Vec<String> = without.iter().map(|id| work.schema.table(*id).name.to_string()).collect();
+    let fault = unplanned(&names.join(", "), 0, changes - seen - own);
+    Err(Stop::Fault(blame(fault, work, expected)))
+}
+
+fn delete_sql(work: &Work, table: TableId, batch: TagRange) -> String {
+    let d = SqliteDialect;
+    let shape = work.schema.table(table);
+    format!(
+        "DELETE FROM {} AS x WHERE {} IN (SELECT k.tid FROM {} k WHERE k.doomed AND {})",
+        d.relation(shape),
+        d.address_of(shape, "x").join(", "),
+        d.temp(&key_set(table)),
+        counts::in_batch("k", Some(batch)),
+    )
+}
+
+fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {
+    let d = SqliteDialect;
+    let shape = work.schema.table(source.table);
+    let detach = work.program.detaches.iter().find(|detach| detach.table == source.table);
+    let mut sets: BTreeMap<usize, (Vec<String>, &str)> = BTreeMap::new();
+    for (id, detachment) in detach.map(|detach| detach.references.as_slice()).unwrap_or_default() {
+        if !source.references.contains(id) {
+            continue;
+        }
+        for column in &detachment.columns {
+            let value = match &shape.columns[*column].default {
+                Some(default) if detachment.to_default => default.as_str(),
+                Some(_) | None => "NULL",
+            };
+            sets.entry(*column).or_insert((Vec::new(), value)).0.push(format!("k.w{}", id.0));
+        }
+    }
+    let sets: Vec<String> = sets
+        .into_iter()
+        .map(|(column, (flags, value))| {
+            let name = d.quote(&shape.columns[column].name);
+            format!("{name} = CASE WHEN {} THEN {value} ELSE x.{name} END", flags.join(" OR "))
+        })
+        .collect();
+    format!(
+        "UPDATE {} AS x SET {} FROM {} k WHERE {} AND {} AND {}",
+        d.relation(shape),
+        sets.join(", "),
+        d.temp(&source.name),
+        d.at(shape, "x", "k"),
+        source.filter,
+        counts::in_batch("k", Some(batch)),
+    )
+}
+
+/// The removal of one batch as statements for people.
+pub(super) fn explain(work: &Work) -> Vec<String> {
+    let mut statements = vec!["BEGIN IMMEDIATE".to_owned(), "PRAGMA defer_foreign_keys = ON".to_owned()];
+    let batch = TagRange { first: 0, last: 0 };
+    statements.extend(work.program.removal.iter().flatten().map(|table| delete_sql(work, *table, batch)));
+    statements.push("COMMIT".to_owned());
+    statements
+}

@@ -1,0 +1,219 @@
+//! Scanning SQLite: a cursor over the columns asked for, and two grouped queries.
+//!
+//! SQLite stores what it was given: a text column may hold numbers, a number column text, and text need not be
+//! UTF-8. Every value is made text here, with replacement characters where bytes are none.
+//!
+//! Invariants
+//! - one statement per call, read row by row with reused buffers;
+//! - blobs appear as lower-case hex, so that keys made of them can be compared.
+//!
+//! Not here: the connection and its settings.
+
+use super::Sqlite;
+use async_trait::async_trait;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+use std::fmt::Write;
+use unseed_core::fault::Fault;
+use unseed_core::port::scan::{
+    Burst, BurstRequest, PAID_STATUS, PaidWhen, ScanSource, Tally, TallyRequest, Visit, VisitTally,
+};
+use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
+
+#[async_trait]
+impl ScanSource for Sqlite {
+    async fn read(
+        &mut self,
+        schema: &Schema,
+        table: TableId,
+        columns: &[ColumnIndex],
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, Fault> {
+        let shape = schema.table(table);
+        let list: Vec<String> = columns.iter().map(|c| name(shape, *c)).collect();
+        // A table is never read without a column; SQLite needs one to count rows by.
+        let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
+        let sql = format!("SELECT {list} FROM {}", relation(shape));
+        stream(self.connection(), &sql, &format!("reading {}", shape.name), visit)
+    }
+
+    async fn bursts(&mut self, schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
+        let shape = schema.table(request.table);
+        let time = name(shape, request.time);
+        let sql = format!(
+            "SELECT min({time}), count(*) FROM {} WHERE {time} IS NOT NULL \
+             AND (typeof({time}) <> 'text' OR length({time}) >= 19) GROUP BY {} \
+             HAVING count(*) >= {} ORDER BY count(*) DESC LIMIT {}",
+            relation(shape),
+            second(&time),
+            request.rows_min,
+            request.seconds_max,
+        );
+        let mut bursts = Vec::new();
+        let mut visit = |row: &[Option<&str>]| {
+            if let [Some(at), Some(rows)] = row {
+                bursts.push(Burst { at: (*at).to_owned(), rows: rows.parse().unwrap_or(0) });
+            }
+        };
+        stream(self.connection(), &sql, &format!("counting bursts in {}", shape.name), &mut visit)?;
+        Ok(bursts)
+    }
+
+    async fn tally(
+        &mut self,
+        schema: &Schema,
+        request: &TallyRequest,
+        visit: &mut VisitTally<'_>,
+    ) -> Result<u64, Fault> {
+        let shape = schema.table(request.table);
+        let sql = tally_sql(shape, request);
+        let mut counted = 0;
+        let mut read = |row: &[Option<&str>]| {
+            let tally = tally(row, request.by.len());
+            counted += tally.rows;
+            visit(&tally);
+        };
+        stream(self.connection(), &sql, &format!("counting {}", shape.name), &mut read)?;
+        Ok(counted)
+    }
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn name(table: &Table, column: ColumnIndex) -> String {
+    quote(&table.columns[column].name)
+}
+
+fn relation(table: &Table) -> String {
+    format!("{}.{}", quote(&table.name.namespace), quote(&table.name.name))
+}
+
+/// Runs a query and visits every row as text.
+fn stream(connection: &Connection, sql: &str, what: &str, visit: &mut Visit<'_>) -> Result<u64, Fault> {
+    let failed = |error: &rusqlite::Error| {
+        Fault::store(format!("{what} failed: {error}"))
+            .hint("check that the file is a SQLite database and that no other process holds it, then run the command again")
+    };
+    let mut statement = connection.prepare(sql).map_err(|e| failed(&e))?;
+    let columns = statement.column_count();
+    let mut cells: Vec<Cell> = std::iter::repeat_with(Cell::default).take(columns).collect();
+    let mut rows = statement.query([]).map_err(|e| failed(&e))?;
+    let mut count = 0;
+    while let Some(row) = rows.next().map_err(|e| failed(&e))? {
+        for (n, cell) in cells.iter_mut().enumerate() {
+            cell.read(row, n).map_err(|e| failed(&e))?;
+        }
+        let texts: Vec<Option<&str>> = cells.iter().map(Cell::text).collect();
+        visit(&texts);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// A value as text, in a buffer that is used again for the next row.
+#[derive(Debug, Default)]
+struct Cell {
+    text: String,
+    null: bool,
+}
+
+impl Cell {
+    fn read(&mut self, row: &Row<'_>, index: usize) -> rusqlite::Result<()> {
+        self.text.clear();
+        self.null = false;
+        match row.get_ref(index)? {
+            ValueRef::Null => self.null = true,
+            ValueRef::Integer(number) => self.write(format_args!("{number}")),
+            ValueRef::Real(number) => self.write(format_args!("{number}")),
+            ValueRef::Text(bytes) => self.text.push_str(&String::from_utf8_lossy(bytes)),
+            ValueRef::Blob(bytes) => bytes.iter().for_each(|b| self.write(format_args!("{b:02x}"))),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, value: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(value).expect("writing to a string cannot fail");
+    }
+
+    fn text(&self) -> Option<&str> {
+        (!self.null).then_some(self.text.as_str())
+    }
+}
+
+/// Seconds since 1970 of a number, which counts seconds or milliseconds.
+fn seconds(time: &str) -> String {
+    format!("CAST(CASE WHEN {time} >= 100000000000 THEN {time} / 1000 ELSE {time} END AS INTEGER)")
+}
+
+fn second(time: &str) -> String {
+    format!("CASE typeof({time}) WHEN 'text' THEN substr({time}, 1, 19) ELSE {} END", seconds(time))
+}
+
+fn day(time: &str) -> String {
+    format!("CASE typeof({time}) WHEN 'text' THEN substr({time}, 1, 10) ELSE {} / 86400 END", seconds(time))
+}
+
+/// First by key and day, then by key, so that no list of distinct days is kept per key.
+fn tally_sql(table: &Table, request: &TallyRequest) -> String {
+    let by: Vec<String> = request.by.iter().map(|c| name(table, *c)).collect();
+    let keys: Vec<String> = (0..by.len()).map(|n| format!("k{n}")).collect();
+    let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
+    let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let time = request.time.map(|c| name(table, c));
+    let day = time.as_deref().map_or("NULL".to_owned(), day);
+    let time = time.unwrap_or_else(|| "NULL".to_owned());
+    let (marked, paid) = classes(table, &request.paid);
+    let keys = keys.join(", ");
+    format!(
+        "SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(earliest), max(latest) FROM \
+         (SELECT {}, {day} AS day, count(*) AS n, sum({marked}) AS marked, sum({paid}) AS paid, \
+         min({time}) AS earliest, max({time}) AS latest FROM {} WHERE {} GROUP BY {}, {day}) GROUP BY {keys}",
+        named.join(", "),
+        relation(table),
+        present.join(" AND "),
+        by.join(", "),
+    )
+}
+
+/// The conditions for test money and for real money, each 0 or 1.
+fn classes(table: &Table, paid: &PaidWhen) -> (String, String) {
+    let mut marks = Vec::new();
+    let mut real = Vec::new();
+    if let Some(id) = paid.external_id.map(|c| name(table, c)) {
+        marks.push(format!("coalesce(instr({id}, '_test_') > 0 OR {id} LIKE 'test%', 0)"));
+        real.push(format!("{id} IS NOT NULL"));
+    }
+    if let Some(live) = paid.live_flag.map(|c| name(table, c)) {
+        marks.push(format!("coalesce(lower({live}) IN ('0', 'false', 'f'), 0)"));
+    }
+    // An amount or a status says more than an id that is there.
+    if paid.amount.is_some() || paid.status.is_some() {
+        real.clear();
+    }
+    real.extend(paid.amount.map(|c| format!("coalesce(CAST({} AS REAL) > 0, 0)", name(table, c))));
+    let words: Vec<String> = PAID_STATUS.iter().map(|w| format!("'{w}'")).collect();
+    let status = paid.status.filter(|c| matches!(table.columns[*c].kind, ColumnKind::Text | ColumnKind::Other));
+    real.extend(status.map(|c| format!("coalesce(lower({}) IN ({}), 0)", name(table, c), words.join(", "))));
+    let marked = if marks.is_empty() { "0".to_owned() } else { format!("({})", marks.join(" OR ")) };
+    if real.is_empty() {
+        return (marked, "0".to_owned());
+    }
+    let paid = format!("(NOT {marked} AND {})", real.join(" AND "));
+    (marked, paid)
+}
+
+fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
+    let cell = |n: usize| row.get(keys + n).copied().flatten();
+    let number = |n: usize| cell(n).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Tally {
+        key: &row[..keys],
+        rows: number(0),
+        marked: number(1),
+        paid: number(2),
+        days: number(3),
+        first: cell(4),
+        last: cell(5),
+    }
+}

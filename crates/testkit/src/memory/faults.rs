@@ -1,0 +1,364 @@
+//! Ports that fail at a chosen call: lost connections, and processes that die.
+//!
+//! All wrappers that share a [`Fuse`] count their calls together. When it blows, that call fails, before or
+//! after it had its effect, and so does every later one: what the wrapped connection had not committed is
+//! rolled back. Wrap only the store for a lost connection; wrap state and archive too for a dead process.
+
+use super::{MemArchive, MemState};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use unseed_core::archive::{BatchManifest, Manifest};
+use unseed_core::fault::Fault;
+use unseed_core::plan::RootSet;
+use unseed_core::port::archive::{ArchiveStore, BatchWriter};
+use unseed_core::port::progress::Progress;
+use unseed_core::port::state::{AuditEntry, StateDb};
+use unseed_core::port::store::{
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
+    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, SectionHead, Statements, Store,
+    TagRange, Tags, Work,
+};
+use unseed_core::run::{BatchRecord, Run, RunState};
+use unseed_core::schema::{ReferenceId, Schema, TableId};
+
+/// Whether the failing call has its effect first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Before,
+    After,
+}
+
+/// Counts calls and blows at one of them.
+#[derive(Debug, Clone)]
+pub struct Fuse {
+    at: u64,
+    moment: Moment,
+    calls: Arc<AtomicU64>,
+    blown: Arc<AtomicBool>,
+}
+
+impl Fuse {
+    /// Blows at the n-th call, counted from 1; never for 0.
+    pub fn at(call: u64, moment: Moment) -> Self {
+        Self { at: call, moment, calls: Arc::default(), blown: Arc::default() }
+    }
+
+    /// Blows at one of the first `calls_max` calls, which and how depends on the seed.
+    pub fn seeded(seed: u64, calls_max: u64) -> Self {
+        let mut dice = crate::random::Dice::new(seed);
+        let moment = if dice.chance(50) { Moment::Before } else { Moment::After };
+        Self::at(dice.below(calls_max.max(1)) + 1, moment)
+    }
+
+    /// Whether it has blown.
+    pub fn is_blown(&self) -> bool {
+        self.blown.load(Ordering::SeqCst)
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Counts a call; `Some` when it must fail.
+    fn strike(&self) -> Option<Moment> {
+        if self.is_blown() {
+            return Some(Moment::Before);
+        }
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if call != self.at {
+            return None;
+        }
+        self.blown.store(true, Ordering::SeqCst);
+        Some(self.moment)
+    }
+
+    fn around<T>(&self, action: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        match self.strike() {
+            None => action(),
+            Some(Moment::Before) => Err(lost()),
+            Some(Moment::After) => action().and_then(|_| Err(lost())),
+        }
+    }
+}
+
+fn lost() -> Fault {
+    Fault::store("the connection was lost")
+}
+
+/// A store whose connection is lost at a chosen call.
+#[derive(Debug)]
+pub struct FaultStore<S> {
+    inner: S,
+    fuse: Fuse,
+}
+
+impl<S: Store> FaultStore<S> {
+    /// Wraps a store.
+    pub fn new(inner: S, fuse: Fuse) -> Self {
+        Self { inner, fuse }
+    }
+
+    /// What happens on the server when the connection is lost.
+    async fn cut(&mut self) -> Fault {
+        match self.inner.rollback().await {
+            Ok(()) => lost(),
+            Err(fault) => fault,
+        }
+    }
+}
+
+/// Forwards one call, unless the fuse blows.
+macro_rules! guarded {
+    ($self:ident, $call:expr) => {
+        match $self.fuse.strike() {
+            None => $call.await,
+            Some(Moment::Before) => Err($self.cut().await),
+            Some(Moment::After) => match $call.await {
+                Ok(_) | Err(_) => Err($self.cut().await),
+            },
+        }
+    };
+}
+
+#[async_trait]
+impl<S: Store> Store for FaultStore<S> {
+    async fn inspect(&mut self) -> Result<Catalog, Fault> {
+        guarded!(self, self.inner.inspect())
+    }
+
+    async fn count(&mut self, schema: &Schema, tables: &[TableId]) -> Result<BTreeMap<TableId, u64>, Fault> {
+        guarded!(self, self.inner.count(schema, tables))
+    }
+
+    async fn choose(&mut self, schema: &Schema, choices: &[RootChoice]) -> Result<Vec<RootSet>, Fault> {
+        guarded!(self, self.inner.choose(schema, choices))
+    }
+
+    async fn close(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, Fault> {
+        guarded!(self, self.inner.close(work, request, progress))
+    }
+
+    async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {
+        guarded!(self, self.inner.conflicts(work, limit))
+    }
+
+    async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
+        guarded!(self, self.inner.tags(work))
+    }
+
+    async fn archive(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Archived, Fault> {
+        guarded!(self, self.inner.archive(work, batch, sink))
+    }
+
+    async fn remove(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        archived: &Archived,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Removal, Fault> {
+        guarded!(self, self.inner.remove(work, batch, archived, sink))
+    }
+
+    async fn commit(&mut self) -> Result<(), Fault> {
+        guarded!(self, self.inner.commit())
+    }
+
+    async fn rollback(&mut self) -> Result<(), Fault> {
+        guarded!(self, self.inner.rollback())
+    }
+
+    async fn settle(&mut self, work: &Work, token: &str, roots: &[RootSet]) -> Result<Outcome, Fault> {
+        guarded!(self, self.inner.settle(work, token, roots))
+    }
+
+    async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
+        guarded!(self, self.inner.fingerprint(work))
+    }
+
+    async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
+        guarded!(self, self.inner.orphans(schema, references))
+    }
+
+    async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {
+        guarded!(self, self.inner.present(schema, roots))
+    }
+
+    async fn restore(
+        &mut self,
+        work: &Work,
+        source: &mut dyn ArchiveSource,
+        scope: &RestoreScope,
+        progress: &dyn Progress,
+    ) -> Result<Restored, Fault> {
+        guarded!(self, self.inner.restore(work, source, scope, progress))
+    }
+
+    fn explain(&self, work: &Work) -> Vec<String> {
+        self.inner.explain(work)
+    }
+
+    fn restore_script(
+        &self,
+        work: &Work,
+        sections: &[SectionEntry],
+        files: &[String],
+    ) -> Vec<(String, String)> {
+        self.inner.restore_script(work, sections, files)
+    }
+
+    fn statements(&self) -> Statements {
+        self.inner.statements()
+    }
+}
+
+/// A state database that fails at a chosen call.
+#[derive(Debug)]
+pub struct FaultState {
+    inner: MemState,
+    fuse: Fuse,
+}
+
+impl FaultState {
+    /// Wraps a state database.
+    pub fn new(inner: &MemState, fuse: Fuse) -> Self {
+        Self { inner: inner.clone(), fuse }
+    }
+}
+
+impl StateDb for FaultState {
+    fn begin_run(&mut self, run: &Run) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.begin_run(run))
+    }
+
+    fn run(&mut self, id: &str) -> Result<Run, Fault> {
+        self.fuse.around(|| self.inner.run(id))
+    }
+
+    fn run_of_plan(&mut self, digest: &str) -> Result<Option<Run>, Fault> {
+        self.fuse.around(|| self.inner.run_of_plan(digest))
+    }
+
+    fn runs(&mut self) -> Result<Vec<Run>, Fault> {
+        self.fuse.around(|| self.inner.runs())
+    }
+
+    fn next_run_id(&mut self) -> Result<String, Fault> {
+        self.fuse.around(|| self.inner.next_run_id())
+    }
+
+    fn update_run(&mut self, id: &str, state: RunState, report: &serde_json::Value) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.update_run(id, state, report))
+    }
+
+    fn put_batch(&mut self, run: &str, batch: &BatchRecord) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.put_batch(run, batch))
+    }
+
+    fn batches(&mut self, run: &str) -> Result<Vec<BatchRecord>, Fault> {
+        self.fuse.around(|| self.inner.batches(run))
+    }
+
+    fn audit(&mut self, entry: &AuditEntry) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.audit(entry))
+    }
+
+    fn lease(&mut self, run: &str, holder: &str) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.lease(run, holder))
+    }
+
+    fn release(&mut self, run: &str) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.release(run))
+    }
+}
+
+/// Archives that fail at a chosen call.
+#[derive(Debug)]
+pub struct FaultArchive {
+    inner: MemArchive,
+    fuse: Fuse,
+}
+
+impl FaultArchive {
+    /// Wraps archives.
+    pub fn new(inner: &MemArchive, fuse: Fuse) -> Self {
+        Self { inner: inner.clone(), fuse }
+    }
+}
+
+impl ArchiveStore for FaultArchive {
+    fn prepare(&mut self, run: &str) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.prepare(run))
+    }
+
+    fn begin_batch(&mut self, run: &str, batch: u64) -> Result<Box<dyn BatchWriter>, Fault> {
+        let inner = self.fuse.around(|| self.inner.begin_batch(run, batch))?;
+        Ok(Box::new(FaultWriter { inner, fuse: self.fuse.clone() }))
+    }
+
+    fn discard(&mut self, run: &str, batch: u64) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.discard(run, batch))
+    }
+
+    fn batch(&mut self, run: &str, batch: u64, hash: &str) -> Result<BatchManifest, Fault> {
+        self.fuse.around(|| self.inner.batch(run, batch, hash))
+    }
+
+    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.publish(manifest, scripts))
+    }
+
+    fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault> {
+        self.fuse.around(|| self.inner.open(run, batches))
+    }
+
+    fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault> {
+        self.fuse.around(|| self.inner.check(run, batches))
+    }
+
+    fn location(&self, run: &str) -> String {
+        self.inner.location(run)
+    }
+}
+
+struct FaultWriter {
+    inner: Box<dyn BatchWriter>,
+    fuse: Fuse,
+}
+
+impl ArchiveSink for FaultWriter {
+    fn begin(&mut self, head: SectionHead) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.begin(head))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.inner.write(bytes)
+    }
+
+    fn end(&mut self, rows: u64) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.end(rows))
+    }
+}
+
+impl BatchWriter for FaultWriter {
+    fn finish(&mut self) -> Result<(String, String), Fault> {
+        self.fuse.around(|| self.inner.finish())
+    }
+
+    fn sink(&mut self) -> &mut dyn ArchiveSink {
+        self
+    }
+}

@@ -1,0 +1,241 @@
+//! The verbs: one file each, with its arguments and one function.
+//!
+//! To add one, write `VERB.rs` and add it to [`Command`] and [`dispatch`].
+//!
+//! Invariants
+//! - a verb returns what it has to say as a result or a fault; it never chooses an exit code by itself;
+//! - a verb that changes a store asks for consent first (`consent`).
+//!
+//! Not here: printing (`ui`), opening things (`wire`), the work itself (`engine`).
+
+mod choose;
+mod completions;
+mod consent;
+mod demo;
+mod init;
+mod plan;
+mod purge;
+mod restore;
+mod resume;
+mod runs;
+mod scan;
+mod show;
+mod verify;
+
+use crate::ui::{Color, Format, Ui};
+use crate::wire::{Options, Target, Wire};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use unseed_core::fault::{Category, Fault};
+use unseed_core::keys::WholePlan;
+use unseed_core::port::archive::ArchiveStore;
+use unseed_core::port::state::StateDb;
+use unseed_core::run::Run;
+use unseed_engine::context::{Context, Patience};
+use unseed_engine::interrupt::Interrupt;
+use unseed_io::store::AnyStore;
+
+/// Finds the test data in a production system, takes it out safely, proves it, and can put it back.
+#[derive(Debug, Parser)]
+#[command(name = "unseed", version, arg_required_else_help = false, subcommand_required = true)]
+#[command(after_help = "Examples:
+  unseed demo                                     see the whole way on a small database of its own
+  unseed scan postgres://me@db.example/app        look for test data
+  unseed plan postgres://me@db.example/app --findings -o plan.json
+  unseed show plan.json                           read what would be removed, and why
+  unseed purge plan.json                          archive it, remove it, prove it
+  unseed verify r-1 && unseed runs                look again
+  unseed restore r-1                              put it back
+
+Exit codes: 0 success · 1 findings, or something remains · 2 wrong usage or configuration ·
+3 refused for safety · 4 a store failed or the run stopped · 130 interrupted, resumable")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Arguments that every verb takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file [default: unseed.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of state and archives [default: .unseed beside the configuration, or UNSEED_STATE]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// When colour is used
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    /// Print results and faults only, no progress and no notes
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Init(init::InitArgs),
+    Scan(scan::ScanArgs),
+    Plan(Box<plan::PlanArgs>),
+    Show(show::ShowArgs),
+    Purge(purge::PurgeArgs),
+    Resume(resume::ResumeArgs),
+    Verify(verify::VerifyArgs),
+    Restore(restore::RestoreArgs),
+    Runs(runs::RunsArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// How a verb ended without a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    Success,
+    /// The result says that something is there that must not be.
+    Findings,
+}
+
+/// What a verb works with.
+pub(crate) struct Env<'a> {
+    pub(crate) wire: Wire,
+    pub(crate) ui: &'a Ui,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+impl Cli {
+    /// The printer that the arguments ask for.
+    pub(crate) fn ui(&self) -> Ui {
+        Ui::new(self.global.format, self.global.color, self.global.quiet)
+    }
+}
+
+/// Runs a parsed command to its exit code.
+pub(crate) async fn execute(cli: Cli, ui: &Ui, interrupt: &Interrupt) -> ExitCode {
+    let options = Options { config: cli.global.config, state: cli.global.state };
+    let result = match Wire::new(&options) {
+        Ok(wire) => dispatch(cli.command, &Env { wire, ui, interrupt }).await,
+        Err(fault) => Err(fault),
+    };
+    match result {
+        Ok(Done::Success) => ExitCode::SUCCESS,
+        Ok(Done::Findings) => ExitCode::from(Category::Findings.exit_code()),
+        Err(fault) => {
+            ui.fault(&fault);
+            ExitCode::from(fault.category.exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
+    match command {
+        Command::Demo(args) => demo::run(env, &args).await,
+        Command::Init(args) => init::run(env, &args).await,
+        Command::Scan(args) => scan::run(env, &args).await,
+        Command::Plan(args) => plan::run(env, &args).await,
+        Command::Show(args) => show::run(env, &args).await,
+        Command::Purge(args) => purge::run(env, &args).await,
+        Command::Resume(args) => resume::run(env, &args).await,
+        Command::Verify(args) => verify::run(env, &args).await,
+        Command::Restore(args) => restore::run(env, &args).await,
+        Command::Runs(args) => runs::run(env, &args),
+        Command::Completions(args) => Ok(completions::run(env, &args)),
+    }
+}
+
+/// Where the store of a plan or run is, if not where the plan says.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Address {
+    /// Store to connect to, if the plan's address lost its password or is a variable: a URL or env:NAME
+    #[arg(value_name = "URL")]
+    positional: Option<String>,
+    /// The same as an option
+    #[arg(long = "url", value_name = "URL", conflicts_with = "positional")]
+    option: Option<String>,
+}
+
+impl Address {
+    pub(crate) fn get(&self) -> Option<&str> {
+        self.option.as_deref().or(self.positional.as_deref())
+    }
+}
+
+/// What a run of the engine needs, opened.
+pub(crate) struct Opened<'a> {
+    env: &'a Env<'a>,
+    store: Box<dyn AnyStore>,
+    state: Box<dyn StateDb>,
+    archive: Box<dyn ArchiveStore>,
+}
+
+impl<'a> Opened<'a> {
+    /// Connects to the store of a plan, with the state and the archive beside it.
+    pub(crate) async fn for_plan(
+        env: &'a Env<'a>,
+        whole: &WholePlan,
+        address: &Address,
+    ) -> Result<Self, Fault> {
+        let planned = whole.plan().stores.first().ok_or_else(|| {
+            Fault::usage(format!("plan `{}` names no store", whole.plan().id))
+                .hint("make the plan again with `unseed plan`")
+        })?;
+        let target: Target = env.wire.target_of_plan(planned, address.get())?;
+        let state = Box::new(env.wire.state()?);
+        let archive = Box::new(env.wire.archive(&planned.kind));
+        let store = env.wire.open(&target).await?;
+        Ok(Self { env, store, state, archive })
+    }
+
+    /// The surroundings of a run.
+    pub(crate) fn context(&mut self) -> Context<'_> {
+        Context {
+            store: self.store.store(),
+            state: self.state.as_mut(),
+            archive: self.archive.as_mut(),
+            clock: &self.env.wire.clock,
+            progress: self.env.ui.progress(),
+            interrupt: self.env.interrupt,
+            actor: &self.env.wire.actor,
+            holder: &self.env.wire.holder,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A run of the state database and the plan it executes.
+pub(crate) fn run_and_plan(env: &Env<'_>, id: &str) -> Result<(Run, WholePlan), Fault> {
+    let missing =
+        || Fault::usage(format!("no such run `{id}`")).hint("run `unseed runs` to see which runs there are");
+    let mut state = env.wire.existing_state()?.ok_or_else(missing)?;
+    let run = state.run(id)?;
+    let whole = crate::plan_file::read(&env.wire.plan_copy(&run.plan_digest)).map_err(|fault| {
+        let message = format!("the plan of run `{id}` cannot be used: {}", fault.message);
+        Fault::new(Category::Archive, message)
+            .hint("bring the state folder back from a copy, or name the right one with `--state DIR`")
+    })?;
+    Ok((run, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{}` has no example", command.get_name());
+            assert!(command.get_about().is_some(), "`{}` says nothing about itself", command.get_name());
+        }
+    }
+}

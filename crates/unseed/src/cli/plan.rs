@@ -1,0 +1,175 @@
+//! `unseed plan`: chooses roots, computes what leaves with them, writes it down.
+
+use super::{Done, Env, choose, scan, show};
+use crate::plan_file;
+use crate::wire::Target;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_core::plan::Path as Way;
+use unseed_core::policy::Policy;
+use unseed_engine::plan::{BATCH_ROWS_DEFAULT, Choice, Request};
+use unseed_io::store::AnyStore;
+
+/// Choose roots and write down everything that leaves with them
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  unseed plan app.db --findings -o plan.json
+  unseed plan app.db --findings=scan.json -o plan.json
+  unseed plan --where \"tenants: name LIKE 'Test%'\" --protect 'tenants.id=1,2' -o plan.json
+  unseed plan --ids tenants=ids.txt -o plan.json
+
+Nothing is changed in the store. A plan is used once, by `unseed purge`.")]
+pub(crate) struct PlanArgs {
+    /// Store: a URL, the path of a SQLite file, env:NAME, or a name of the configuration
+    pub(crate) url: Option<String>,
+    /// Where to write the plan
+    #[arg(long, short, value_name = "FILE", default_value = "plan.json")]
+    pub(crate) output: PathBuf,
+    /// Roots: all findings with verdict `test`, of a new scan or of a report
+    #[arg(long, value_name = "SCAN.json", num_args = 0..=1, require_equals = true)]
+    pub(crate) findings: Option<Option<PathBuf>>,
+    /// Roots: the rows of a table for which an SQL predicate holds
+    #[arg(long = "where", value_name = "TABLE: PREDICATE")]
+    pub(crate) predicates: Vec<String>,
+    /// Roots: keys from a file, one a line, composite keys with tabs; `-` is standard input
+    #[arg(long, value_name = "TABLE=FILE")]
+    pub(crate) ids: Vec<String>,
+    /// Rows that must never go, beside those of the configuration: `TABLE.COLUMN=value,…` or `TABLE: PREDICATE`
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) protect: Vec<String>,
+    /// A link that no constraint declares: `FROM -> TO [delete|detach|keep]`
+    #[arg(long, value_name = "LINK")]
+    pub(crate) reference: Vec<String>,
+    /// A table that triggers may change beyond the plan; such rows are archived too
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) allow_effect: Vec<String>,
+    /// Whether the store checks every row itself
+    #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
+    pub(crate) path: WayChoice,
+    /// Rows of one batch, about
+    #[arg(long, value_name = "N", default_value_t = BATCH_ROWS_DEFAULT)]
+    pub(crate) batch_rows: u64,
+    /// Refuse a plan that removes more rows
+    #[arg(long, value_name = "N")]
+    pub(crate) max_rows: Option<u64>,
+}
+
+/// `--path`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WayChoice {
+    /// The faster one that the role may use
+    #[default]
+    Auto,
+    /// Skip the store's checks; the same is proven by sets before each commit
+    Fast,
+    /// Let the store check every row
+    Checked,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &PlanArgs) -> Result<Done, Fault> {
+    let target = env.wire.target(args.url.as_deref())?;
+    let (whole, path) = make(env, args, &target).await?;
+    if env.ui.is_table() {
+        env.ui.text(&show::plan_text(env.ui, whole.plan()));
+        let shown = path.display();
+        env.ui.note(&format!("plan written to {shown}; nothing was changed"));
+        env.ui.note(&format!("next: `unseed show {shown} --sql`, then `unseed purge {shown}`"));
+    } else {
+        env.ui.json(whole.plan());
+    }
+    Ok(Done::Success)
+}
+
+/// Makes a plan and writes it.
+pub(super) async fn make(
+    env: &Env<'_>,
+    args: &PlanArgs,
+    target: &Target,
+) -> Result<(WholePlan, PathBuf), Fault> {
+    let policy = policy(env, args)?;
+    let mut choices = named_choices(args)?;
+    let mut store = env.wire.open(target).await?;
+    choices.extend(found_choices(env, args, store.as_mut(), &target.name).await?);
+    let request = Request {
+        store: &target.name,
+        url: &target.address,
+        choices,
+        policy: &policy,
+        path: match args.path {
+            WayChoice::Auto => None,
+            WayChoice::Fast => Some(Way::Fast),
+            WayChoice::Checked => Some(Way::Checked),
+        },
+        batch_rows_max: args.batch_rows,
+        created_by: &env.wire.actor,
+    };
+    let made = unseed_engine::plan::make(store.store(), &env.wire.clock, env.ui.progress(), &request).await;
+    let whole = made.map_err(no_plan_saved)?;
+    writable(&args.output)?;
+    plan_file::write(&args.output, &whole)?;
+    Ok((whole, args.output.clone()))
+}
+
+fn no_plan_saved(fault: Fault) -> Fault {
+    if fault.state == "nothing was changed" { fault.state("no plan was saved, and nothing was changed") } else { fault }
+}
+
+/// A folder in the place of the plan would otherwise be told in the words of the system.
+fn writable(path: &Path) -> Result<(), Fault> {
+    if path.is_dir() {
+        return Err(Fault::usage(format!("`{}` is a folder", path.display()))
+            .state("no plan was saved, and nothing was changed")
+            .hint("name a file with `-o FILE`"));
+    }
+    Ok(())
+}
+
+fn policy(env: &Env<'_>, args: &PlanArgs) -> Result<Policy, Fault> {
+    let mut policy = env.wire.config.policy();
+    for text in &args.protect {
+        policy.protect.push(choose::protection(text)?);
+    }
+    for text in &args.reference {
+        policy.references.push(choose::reference(text)?);
+    }
+    policy.allow_effects.extend(args.allow_effect.iter().cloned());
+    if let Some(max_rows) = args.max_rows {
+        policy.limits.max_rows = max_rows;
+    }
+    Ok(policy)
+}
+
+fn named_choices(args: &PlanArgs) -> Result<Vec<Choice>, Fault> {
+    if args.findings.is_none() && args.predicates.is_empty() && args.ids.is_empty() {
+        return Err(Fault::usage("no roots were chosen")
+            .hint("add `--findings`, `--where 'TABLE: PREDICATE'` or `--ids TABLE=FILE`"));
+    }
+    let mut choices = Vec::new();
+    for text in &args.predicates {
+        choices.push(choose::by_predicate(text)?);
+    }
+    for text in &args.ids {
+        choices.push(choose::by_ids(text)?);
+    }
+    Ok(choices)
+}
+
+async fn found_choices(
+    env: &Env<'_>,
+    args: &PlanArgs,
+    store: &mut dyn AnyStore,
+    name: &str,
+) -> Result<Vec<Choice>, Fault> {
+    let found = match &args.findings {
+        None => return Ok(Vec::new()),
+        Some(Some(path)) => choose::by_report_file(path)?,
+        Some(None) => choose::by_report(&scan::scan(env, store, name).await?),
+    };
+    if found.is_empty() && args.predicates.is_empty() && args.ids.is_empty() {
+        return Err(Fault::usage("the scan found no row with verdict `test`, so there is nothing to plan")
+            .hint("choose rows yourself with `--where 'TABLE: PREDICATE'` or `--ids TABLE=FILE`"));
+    }
+    Ok(found)
+}

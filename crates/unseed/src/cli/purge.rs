@@ -1,0 +1,104 @@
+//! `unseed purge`: archives, removes and proves what a plan says.
+
+use super::consent::{self, Act, Consent};
+use super::{Address, Done, Env, Opened, show};
+use crate::plan_file;
+use clap::Args;
+use std::path::PathBuf;
+use unseed_core::approve;
+use unseed_core::fault::{Category, Fault};
+use unseed_core::keys::WholePlan;
+use unseed_core::plan::Plan;
+use unseed_core::port::state::StateDb;
+use unseed_engine::report::RunReport;
+
+/// Archive, remove and prove what a plan says
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  unseed purge plan.json                          asks for the plan's short id
+  unseed purge plan.json --confirm 7f3a90bc       for scripts
+  unseed purge plan.json --url env:DATABASE_URL
+
+Every batch is archived durably before it is removed, and removed as a whole or not at all.
+Ctrl-C stops after the batch; `unseed resume RUN` goes on, `unseed restore RUN` puts the rows back.")]
+pub(crate) struct PurgeArgs {
+    /// The plan
+    #[arg(value_name = "PLAN.json")]
+    pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) address: Address,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> {
+    let whole = plan_file::read(&args.plan)?;
+    unused(env, whole.plan())?;
+    let command = format!("unseed purge {}", args.plan.display());
+    let summary = summary(whole.plan());
+    let act =
+        Act { verb: "purge", object: "plan", id: &whole.plan().id.clone(), summary: &summary, command: &command };
+    let id = consent::obtain(env, &args.consent, &act)?;
+    let report = execute(env, whole, &id, &args.address).await?;
+    tell(env, &report);
+    Ok(Done::Success)
+}
+
+/// Purges with the id that a person gave.
+pub(super) async fn execute(
+    env: &Env<'_>,
+    whole: WholePlan,
+    id: &str,
+    address: &Address,
+) -> Result<RunReport, Fault> {
+    let confirmed = approve::confirm(whole, id)?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?;
+    keep_plan(env, confirmed.whole())?;
+    unseed_engine::purge::execute(&mut opened.context(), confirmed).await
+}
+
+/// Keeps the plan with the state, so that the run can be resumed and restored without the plan's file.
+fn keep_plan(env: &Env<'_>, whole: &WholePlan) -> Result<(), Fault> {
+    let path = env.wire.plan_copy(&whole.plan().digest);
+    let folder = path.parent().unwrap_or(&env.wire.state_folder);
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("state folder `{}` cannot be written: {error}", folder.display());
+        Fault::new(Category::Archive, message)
+            .hint("make the folder writable, or choose another one with `--state DIR`")
+    })?;
+    plan_file::write(&path, whole).map_err(|fault| {
+        fault.state("nothing was changed").hint("make the folder writable, or choose another one with `--state DIR`")
+    })
+}
+
+/// Says before anybody is asked that a plan was used; the state database refuses it again when it is purged.
+fn unused(env: &Env<'_>, plan: &Plan) -> Result<(), Fault> {
+    let Some(mut state) = env.wire.existing_state()? else { return Ok(()) };
+    match state.run_of_plan(&plan.digest)? {
+        None => Ok(()),
+        Some(run) => {
+            let message = format!("plan `{}` was already used by run `{}`", plan.id, run.id);
+            Err(Fault::refused(message)
+                .state(format!("nothing was changed; run `{}` is {}", run.id, run.state.as_str()))
+                .hint(format!("see `unseed show {}`, or make a new plan", run.id)))
+        }
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let mut lines = vec![format!("plan {} {}", plan.id, show::in_one_line(plan))];
+    lines.extend(plan.warnings.iter().map(|w| format!("  warning: {}: {}", w.table, w.says)));
+    lines.push("rows are archived before they are removed, and can be put back".to_owned());
+    lines.join("\n")
+}
+
+/// Prints the report of a purge.
+pub(super) fn tell(env: &Env<'_>, report: &RunReport) {
+    if !env.ui.is_table() {
+        env.ui.json(report);
+        return;
+    }
+    env.ui.text(&show::run_text(env.ui, report));
+    let run = &report.run;
+    env.ui.note(&format!("next: `unseed verify {run}`; `unseed restore {run}` puts the rows back"));
+}

@@ -1,0 +1,128 @@
+//! `unseed restore`: puts archived rows back, all or those of one root.
+
+use super::consent::{self, Act, Consent};
+use super::{Address, Done, Env, Opened, run_and_plan};
+use crate::table::Table;
+use crate::ui;
+use clap::Args;
+use serde_json::json;
+use std::collections::BTreeSet;
+use unseed_core::approve;
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_core::plan::Plan;
+use unseed_core::port::store::Restored;
+use unseed_core::run::Run;
+use unseed_engine::restore::Scope;
+
+/// Put archived rows back; where rows are in the way, list them and change nothing
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  unseed restore r-19
+  unseed restore r-19 --root 4711                 one root with what left because of it
+  unseed restore r-19 --root tenants=4711         where a plan has roots in several tables
+  unseed restore r-19 --confirm r-19              for scripts
+
+Exits with 1 and changes nothing when rows are in the way; they are listed.")]
+pub(crate) struct RestoreArgs {
+    /// The run, as in `unseed runs`
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    address: Address,
+    /// Only this root: its key, or TABLE=KEY; values of composite keys are separated by commas
+    #[arg(long, value_name = "KEY")]
+    root: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault> {
+    let (run, whole) = run_and_plan(env, &args.run)?;
+    let scope = args.root.as_deref().map_or(Ok(Scope::Everything), |text| scope(whole.plan(), text))?;
+    let what = match &scope {
+        Scope::Everything => "all rows of".to_owned(),
+        Scope::Root { table, key } => format!("{table} {} and what left because of it from", key.join(",")),
+    };
+    let summary = format!("this puts back {what} run {}", run.id);
+    let mut command = format!("unseed restore {}", run.id);
+    if let Some(root) = &args.root {
+        command.push_str(&format!(" --root {root}"));
+    }
+    let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
+    let id = consent::obtain(env, &args.consent, &act)?;
+    let restored = execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
+    tell(env, &args.run, &restored)
+}
+
+/// What to restore, and who agreed.
+pub(super) struct Wanted<'a> {
+    pub(super) id: &'a str,
+    pub(super) scope: &'a Scope,
+    pub(super) address: &'a Address,
+}
+
+/// Restores with the id that a person gave.
+pub(super) async fn execute(
+    env: &Env<'_>,
+    run: Run,
+    whole: WholePlan,
+    wanted: &Wanted<'_>,
+) -> Result<Restored, Fault> {
+    let confirmed = approve::confirm_run(run, whole, wanted.id)?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?;
+    unseed_engine::restore::execute(&mut opened.context(), &confirmed, wanted.scope).await
+}
+
+fn tell(env: &Env<'_>, run: &str, restored: &Restored) -> Result<Done, Fault> {
+    let fault = unseed_engine::restore::fault(run, &restored.conflicts);
+    if !env.ui.is_table() {
+        env.ui.json(&json!({
+            "format": "unseed.restore/1", "run": run, "restored": fault.is_none(),
+            "inserted": restored.inserted, "reattached": restored.reattached, "conflicts": restored.conflicts,
+        }));
+        return Ok(if fault.is_some() { Done::Findings } else { Done::Success });
+    }
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    env.ui.text(&text(run, restored));
+    Ok(Done::Success)
+}
+
+/// What was put back, in words.
+pub(super) fn text(run: &str, restored: &Restored) -> String {
+    let tables: BTreeSet<&String> = restored.inserted.keys().chain(restored.reattached.keys()).collect();
+    let mut table = Table::new(&["table", "rows put back", "references set again"]).right(&[1, 2]);
+    let figure = |rows: Option<&u64>| rows.copied().filter(|rows| *rows > 0).map_or_else(String::new, ui::count);
+    for name in tables {
+        table.row(&[
+            name.clone(),
+            figure(restored.inserted.get(name)),
+            figure(restored.reattached.get(name)),
+        ]);
+    }
+    let total: u64 = restored.inserted.values().sum();
+    format!("run {run} is restored: {} put back\n\n{table}", ui::rows(total))
+}
+
+/// A root as typed: its key, or its table and key.
+fn scope(plan: &Plan, text: &str) -> Result<Scope, Fault> {
+    let split = |key: &str, columns: usize| -> Vec<String> {
+        if columns > 1 { key.split([',', '\t']).map(|part| part.trim().to_owned()).collect() } else { vec![key.to_owned()] }
+    };
+    let same_table = |typed: &str, full: &str| full == typed || full.rsplit('.').next() == Some(typed);
+    if let Some((table, key)) = text.split_once('=')
+        && let Some(roots) = plan.roots.iter().find(|roots| same_table(table.trim(), &roots.table))
+    {
+        return Ok(Scope::Root { table: roots.table.clone(), key: split(key, roots.columns.len()) });
+    }
+    match plan.roots.as_slice() {
+        [only] => Ok(Scope::Root { table: only.table.clone(), key: split(text, only.columns.len()) }),
+        several => {
+            let names: Vec<&str> = several.iter().map(|roots| roots.table.as_str()).collect();
+            Err(Fault::usage(format!("the plan has roots in several tables: {}", names.join(", ")))
+                .hint(format!("write `--root {}={text}`", names.first().copied().unwrap_or("TABLE"))))
+        }
+    }
+}

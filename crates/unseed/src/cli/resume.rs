@@ -1,0 +1,35 @@
+//! `unseed resume`: goes on with a run that stopped.
+
+use super::consent::{self, Act, Consent};
+use super::{Address, Done, Env, Opened, purge, run_and_plan};
+use clap::Args;
+use unseed_core::approve;
+use unseed_core::fault::Fault;
+
+/// Go on with a run that stopped
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  unseed resume r-19
+  unseed resume r-19 --confirm r-19")]
+pub(crate) struct ResumeArgs {
+    /// The run, as in `unseed runs`
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    address: Address,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &ResumeArgs) -> Result<Done, Fault> {
+    let (run, whole) = run_and_plan(env, &args.run)?;
+    let summary = format!("run {} of plan {} is {}", run.id, run.plan, run.state.as_str());
+    let command = format!("unseed resume {}", run.id);
+    let act = Act { verb: "resume", object: "run", id: &args.run, summary: &summary, command: &command };
+    let id = consent::obtain(env, &args.consent, &act)?;
+    let confirmed = approve::confirm_run(run, whole, &id)?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), &args.address).await?;
+    let report = unseed_engine::resume::execute(&mut opened.context(), &confirmed).await?;
+    purge::tell(env, &report);
+    Ok(Done::Success)
+}

@@ -1,0 +1,204 @@
+//! `unseed show`: explains a plan or a run, in words, as SQL, as a picture.
+
+use super::{Address, Done, Env, run_and_plan};
+use crate::table::Table;
+use crate::ui::{self, Tone, Ui};
+use crate::{graph, plan_file, wire};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_core::plan::{Action, Path as Way, Plan};
+use unseed_core::run::Run;
+use unseed_engine::plan::path_text;
+use unseed_engine::report::RunReport;
+
+/// Explain a plan or a run
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  unseed show plan.json
+  unseed show plan.json --sql                     the statements that a purge would run
+  unseed show plan.json --graph closure.svg       what leaves because of what, as a picture
+  unseed show r-19")]
+pub(crate) struct ShowArgs {
+    /// A plan file, or a run as in `unseed runs`
+    #[arg(value_name = "PLAN.json|RUN")]
+    what: String,
+    #[command(flatten)]
+    address: Address,
+    /// Print the statements that a purge would run (connects to the store, changes nothing)
+    #[arg(long)]
+    sql: bool,
+    /// Draw what leaves because of what
+    #[arg(long, value_name = "FILE.svg")]
+    graph: Option<PathBuf>,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &ShowArgs) -> Result<Done, Fault> {
+    let (run, whole) = find(env, &args.what)?;
+    if let Some(path) = &args.graph {
+        wire::write_file(path, graph::svg(whole.plan()).as_bytes())?;
+        env.ui.note(&format!("picture written to {}", path.display()));
+    }
+    if args.sql {
+        return sql(env, &whole, &args.address).await;
+    }
+    match run.filter(|_| args.graph.is_none()) {
+        Some(run) => tell_run(env, &run)?,
+        None if args.graph.is_some() && env.ui.is_table() => {}
+        None if env.ui.is_table() => env.ui.text(&plan_text(env.ui, whole.plan())),
+        None => env.ui.json(whole.plan()),
+    }
+    Ok(Done::Success)
+}
+
+/// A plan file where there is one, else a run.
+fn find(env: &Env<'_>, what: &str) -> Result<(Option<Run>, WholePlan), Fault> {
+    let looks_like_run = what.strip_prefix("r-").is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()));
+    if !looks_like_run || Path::new(what).exists() {
+        return Ok((None, plan_file::read(Path::new(what))?));
+    }
+    let (run, whole) = run_and_plan(env, what)?;
+    Ok((Some(run), whole))
+}
+
+fn tell_run(env: &Env<'_>, run: &Run) -> Result<(), Fault> {
+    let report = RunReport::of(run)?;
+    if env.ui.is_table() {
+        let head = format!("run {} by {}: {}\n", run.id, run.actor, run.state.as_str());
+        env.ui.text(&format!("{head}{}", run_text(env.ui, &report)));
+    } else {
+        env.ui.json(&report);
+    }
+    Ok(())
+}
+
+async fn sql(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Done, Fault> {
+    let planned = whole.plan().stores.first().ok_or_else(|| Fault::usage("the plan names no store"))?;
+    let target = env.wire.target_of_plan(planned, address.get())?;
+    let mut store = env.wire.open(&target).await?;
+    let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
+    let statements = store.store().explain(&opened.work);
+    if env.ui.is_table() {
+        env.ui.text(&statements.join("\n"));
+    } else {
+        env.ui.json(&json!({"format": "unseed.sql/1", "plan": whole.plan().id, "statements": statements}));
+    }
+    Ok(Done::Success)
+}
+
+/// `removes 7,300 rows of 12 tables and detaches 3 rows, because of 1,826 roots`.
+pub(super) fn in_one_line(plan: &Plan) -> String {
+    let tables = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
+    let detached = match plan.rows_detached() {
+        0 => String::new(),
+        rows => format!(" and detaches {}", ui::rows(rows)),
+    };
+    let word = if tables == 1 { "table" } else { "tables" };
+    let roots = if plan.root_count() == 1 { "root" } else { "roots" };
+    format!(
+        "removes {} of {tables} {word}{detached}, because of {} {roots}",
+        ui::rows(plan.rows_deleted()),
+        ui::count(plan.root_count())
+    )
+}
+
+/// A plan in words.
+pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
+    let mut text = format!("plan {} {}\n", ui.painted(&plan.id, Tone::Strong), in_one_line(plan));
+    for store in &plan.stores {
+        text.push_str(&format!("store {}: {} {} at {}\n", store.store, store.kind, store.server_version, store.url));
+    }
+    let way = match plan.path {
+        Way::Fast => "fast",
+        Way::Checked => "checked",
+    };
+    text.push_str(&format!("path {way}: {}\n", plan.path_reason));
+    text.push_str(&format!("made by {} at {}\n\nroots\n", plan.created_by, plan.created_at));
+    for roots in &plan.roots {
+        let line = format!("  {}: {}, chosen by {}\n", roots.table, ui::rows(roots.count), roots.chosen_by);
+        text.push_str(&line);
+    }
+    text.push_str(&format!("\n{}", steps(plan)));
+    for warning in &plan.warnings {
+        let word = ui.painted("warning", Tone::Warning);
+        let cost = warning.estimate_s.map_or_else(String::new, |s| format!(" (about {} s)", ui::count(s)));
+        text.push_str(&format!("\n{word} {}: {}{cost}", warning.table, warning.says));
+    }
+    if !plan.warnings.is_empty() {
+        text.push('\n');
+    }
+    for conflict in &plan.conflicts {
+        text.push_str(&format!("\n{} {}\n", ui.painted("conflict", Tone::Bad), path_text(conflict)));
+    }
+    text
+}
+
+fn steps(plan: &Plan) -> Table {
+    let mut table = Table::new(&["", "table", "rows", "of", "because of"]).right(&[0, 2, 3]);
+    for (index, step) in plan.steps.iter().enumerate() {
+        let why = match step.action {
+            Action::Delete if step.via.is_empty() => "chosen".to_owned(),
+            Action::Delete => shortened(&step.via),
+            Action::Detach => format!("sets {} to null: {}", step.columns.join(", "), shortened(&step.via)),
+        };
+        let number = (index + 1).to_string();
+        table.row(&[number, step.table.clone(), ui::count(step.rows), ui::count(step.of), why]);
+    }
+    table
+}
+
+/// Two references and how many more.
+fn shortened(via: &str) -> String {
+    let parts: Vec<&str> = via.split("; ").collect();
+    match parts.as_slice() {
+        [first, second, _, ..] => format!("{first}; {second}; and {} more", parts.len() - 2),
+        few => few.join("; "),
+    }
+}
+
+/// A run in words.
+pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
+    let detached = match report.rows.detached {
+        0 => String::new(),
+        rows => format!(", {} detached", ui::count(rows)),
+    };
+    let mut text = format!(
+        "run {} removed {}{detached} in {} of {} batches\n\n",
+        ui.painted(&report.run, Tone::Strong),
+        ui::rows(report.rows.deleted),
+        ui::count(report.batches.done),
+        ui::count(report.batches.total),
+    );
+    let mut table = Table::new(&["table", "before", "removed", "detached", "after"]).right(&[1, 2, 3, 4]);
+    let figure = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), ui::count);
+    let touched = |f: &unseed_engine::report::TableFigures| f.deleted > 0 || f.detached > 0;
+    for (name, figures) in report.tables.iter().filter(|(_, figures)| touched(figures)) {
+        table.row(&[
+            name.clone(),
+            figure(figures.before),
+            ui::count(figures.deleted),
+            ui::count(figures.detached),
+            figure(figures.after),
+        ]);
+    }
+    text.push_str(&table.to_string());
+    for (name, rows) in &report.inserted_by_triggers {
+        text.push_str(&format!("\ntriggers inserted {} into {name}", ui::rows(*rows)));
+    }
+    for (name, rows) in &report.changed_by_triggers {
+        text.push_str(&format!("\ntriggers changed {} of {name}, archived as well", ui::rows(*rows)));
+    }
+    let timings = &report.timings;
+    text.push_str(&format!(
+        "\nclosure {}, archive {}, removal {}; {} statements, longest transaction {}\narchive in {}\n",
+        ui::duration(timings.close_ms),
+        ui::duration(timings.archive_ms),
+        ui::duration(timings.remove_ms),
+        ui::count(report.statements.total),
+        ui::duration(report.statements.longest_transaction_us / 1000),
+        report.archive,
+    ));
+    text
+}

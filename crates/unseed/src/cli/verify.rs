@@ -1,0 +1,93 @@
+//! `unseed verify`: looks again after a purge.
+
+use super::{Address, Done, Env, Opened, run_and_plan};
+use crate::table::Table;
+use crate::ui::{self, Tone};
+use clap::Args;
+use serde_json::json;
+use unseed_core::fault::Fault;
+use unseed_core::keys::WholePlan;
+use unseed_engine::report::{RunReport, Verification};
+
+/// Look again after a purge: roots gone, no orphans, protected rows and archive as they were
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  unseed verify r-19
+  unseed verify r-19 --format json | jq .clean
+
+Exits with 0 only when nothing remains and everything is as it should be.")]
+pub(crate) struct VerifyArgs {
+    /// The run, as in `unseed runs`
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    address: Address,
+}
+
+pub(super) async fn run(env: &Env<'_>, args: &VerifyArgs) -> Result<Done, Fault> {
+    let (_, whole) = run_and_plan(env, &args.run)?;
+    let report = execute(env, &args.run, &whole, &args.address).await?;
+    let fault = unseed_engine::verify::fault(&report);
+    if !env.ui.is_table() {
+        let clean = fault.is_none();
+        let verification = report.verification.clone().unwrap_or_default();
+        env.ui.json(&json!({
+            "format": "unseed.verify/1", "run": report.run, "clean": clean, "verification": verification,
+        }));
+        return Ok(if clean { Done::Success } else { Done::Findings });
+    }
+    env.ui.text(&text(env, &report));
+    fault.map_or(Ok(Done::Success), Err)
+}
+
+/// Verifies a run.
+pub(super) async fn execute(
+    env: &Env<'_>,
+    run: &str,
+    whole: &WholePlan,
+    address: &Address,
+) -> Result<RunReport, Fault> {
+    let mut opened = Opened::for_plan(env, whole, address).await?;
+    unseed_engine::verify::execute(&mut opened.context(), run, whole).await
+}
+
+/// What was looked at, in words.
+pub(super) fn text(env: &Env<'_>, report: &RunReport) -> String {
+    let Some(found) = &report.verification else { return String::new() };
+    let mut table = Table::new(&["checked", "found", ""]);
+    for (checked, result, good) in lines(found) {
+        let (word, tone) = if good { ("ok", Tone::Good) } else { ("not ok", Tone::Bad) };
+        table.row(&[checked, result, env.ui.painted(word, tone)]);
+    }
+    format!("run {} after the purge\n\n{table}", report.run)
+}
+
+fn lines(found: &Verification) -> [(String, String, bool); 4] {
+    let orphans: u64 = found.orphans.values().sum();
+    [
+        (
+            format!("{} roots", ui::count(found.roots_checked)),
+            format!("{} still there", ui::count(found.roots_present)),
+            found.roots_present == 0,
+        ),
+        (
+            format!("{} references", ui::count(found.references_checked)),
+            format!("{} new orphans", ui::count(orphans)),
+            orphans == 0,
+        ),
+        (
+            format!("{} protected rows", ui::count(found.protected_rows)),
+            format!("{} tables changed", ui::count(size(&found.protected_changed))),
+            found.protected_changed.is_empty(),
+        ),
+        (
+            format!("{} archive files, {} bytes", ui::count(found.archive_parts), ui::count(found.archive_bytes)),
+            format!("{} tables differ", ui::count(size(&found.archive_differs))),
+            found.archive_differs.is_empty(),
+        ),
+    ]
+}
+
+fn size(list: &[String]) -> u64 {
+    u64::try_from(list.len()).unwrap_or(u64::MAX)
+}

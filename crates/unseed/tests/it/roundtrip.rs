@@ -1,0 +1,128 @@
+//! Purge, stop, resume, verify, restore with the real binary and real signals.
+
+use crate::support::{Sandbox, assert_same};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_purge_and_its_restore_leave_the_original() {
+    let sandbox = Sandbox::new(30);
+    let id = sandbox.plan(&["--batch-rows", "20"]);
+    let report = sandbox.json(0, &["purge", "plan.json", "--confirm", &id]);
+    assert!(report["batches"]["done"].as_u64().unwrap() > 3, "{report}");
+    assert_eq!((sandbox.count("tenants"), sandbox.count("users"), sandbox.count("notes")), (2, 2, 2));
+    sandbox.expect(0, &["verify", "r-1"]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    sandbox.assert_untouched();
+}
+
+#[test]
+fn findings_of_a_scan_become_a_plan() {
+    let sandbox = Sandbox::new(20);
+    sandbox.expect(1, &["scan", "app.db", "-o", "scan.json"]);
+    let by_file = sandbox.json(0, &["plan", "app.db", "--findings=scan.json", "-o", "a.json"]);
+    let by_scan = sandbox.json(0, &["plan", "app.db", "--findings", "-o", "b.json"]);
+    assert_eq!(by_file["steps"], by_scan["steps"]);
+    let id = by_scan["id"].as_str().unwrap().to_owned();
+    sandbox.expect(0, &["purge", "b.json", "--confirm", &id]);
+    assert_eq!((sandbox.count("tenants"), sandbox.count("users")), (2, 2));
+}
+
+#[test]
+fn one_root_is_put_back_with_what_left_because_of_it() {
+    let sandbox = Sandbox::new(5);
+    let run = sandbox.purged();
+    let restored = sandbox.json(0, &["restore", &run, "--root", "103", "--confirm", &run]);
+    assert_eq!(restored["inserted"], serde_json::json!({"invoices": 1, "tenants": 1, "users": 2}));
+    assert_eq!((sandbox.count("tenants"), sandbox.count("users")), (3, 4));
+    sandbox.expect(0, &["restore", &run, "--root", "tenants=104", "--confirm", &run]);
+    assert_eq!(sandbox.count("tenants"), 4);
+}
+
+#[test]
+fn many_roots_are_kept_beside_the_plan() {
+    let sandbox = Sandbox::new(1500);
+    let id = sandbox.plan(&[]);
+    let keys: Vec<_> = std::fs::read_dir(sandbox.path(""))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter(|name| name.ends_with(".jsonl"))
+        .collect();
+    assert_eq!(keys.len(), 1);
+    sandbox.expect(0, &["purge", "plan.json", "--confirm", &id]);
+    // Everything that a run needs later is in the state folder.
+    std::fs::remove_file(sandbox.path("plan.json")).unwrap();
+    std::fs::remove_file(sandbox.path(&keys[0])).unwrap();
+    sandbox.expect(0, &["verify", "r-1"]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    sandbox.assert_untouched();
+}
+
+/// Begins a purge of many small batches and waits until some are done.
+fn long_purge(sandbox: &Sandbox) -> Child {
+    let id = sandbox.plan(&["--batch-rows", "4"]);
+    let mut command = sandbox.command(&["purge", "plan.json", "--confirm", &id]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let third = sandbox.path(".unseed/archive/r-1/batch-0003");
+    wait_until(&third);
+    child
+}
+
+fn wait_until(path: &Path) {
+    let begun = Instant::now();
+    while !path.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} does not appear", path.display());
+        std::thread::yield_now();
+    }
+}
+
+fn signal(child: &mut Child, name: &str) -> (ExitStatus, String) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    let mut text = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    }
+    (child.wait().unwrap(), text)
+}
+
+#[test]
+fn a_signal_stops_after_the_batch_and_resume_finishes() {
+    let sandbox = Sandbox::new(150);
+    let mut child = long_purge(&sandbox);
+    let (status, text) = signal(&mut child, "-TERM");
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains("was interrupted") && text.contains("unseed resume r-1"), "{text}");
+    let left = sandbox.count("tenants");
+    assert!(left > 2 && left < 152, "{left} tenants are left");
+    assert_eq!(sandbox.json(0, &["runs"])["runs"][0]["state"], "stopped");
+    sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
+    assert_eq!(sandbox.count("tenants"), 2);
+    sandbox.expect(0, &["verify", "r-1"]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    assert_same(&sandbox.path("app.db"), &sandbox.path("original.db"));
+}
+
+#[test]
+fn a_killed_purge_is_resumed_at_once_by_another_process() {
+    let sandbox = Sandbox::new(150);
+    let mut child = long_purge(&sandbox);
+    let (status, _) = signal(&mut child, "-KILL");
+    assert_eq!(status.code(), None);
+    sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
+    assert_eq!(sandbox.count("tenants"), 2);
+    sandbox.expect(0, &["verify", "r-1"]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    sandbox.assert_untouched();
+}
+
+#[test]
+fn two_processes_never_work_on_one_run() {
+    let sandbox = Sandbox::new(150);
+    let mut child = long_purge(&sandbox);
+    let second = sandbox.run(&["resume", "r-1", "--confirm", "r-1"]);
+    let (_, text) = signal(&mut child, "-TERM");
+    assert_eq!(second.code, Some(3), "{second:?} {text}");
+    assert!(second.stderr.contains("is being worked on by"), "{second:?}");
+}

@@ -1,0 +1,74 @@
+//! What the tests need from the machine: PostgreSQL, SQLite's client, Python. Debian's and Ubuntu's `apt-get` is
+//! used if something is missing; elsewhere the list is printed.
+
+use crate::process::{self, exists, say};
+use anyhow::{Result, bail};
+use std::process::Command;
+use unseed_testkit::server::postgres_programs;
+
+struct Need {
+    packages: &'static [&'static str],
+    is_there: fn() -> bool,
+}
+
+const NEEDS: [Need; 3] = [
+    Need { packages: &["postgresql", "postgresql-contrib"], is_there: || postgres_programs().is_ok() },
+    Need { packages: &["sqlite3"], is_there: || exists("sqlite3", "-version") },
+    Need { packages: &["python3", "python3-venv"], is_there: has_python },
+];
+
+/// Installs whatever is missing, or fails with the command that would.
+pub(crate) fn servers() -> Result<()> {
+    let packages: Vec<&str> =
+        NEEDS.iter().filter(|need| !(need.is_there)()).flat_map(|need| need.packages).copied().collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt(&packages)?;
+    if let Some(need) = NEEDS.iter().find(|need| !(need.is_there)()) {
+        bail!("`{}` is installed, but its programs are not found", need.packages.join(" "));
+    }
+    Ok(())
+}
+
+/// A package may have moved since the list was fetched, and a new machine has no list at all.
+pub(crate) fn update_package_list() -> Result<()> {
+    let Some(prefix) = root_prefix() else { bail!("run as root `apt-get update`, then try again") };
+    process::run(&mut apt_get(prefix, &["-qq", "update"]))
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    let by_hand = format!("apt-get install -y {}", packages.join(" "));
+    let Some(prefix) = root_prefix() else {
+        bail!(
+            "the tests need {}\n  hint: run as root `{by_hand}`, or the like of your system",
+            packages.join(", ")
+        );
+    };
+    say(&format!("installing {}", packages.join(", ")));
+    update_package_list()?;
+    let mut arguments = vec!["-qq", "install", "-y", "--no-install-recommends"];
+    arguments.extend(packages);
+    process::run(&mut apt_get(prefix, &arguments))
+}
+
+/// What to put before a command to run it as root; nothing can be done without `apt-get` or without the right.
+fn root_prefix() -> Option<&'static [&'static str]> {
+    if !exists("apt-get", "--version") {
+        return None;
+    }
+    if process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0") {
+        return Some(&["env"]);
+    }
+    process::capture(Command::new("sudo").args(["-n", "true"])).is_ok().then_some(&["sudo", "-n", "env"])
+}
+
+fn apt_get(prefix: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new(prefix[0]);
+    command.args(&prefix[1..]).arg("DEBIAN_FRONTEND=noninteractive").arg("apt-get").args(arguments);
+    command
+}
+
+fn has_python() -> bool {
+    process::capture(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok()
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask VERB`: everything one does with this repository beyond `cargo build`.
+
+mod ci;
+mod deny;
+mod install;
+mod process;
+mod schemas;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of the unseed repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Everything CI checks: format, clippy, tidy, tests, documentation, licences
+    Ci,
+    /// Installs what the tests need and runs them
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Checks rules of this repository that neither the compiler nor clippy knows
+    Tidy,
+    /// Licences, bans and sources of dependencies
+    Deny {
+        /// Also look for known vulnerabilities, which needs the advisory database from the network
+        #[arg(long)]
+        advisories: bool,
+    },
+    /// Makes the schemas of public applications that tests use, under target/schemas
+    Schemas {
+        /// Only these
+        names: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().verb {
+        Verb::Ci => ci::run(),
+        Verb::Test { arguments } => test::run(&arguments),
+        Verb::Tidy => tidy::run(),
+        Verb::Deny { advisories } => deny::run(advisories),
+        Verb::Schemas { names } => schemas::run(&names),
+    }
+}
