@@ -22,7 +22,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Everything CI checks: format, clippy, tidy, tests, documentation, licences
-    Ci,
+    Ci {
+        /// All but the tests
+        #[arg(long)]
+        skip_tests: bool,
+    },
     /// Installs what the tests need and runs them
     Test {
         /// Passed on to `cargo test`
@@ -46,7 +50,7 @@ enum Verb {
 
 fn main() -> Result<()> {
     match Arguments::parse().verb {
-        Verb::Ci => ci::run(),
+        Verb::Ci { skip_tests } => ci::run(if skip_tests { ci::Tests::Skipped } else { ci::Tests::Run }),
         Verb::Test { arguments } => test::run(&arguments),
         Verb::Tidy => tidy::run(),
         Verb::Deny { advisories } => deny::run(advisories),

@@ -10,6 +10,7 @@
 
 use crate::port::store::{TagRange, Tags};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A batch and the rows expected in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,35 @@ pub fn roots_per_tag(roots: u64, rows: u64, batch_rows_max: u64) -> u64 {
     const TAGS_PER_BATCH: u64 = 8;
     let rows_per_root = rows.div_ceil(roots.max(1)).max(1);
     (batch_rows_max / TAGS_PER_BATCH / rows_per_root).max(1)
+}
+
+/// An order of `count` roots in which a root that refers to another comes before it.
+///
+/// `pairs` are (referring, referred) positions. Roots that refer to each other in a ring keep their order;
+/// [`pack`] joins them. Kahn's algorithm, always taking the lowest position that is free.
+pub fn referring_first(count: usize, pairs: &[(usize, usize)]) -> Vec<usize> {
+    let mut waiting = vec![0_usize; count];
+    let mut leads: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (referring, referred) in pairs.iter().filter(|(a, b)| a != b && *a < count && *b < count) {
+        waiting[*referred] += 1;
+        leads.entry(*referring).or_default().push(*referred);
+    }
+    let mut free: BTreeSet<usize> = (0..count).filter(|n| waiting[*n] == 0).collect();
+    let mut left: BTreeSet<usize> = (0..count).collect();
+    let mut order = Vec::with_capacity(count);
+    while let Some(next) = free.pop_first().or_else(|| left.first().copied()) {
+        if !left.remove(&next) {
+            continue;
+        }
+        order.push(next);
+        for referred in leads.get(&next).into_iter().flatten() {
+            waiting[*referred] = waiting[*referred].saturating_sub(1);
+            if waiting[*referred] == 0 && left.contains(referred) {
+                free.insert(*referred);
+            }
+        }
+    }
+    order
 }
 
 /// Indivisible runs of tags: single ones, or ranges that `joined` pairs span.
@@ -90,6 +120,16 @@ mod tests {
     fn joined_tags_and_all_between_them_share_a_batch() {
         let joined = [(3, 1), (2, 4)];
         assert_eq!(ranges(&pack(&tags(&[5, 5, 5, 5, 5, 5], &joined), 6)), [(0, 0, 5), (1, 4, 20), (5, 5, 5)]);
+    }
+
+    #[test]
+    fn a_root_that_refers_to_another_goes_first() {
+        assert_eq!(referring_first(4, &[(2, 0), (3, 2)]), [1, 3, 2, 0]);
+    }
+
+    #[test]
+    fn roots_in_a_ring_keep_their_order() {
+        assert_eq!(referring_first(3, &[(0, 1), (1, 0), (2, 2)]), [2, 0, 1]);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Config {
         }
         let mut protect = Vec::new();
         for (key, node) in parsed.protect {
-            place.protection(vec![key], node, &mut protect)?;
+            place.protection(&key, node, &mut protect)?;
         }
         let references =
             parsed.references.into_iter().map(|r| place.reference(r)).collect::<Result<_, _>>()?;
@@ -157,24 +157,16 @@ impl Place<'_> {
         Ok(StoreConfig { url, keys: store.keys })
     }
 
-    fn protection(
-        &self,
-        path: Vec<String>,
-        node: Node,
-        found: &mut Vec<ConfiguredProtection>,
-    ) -> Result<(), Fault> {
+    fn protection(&self, path: &str, node: Node, found: &mut Vec<ConfiguredProtection>) -> Result<(), Fault> {
         let values = match node {
             Node::Table(entries) => {
                 for (key, inner) in entries {
-                    let mut path = path.clone();
-                    path.push(key);
-                    self.protection(path, inner, found)?;
+                    self.protection(&format!("{path}.{key}"), inner, found)?;
                 }
                 return Ok(());
             }
             Node::Values(values) => values,
         };
-        let path = path.join(".");
         let Some((table, column)) = path.rsplit_once('.') else {
             let what = format!("protection `{path}` names no column");
             return Err(self.at(None, &what).hint("write `[protect]` entries as `table.column = [values]`"));
@@ -234,7 +226,7 @@ fn lower_first(text: &str) -> String {
 /// `[protect]` as TOML nests it: tables within tables, with lists of values at the ends.
 #[derive(Debug)]
 enum Node {
-    Table(BTreeMap<String, Node>),
+    Table(BTreeMap<String, Self>),
     Values(Vec<String>),
 }
 

@@ -8,8 +8,9 @@
 //!
 //! Not here: what is measured before and after (`session`), settling what a crash left (`settle`).
 
-use crate::plan::{CONFLICTS_DESCRIBED_MAX, check_limits, refuse_conflicts, wide};
+use crate::plan::CONFLICTS_DESCRIBED_MAX;
 use crate::positions::{Remaining, select};
+use crate::refusals::{check_limits, refuse_conflicts, wide};
 use crate::session::{Session, by_name};
 use std::collections::BTreeMap;
 use unseed_core::archive::Part;
@@ -108,6 +109,9 @@ async fn close(
     if batches.is_empty() {
         let message = format!("the store found no rows for {} roots that remain", remaining.len());
         return Err(Fault::store(message));
+    }
+    for built in session.cx.store.prepare(&session.work, &closure, session.cx.progress).await? {
+        session.cx.progress.note(&format!("built an index for the run: {built}"));
     }
     session.report.batches.total =
         session.committed_count() + u64::try_from(batches.len()).expect("a length fits 64 bits");

@@ -29,9 +29,12 @@ impl Ending<'_> {
     /// The fault that a person sees.
     pub(crate) fn fault(&self, cause: Fault) -> Fault {
         if self.state(cause.category) == RunState::Failed {
-            let again =
-                format!("make a new plan with `unseed plan`; this one was used up by run `{}`", self.run);
-            let hint = if cause.hint.is_empty() { again } else { format!("{}; then {again}", cause.hint) };
+            let used = format!("this plan was used up by run `{}`", self.run);
+            let hint = match cause.hint.as_str() {
+                "" => format!("make a new plan with `unseed plan`; {used}"),
+                hint if hint.contains("`unseed plan`") => format!("{hint}; {used}"),
+                hint => format!("{hint}, then make a new plan with `unseed plan`; {used}"),
+            };
             return cause.hint(hint);
         }
         let mut fault = Fault::new(cause.category, self.message(&cause))
@@ -150,7 +153,7 @@ mod tests {
             [
                 "the schema has changed",
                 "nothing was changed",
-                "make a new plan with `unseed plan`; this one was used up by run `r-2`",
+                "make a new plan with `unseed plan`; this plan was used up by run `r-2`",
             ],
         );
     }

@@ -21,6 +21,7 @@ pub mod interrupt;
 pub mod plan;
 mod positions;
 pub mod purge;
+mod refusals;
 pub mod report;
 pub mod restore;
 pub mod resume;

@@ -7,6 +7,8 @@
 //!
 //! Not here: the warnings (`warnings`), executing a plan (`purge`), its files (the command line).
 
+pub use crate::refusals::path_text;
+use crate::refusals::{check_limits, refuse_conflicts};
 use crate::warnings;
 use crate::work;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +18,7 @@ use unseed_core::plan::{Action, FORMAT, Keys, Path, Plan, PlanStore, RootSet, Ro
 use unseed_core::policy::{Policy, one_column, one_table};
 use unseed_core::port::clock::Clock;
 use unseed_core::port::progress::Progress;
-use unseed_core::port::store::{
-    ChosenRows, CloseRequest, Closure, Conflict, Hop, RootChoice, Server, Store, Work,
-};
+use unseed_core::port::store::{ChosenRows, CloseRequest, Closure, RootChoice, Server, Store, Work};
 use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
 
 /// How many conflicts are described before the rest is only counted.
@@ -197,94 +197,6 @@ fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Pa
             }
         }),
     }
-}
-
-/// Refuses a closure beyond the limits of the policy.
-///
-/// # Errors
-/// `Refused`, with the number and the limit.
-pub(crate) fn check_limits(
-    schema: &Schema,
-    policy: &Policy,
-    closure: &Closure,
-    counts: &BTreeMap<TableId, u64>,
-    root_tables: &[TableId],
-) -> Result<(), Fault> {
-    let limits = &policy.limits;
-    if closure.rows() > limits.max_rows {
-        let message = format!("{} rows would leave, the limit is {}", closure.rows(), limits.max_rows);
-        return Err(Fault::refused(message).hint("choose fewer roots, or raise `max_rows` in `[limits]`"));
-    }
-    for table in root_tables {
-        let total = counts.get(table).copied().unwrap_or(0);
-        let removed = closure.removed.get(table).copied().unwrap_or(0);
-        if exceeds_share(removed, total, limits.max_share_of_table) {
-            let name = &schema.table(*table).name;
-            let share = limits.max_share_of_table;
-            let message =
-                format!("{removed} of {total} rows of `{name}` would leave, the limit is a share of {share}");
-            let hint = "check the roots, or raise `max_share_of_table` in `[limits]`";
-            return Err(Fault::refused(message).hint(hint));
-        }
-    }
-    Ok(())
-}
-
-/// Whether `part` of `total` is more than `share`; row counts below 2^32 are compared exactly.
-fn exceeds_share(part: u64, total: u64, share: f64) -> bool {
-    wide(part) > share * wide(total)
-}
-
-/// A count as a float, without a cast.
-pub(crate) fn wide(count: u64) -> f64 {
-    const HIGH: f64 = 4_294_967_296.0;
-    let high = u32::try_from(count >> 32).expect("the upper half of 64 bits fits 32 bits");
-    let low = u32::try_from(count & 0xffff_ffff).expect("the lower half of 64 bits fits 32 bits");
-    f64::from(high) * HIGH + f64::from(low)
-}
-
-/// Refuses a closure that reaches protected rows.
-///
-/// # Errors
-/// `Refused`, with one line per path.
-pub(crate) fn refuse_conflicts(conflicts: &[Conflict]) -> Result<(), Fault> {
-    if conflicts.is_empty() {
-        return Ok(());
-    }
-    let rows: u64 = conflicts.iter().map(|c| c.rows).sum();
-    let mut fault = Fault::refused(format!("{rows} rows that are protected would be removed or changed"))
-        .hint("leave out the roots that lead there, or move those rows to another owner first");
-    fault.details = conflicts.iter().map(path_text).collect();
-    Err(fault)
-}
-
-/// `tenants 5e… → users 77… → feedback.user_id … 91 belongs to protected tenants 7d…`.
-pub fn path_text(conflict: &Conflict) -> String {
-    use unseed_core::port::store::Harm;
-    let walked: Vec<String> = conflict.path.iter().map(hop_text).collect();
-    let harm = match conflict.harm {
-        Harm::Removed => "",
-        Harm::Detached => " (would be detached)",
-    };
-    let owner = match conflict.owner.last() {
-        None => "is protected".to_owned(),
-        Some(owner) => format!("belongs to protected {} {}", owner.table, key_text(owner)),
-    };
-    let more =
-        if conflict.rows > 1 { format!(", and {} more like it", conflict.rows - 1) } else { String::new() };
-    format!("{}{harm} {owner}{more}", walked.join(" → "))
-}
-
-fn hop_text(hop: &Hop) -> String {
-    match &hop.via {
-        None => format!("{} {}", hop.table, key_text(hop)),
-        Some(via) => format!("{} {} (by {via})", hop.table, key_text(hop)),
-    }
-}
-
-fn key_text(hop: &Hop) -> String {
-    let values: Vec<&str> = hop.key.iter().map(|(_, value)| value.as_str()).collect();
-    values.join(",")
 }
 
 fn steps(work: &Work, closure: &Closure, counts: &BTreeMap<TableId, u64>, store: &str) -> Vec<Step> {

@@ -93,8 +93,13 @@ pub(crate) async fn run(session: &mut Session<'_, '_>) -> Result<RunReport, Faul
         Err(fault) => Err(fault.into()),
         Ok(()) => batches::run_all(session).await,
     };
+    // Whatever happened, what was built for the run goes; a lost connection leaves it to the next run.
+    let taken_down = session.cx.store.finish().await;
     if let Err(stop) = stop {
         return Err(session.stopped(stop.cause, stop.unsettled));
+    }
+    if let Err(fault) = taken_down {
+        return Err(session.stopped(fault, None));
     }
     match session.finish().await {
         Ok(()) => Ok(session.report.clone()),

@@ -82,7 +82,7 @@ fn refuse_partial_view(schema: &Schema, map: &Map) -> Result<(), Fault> {
         match &table.visibility {
             Visibility::Full => {}
             Visibility::RowSecurity => {
-                hidden.push(format!("{}: row-level security may hide rows", table.name))
+                hidden.push(format!("{}: row-level security may hide rows", table.name));
             }
             Visibility::Denied(privileges) if privileges.iter().any(|p| p.eq_ignore_ascii_case("select")) => {
                 hidden.push(format!("{}: the role may not SELECT", table.name));
@@ -175,7 +175,7 @@ impl Scan {
         if let Some(stem) = stem {
             state.series.count(stem);
         }
-        let orphan = self.graph.enter(layout, &slots, &record, &self.signals, score);
+        let orphan = self.graph.enter(layout, &slots, &record, &context, (&self.signals, score));
         state.orphans += u64::from(orphan);
         if orphan || self.graph.may_become_finding(layout.entity, &slots, score, self.thresholds) {
             let label = layout::label(&record, row, layout);

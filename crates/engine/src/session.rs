@@ -20,7 +20,7 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::state::AuditEntry;
 use unseed_core::port::store::{SectionEntry, Server, Statements, Work};
 use unseed_core::run::{BatchRecord, BatchState, RunState};
-use unseed_core::schema::ReferenceId;
+use unseed_core::schema::{ReferenceId, TableId};
 
 pub(crate) struct Session<'c, 'p> {
     pub(crate) cx: &'c mut Context<'p>,
@@ -225,10 +225,8 @@ pub(crate) fn released<T>(cx: &mut Context<'_>, run: &str, result: Result<T, Fau
     }
 }
 
-/// Rows per table name, for reports and comparisons.
-pub(crate) fn by_name(
-    work: &Work,
-    rows: &BTreeMap<unseed_core::schema::TableId, u64>,
-) -> BTreeMap<String, u64> {
-    rows.iter().map(|(table, rows)| (work.schema.table(*table).name.to_string(), *rows)).collect()
+/// Rows per table name, without the tables that have none, for reports and comparisons.
+pub(crate) fn by_name(work: &Work, rows: &BTreeMap<TableId, u64>) -> BTreeMap<String, u64> {
+    let some = rows.iter().filter(|(_, rows)| **rows > 0);
+    some.map(|(table, rows)| (work.schema.table(*table).name.to_string(), *rows)).collect()
 }

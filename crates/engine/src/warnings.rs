@@ -7,7 +7,7 @@
 
 mod logical;
 
-use crate::plan::wide;
+use crate::refusals::wide;
 use crate::work;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{Path, Warning};

@@ -78,7 +78,8 @@ pub fn differences(one: &Path, other: &Path) -> Result<Vec<String>, Fault> {
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    let sql =
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
         ORDER BY name";
     db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }

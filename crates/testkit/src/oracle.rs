@@ -126,9 +126,11 @@ fn leads_to_removed(case: &Case, removed: &BTreeSet<Place>, r: &ReferenceModel, 
         return false;
     }
     removed.iter().filter(|(parent_table, _)| *parent_table == r.parent).any(|(_, parent)| {
-        let parent = &case.model.tables[r.parent].rows[*parent];
+        let parent_table = &case.model.tables[r.parent];
+        let parent = &parent_table.rows[*parent];
         let mut pairs = r.columns.iter().zip(&r.parent_columns);
-        pairs.all(|(c, p)| child[*c].is_some() && child[*c] == parent[*p])
+        r.parent_partition.is_none_or(|part| parent_table.partition_of(parent) == Some(part))
+            && pairs.all(|(c, p)| child[*c].is_some() && child[*c] == parent[*p])
     })
 }
 

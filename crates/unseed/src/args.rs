@@ -14,17 +14,13 @@ use unseed_core::fault::Fault;
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, ExitCode> {
     Cli::try_parse_from(arguments).map_err(|error| {
         let ui = Ui::new(wanted_format(arguments), Color::Auto, false);
-        match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                ui.text(&error.render().to_string());
-                ExitCode::SUCCESS
-            }
-            _ => {
-                let fault = fault(&error, arguments);
-                ui.fault(&fault);
-                ExitCode::from(fault.category.exit_code())
-            }
+        if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind()) {
+            ui.text(&error.render().to_string());
+            return ExitCode::SUCCESS;
         }
+        let fault = fault(&error, arguments);
+        ui.fault(&fault);
+        ExitCode::from(fault.category.exit_code())
     })
 }
 

@@ -13,7 +13,7 @@
 mod draw;
 
 use std::collections::BTreeMap;
-use unseed_core::plan::{Action, Plan};
+use unseed_core::plan::{Action, Plan, Step};
 
 /// Sweeps that bring neighbours close; more change little.
 const SWEEPS: usize = 12;
@@ -59,7 +59,7 @@ struct Edge {
 pub fn svg(plan: &Plan) -> String {
     let edges = edges(plan);
     let layers = layers(plan, &edges);
-    let nodes = place(plan, &edges, &layers);
+    let nodes = place(&edges, &layers);
     draw::picture(plan, &nodes)
 }
 
@@ -100,32 +100,82 @@ fn parents<'a>(plan: &'a Plan, target: &'a str) -> impl Iterator<Item = usize> +
     })
 }
 
-/// The column of every step: the longest way from a root, without following cycles.
+/// The column of every step: the longest way from a root, without the references that close a cycle.
 fn layers(plan: &Plan, edges: &[Edge]) -> Vec<usize> {
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len()];
+    for edge in edges.iter().filter(|edge| edge.parent != edge.child) {
+        children[edge.parent].push(edge.child);
+    }
+    let mut walk =
+        Walk { children, seen: vec![Seen::Never; plan.steps.len()], finished: Vec::new(), kept: Vec::new() };
+    let chosen = |step: &Step| plan.roots.iter().any(|roots| roots.table == step.table);
+    let starts = (0..plan.steps.len()).rev();
+    for start in starts.clone().filter(|i| chosen(&plan.steps[*i])).chain(starts.clone()) {
+        walk.from(start);
+    }
     let mut layers = vec![0; plan.steps.len()];
-    // Steps come children first, so an edge whose parent comes later in the plan runs with the order.
-    for parent in (0..plan.steps.len()).rev() {
-        for edge in edges.iter().filter(|edge| edge.parent == parent && runs_forward(plan, edge)) {
-            layers[edge.child] = layers[edge.child].max(layers[parent] + 1);
+    for parent in walk.finished.iter().rev() {
+        for (_, child) in walk.kept.iter().filter(|(from, _)| from == parent) {
+            layers[*child] = layers[*child].max(layers[*parent] + 1);
         }
     }
     layers
 }
 
-fn runs_forward(plan: &Plan, edge: &Edge) -> bool {
-    edge.parent > edge.child || (plan.steps[edge.child].action == Action::Detach && edge.parent != edge.child)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Never,
+    /// On the way that is being walked: a reference back to it closes a cycle.
+    OnTheWay,
+    Finished,
 }
 
-fn place(plan: &Plan, edges: &[Edge], layers: &[usize]) -> Vec<Node> {
+/// A walk along the references, roots first.
+struct Walk {
+    children: Vec<Vec<usize>>,
+    seen: Vec<Seen>,
+    /// Steps in the order in which all behind them was walked.
+    finished: Vec<usize>,
+    /// References that close no cycle.
+    kept: Vec<(usize, usize)>,
+}
+
+impl Walk {
+    fn from(&mut self, start: usize) {
+        if self.seen[start] != Seen::Never {
+            return;
+        }
+        // The depth is that of the schema, which may be hundreds of tables: no recursion.
+        self.seen[start] = Seen::OnTheWay;
+        let mut way = vec![(start, 0)];
+        while let Some((step, next)) = way.last_mut() {
+            let step = *step;
+            let Some(child) = self.children[step].get(*next).copied() else {
+                self.seen[step] = Seen::Finished;
+                self.finished.push(step);
+                way.pop();
+                continue;
+            };
+            *next += 1;
+            match self.seen[child] {
+                Seen::OnTheWay => {}
+                Seen::Finished => self.kept.push((step, child)),
+                Seen::Never => {
+                    self.kept.push((step, child));
+                    self.seen[child] = Seen::OnTheWay;
+                    way.push((child, 0));
+                }
+            }
+        }
+    }
+}
+
+fn place(edges: &[Edge], layers: &[usize]) -> Vec<Node> {
     let mut nodes: Vec<Node> = layers
         .iter()
         .enumerate()
         .map(|(step, layer)| Node { step: Some(step), layer: *layer, ports: Vec::new(), y: 0.0 })
         .collect();
-    // Detached tables are no parents, so they stand right of all that they refer to.
-    for edge in edges.iter().filter(|e| plan.steps[e.child].action == Action::Detach) {
-        nodes[edge.child].layer = nodes[edge.child].layer.max(layers[edge.parent] + 1);
-    }
     for edge in edges {
         let (from, to) = (nodes[edge.parent].layer, nodes[edge.child].layer);
         let kind = if edge.parent == edge.child {

@@ -28,7 +28,9 @@ pub fn read(path: &Path) -> Result<WholePlan, Fault> {
             .hint("give a file that `unseed plan -o FILE` wrote, or make the plan again")
     })?;
     if plan.format == FORMAT && !plan.is_intact() {
-        return Err(altered(&format!("plan `{shown}` was edited or damaged: its content does not fit its digest")));
+        return Err(altered(&format!(
+            "plan `{shown}` was edited or damaged: its content does not fit its digest"
+        )));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let loaded = WholePlan::load(plan, &mut |name| key_file(folder, name));
@@ -95,7 +97,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unseed_core::plan::{Keys, Path as Way, Roots, RootRow};
+    use unseed_core::plan::{Keys, Path as Way, RootRow, Roots};
     use unseed_core::policy::Policy;
 
     fn whole(rows: u64, inline_rows_max: usize) -> WholePlan {

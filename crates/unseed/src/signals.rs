@@ -1,8 +1,9 @@
-//! Ctrl-C and SIGTERM: the first asks the run to stop after its batch, the second ends the process at once.
+//! Ctrl-C and SIGTERM: while batches are removed, the first asks the run to stop after its batch and the second
+//! ends the process at once; everything else is ended at once by the first.
 //!
 //! Invariants
 //! - the first signal never leaves a batch half done;
-//! - the second does not wait for anything: the store rolls the open transaction back when the connection
+//! - ending at once does not wait for anything: the store rolls the open transaction back when the connection
 //!   is gone, and `resume` finds out what became of it.
 //!
 //! Not here: how runs stop (`engine`).
@@ -45,25 +46,42 @@ fn command(parsed: Cli, sender: &Sender<Ending>) -> Ending {
         }
     };
     let interrupt = Arc::new(Interrupt::new());
-    runtime.spawn(watch(Arc::clone(&interrupt), ui.clone(), sender.clone()));
+    let patience = if parsed.removes_batches() { Patience::UntilTheBatchEnds } else { Patience::None };
+    runtime.spawn(watch(Arc::clone(&interrupt), patience, ui.clone(), sender.clone()));
     let code = runtime.block_on(cli::execute(parsed, &ui, &interrupt));
     // Threads that still clean up behind a failed command must not keep the process alive.
     runtime.shutdown_background();
     Ending::Done(code)
 }
 
-async fn watch(interrupt: Arc<Interrupt>, ui: Ui, sender: Sender<Ending>) {
-    loop {
-        if !next_signal().await {
-            return;
+/// What the first signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    UntilTheBatchEnds,
+    None,
+}
+
+async fn watch(interrupt: Arc<Interrupt>, patience: Patience, ui: Ui, sender: Sender<Ending>) {
+    while next_signal().await {
+        if patience == Patience::UntilTheBatchEnds && !interrupt.is_requested() {
+            interrupt.request();
+            ui.note("stopping after this batch; press Ctrl-C again to stop at once and roll it back");
+            continue;
         }
-        if interrupt.is_requested() {
-            ui.note("stopping at once: the open batch is rolled back");
-            drop(sender.send(Ending::Aborted));
-            return;
-        }
-        interrupt.request();
-        ui.note("stopping after this batch; press Ctrl-C again to stop at once and roll it back");
+        ui.fault(&ended_at_once(patience));
+        drop(sender.send(Ending::Aborted));
+        return;
+    }
+}
+
+fn ended_at_once(patience: Patience) -> Fault {
+    match patience {
+        Patience::UntilTheBatchEnds => Fault::new(Category::Interrupted, "the run was stopped at once")
+            .state("the open batch is rolled back; finished batches are archived and deleted")
+            .hint("find the run with `unseed runs`, then go on with `unseed resume RUN`"),
+        Patience::None => Fault::new(Category::Interrupted, "the command was interrupted")
+            .state("nothing was changed; what was begun is rolled back")
+            .hint("run the command again"),
     }
 }
 
@@ -71,7 +89,8 @@ async fn watch(interrupt: Arc<Interrupt>, ui: Ui, sender: Sender<Ending>) {
 #[cfg(unix)]
 async fn next_signal() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+    let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
         return tokio::signal::ctrl_c().await.is_ok();
     };
     tokio::select! {

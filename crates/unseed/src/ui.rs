@@ -57,8 +57,12 @@ pub struct Ui {
 impl Ui {
     /// A printer for this process's standard streams.
     pub fn new(format: Format, color: Color, quiet: bool) -> Self {
-        let live = io::stderr().is_terminal();
-        Self { format, color, quiet, progress: Arc::new(progress::Reporter::new(quiet, live)) }
+        let way = match (quiet, io::stderr().is_terminal()) {
+            (true, _) => progress::Way::Quiet,
+            (false, true) => progress::Way::Moving,
+            (false, false) => progress::Way::Lines,
+        };
+        Self { format, color, quiet, progress: Arc::new(progress::Reporter::new(way)) }
     }
 
     /// How results are printed.
@@ -210,7 +214,8 @@ mod tests {
     #[test]
     fn faults_have_three_parts_without_colour_in_a_file() {
         let ui = Ui::new(Format::Table, Color::Auto, false);
-        let fault = Fault::refused("plan `7f3a` is stale").detail("table `a` is gone").hint("run `unseed plan`");
+        let fault =
+            Fault::refused("plan `7f3a` is stale").detail("table `a` is gone").hint("run `unseed plan`");
         let text = ui.fault_text(&fault);
         assert_eq!(
             text,

@@ -58,7 +58,10 @@ pub struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +109,11 @@ impl Wire {
             },
             None => {
                 let stores = &self.config.stores;
-                let only = if stores.len() == 1 { stores.iter().next() } else { stores.get_key_value(STORE_DEFAULT) };
+                let only = if stores.len() == 1 {
+                    stores.iter().next()
+                } else {
+                    stores.get_key_value(STORE_DEFAULT)
+                };
                 let (name, store) = only.ok_or_else(|| no_store(stores.keys()))?;
                 target(name, &store.url)
             }
@@ -156,7 +163,11 @@ impl Wire {
     /// # Errors
     /// An archive fault when it cannot be opened.
     pub fn existing_state(&self) -> Result<Option<SqliteState>, Fault> {
-        if self.state_folder.join(unseed_io::state::FILE).exists() { self.state().map(Some) } else { Ok(None) }
+        if self.state_folder.join(unseed_io::state::FILE).exists() {
+            self.state().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Where archives of a kind of store are kept.
@@ -175,8 +186,9 @@ impl Wire {
 fn no_store<'a>(names: impl Iterator<Item = &'a String>) -> Fault {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() {
-        return Fault::usage("no store was given, and there is no configuration that names one")
-            .hint("give a URL, for example `unseed scan postgres://USER@HOST/DATABASE` or `unseed scan app.db`");
+        return Fault::usage("no store was given, and there is no configuration that names one").hint(
+            "give a URL, for example `unseed scan postgres://USER@HOST/DATABASE` or `unseed scan app.db`",
+        );
     }
     Fault::usage(format!("which store? the configuration names {}", names.join(", ")))
         .hint(format!("give one of them in place of the URL, for example `{}`", names[0]))
@@ -209,7 +221,9 @@ fn existing_file(url: &str) -> Result<String, Fault> {
             return Ok(format!("sqlite:{}", whole.display()));
         }
         Ok(_) => format!("`{path}` is a folder, not a database file"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!("no such database file `{path}`"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("no such database file `{path}`")
+        }
         Err(error) => format!("database file `{path}` cannot be opened: {error}"),
     };
     Err(Fault::usage(message)
@@ -238,8 +252,10 @@ fn state_folder(named: Option<&Path>, config: Option<&Path>) -> Result<PathBuf, 
     }
     if let Some(text) = variable("UNSEED_STATE") {
         if text.contains("://") {
-            return Err(Fault::usage("UNSEED_STATE names a database, but this version keeps its state in a folder")
-                .hint("set UNSEED_STATE to a folder, or unset it"));
+            return Err(Fault::usage(
+                "UNSEED_STATE names a database, but this version keeps its state in a folder",
+            )
+            .hint("set UNSEED_STATE to a folder, or unset it"));
         }
         return Ok(PathBuf::from(text));
     }
@@ -257,7 +273,8 @@ fn actor() -> String {
 /// The account's name where no variable tells it, as in scheduled jobs and containers.
 fn account() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.to_owned();
+    let uid =
+        status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.to_owned();
     let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
     let found = accounts.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -268,7 +285,10 @@ fn account() -> Option<String> {
 
 fn host() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    kernel.map(|name| name.trim().to_owned()).or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "localhost".to_owned())
+    kernel
+        .map(|name| name.trim().to_owned())
+        .or_else(|| variable("HOSTNAME"))
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// A file that a command was told to write.

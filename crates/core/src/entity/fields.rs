@@ -58,7 +58,7 @@ pub enum FlagMeaning {
 /// Chooses the columns of one table.
 pub fn fields(table: &Table) -> Fields {
     let names: Vec<String> = table.columns.iter().map(|c| words::split(&c.name).join(" ")).collect();
-    let pick = |lists: &[&[&str]], kinds: fn(ColumnKind) -> bool| pick(table, &names, lists, kinds);
+    let pick = |lists: &[&str], kinds: fn(ColumnKind) -> bool| pick(table, &names, lists, kinds);
     let mut fields = Fields {
         name: name_columns(table, &names),
         slug: pick(&[SLUG, SLUG_WEAK], is_text),
@@ -79,201 +79,55 @@ pub fn fields(table: &Table) -> Fields {
     fields
 }
 
-const FULL_NAME: &[&str] = &["name", "full name", "fullname", "display name", "displayname", "real name"];
-const ENTITY_NAME: &[&str] = &[
-    "company name",
-    "organization name",
-    "organisation name",
-    "org name",
-    "tenant name",
-    "account name",
-    "team name",
-    "workspace name",
-    "site name",
-    "customer name",
-    "business name",
-    "legal name",
-    "user full name",
-    "title",
-    "label",
-    "company",
-    "company title",
-    "contact name",
-    "person name",
-    "member name",
-    "client name",
-];
-const FIRST: &[&str] = &["first name", "firstname", "given name", "forename", "fname"];
-const LAST: &[&str] = &["last name", "lastname", "surname", "family name", "lname"];
-const SLUG: &[&str] = &["slug", "subdomain", "sub domain", "url slug", "tenant slug", "handle", "permalink"];
-const SLUG_WEAK: &[&str] = &[
-    "domain",
-    "domain name",
-    "identifier",
-    "short name",
-    "shortname",
-    "hostname",
-    "host name",
-    "code",
-    "key",
-];
-const USERNAME: &[&str] = &[
-    "username",
-    "user name",
-    "login",
-    "login name",
-    "user login",
-    "nick",
-    "nickname",
-    "screen name",
-    "uid",
-    "alias",
-    "user id text",
-    "handle",
-    "account name",
-];
-const EMAIL: &[&str] = &[
-    "email",
-    "e mail",
-    "email address",
-    "mail",
-    "user email",
-    "primary email",
-    "contact email",
-    "emailaddress",
-];
-const EMAIL_WEAK: &[&str] = &[
-    "owner email",
-    "billing email",
-    "admin email",
-    "customer email",
-    "login email",
-    "work email",
-    "mail address",
-    "init",
-    "address",
-];
-const PHONE: &[&str] = &[
-    "phone",
-    "phone number",
-    "mobile",
-    "telephone",
-    "tel",
-    "msisdn",
-    "mobile number",
-    "mobile phone",
-    "cell",
-];
-const ROLE: &[&str] = &["role", "user role", "account role", "role name", "user type", "usertype"];
-const ROLE_FLAG: &[&str] =
-    &["is superuser", "is admin", "is staff", "admin", "superuser", "is system", "system"];
-const CREATED: &[&str] = &[
-    "created at",
-    "createdat",
-    "created on",
-    "created",
-    "date joined",
-    "creation ts",
-    "creation time",
-    "created time",
-    "inserted at",
-    "registered at",
-    "registration date",
-    "created date",
-    "date created",
-    "create time",
-    "signup at",
-    "signed up at",
-    "joined at",
-    "user registered",
-    "create date",
-    "insert date",
-    "created ts",
-    "registerdate",
-];
-const CREATED_WEAK: &[&str] = &[
-    "paid at",
-    "started at",
-    "issued at",
-    "opened at",
-    "joined",
-    "registered",
-    "timestamp",
-    "date",
-    "started on",
-    "login at",
-    "logged in at",
-    "at",
-];
-const LAST_SEEN: &[&str] = &[
-    "last login",
-    "last login at",
-    "last login on",
-    "lastlogin",
-    "last seen",
-    "last seen at",
-    "last sign in at",
-    "last active",
-    "last active at",
-    "last activity",
-    "last activity at",
-    "current sign in at",
-    "last access",
-    "last accessed at",
-    "last visit",
-    "lastvisitdate",
-    "last visited at",
-    "login",
-    "last login date",
-    "last logged in",
-];
-const LAST_SEEN_WEAK: &[&str] = &["last used at", "seen at", "access", "last seen ts", "last request at"];
-const EXTERNAL: &[&str] = &[
-    "stripe id",
-    "payment intent id",
-    "payment intent",
-    "stripe payment intent id",
-    "stripe charge id",
-    "charge id",
-    "stripe subscription id",
-    "stripe customer id",
-    "provider id",
-    "provider payment id",
-    "external id",
-    "transaction id",
-    "gateway id",
-    "processor id",
-    "stripe invoice id",
-    "paddle id",
-    "payment id",
-];
-const EXTERNAL_WEAK: &[&str] = &["reference", "txn id", "provider reference", "customer id"];
-const AMOUNT: &[&str] = &[
-    "amount",
-    "amount cents",
-    "amount total",
-    "total",
-    "amount paid",
-    "total amount",
-    "total cents",
-    "price",
-    "value",
-];
-const AMOUNT_WEAK: &[&str] =
-    &["amount due", "subtotal", "grand total", "net amount", "gross amount", "unit amount", "monthly price"];
-const STATUS: &[&str] = &["status", "state", "payment status"];
-const PASSWORD: &[&str] = &[
-    "password",
-    "password hash",
-    "passwd",
-    "encrypted password",
-    "hashed password",
-    "password digest",
-    "pass",
-    "user pass",
-    "pwd",
-    "crypted password",
-];
+const FULL_NAME: &str = "name, full name, fullname, display name, displayname, real name";
+const ENTITY_NAME: &str = "\
+    company name, organization name, organisation name, org name, tenant name, account name, \
+    team name, workspace name, site name, customer name, business name, legal name, user full name, \
+    title, label, company, company title, contact name, person name, member name, client name";
+const FIRST: &str = "first name, firstname, given name, forename, fname";
+const LAST: &str = "last name, lastname, surname, family name, lname";
+const SLUG: &str = "slug, subdomain, sub domain, url slug, tenant slug, handle, permalink";
+const SLUG_WEAK: &str =
+    "domain, domain name, identifier, short name, shortname, hostname, host name, code, key";
+const USERNAME: &str = "\
+    username, user name, login, login name, user login, nick, nickname, screen name, uid, alias, \
+    user id text, handle, account name";
+const EMAIL: &str =
+    "email, e mail, email address, mail, user email, primary email, contact email, emailaddress";
+const EMAIL_WEAK: &str = "\
+    owner email, billing email, admin email, customer email, login email, work email, mail address, \
+    init, address";
+const PHONE: &str = "phone, phone number, mobile, telephone, tel, msisdn, mobile number, mobile phone, cell";
+const ROLE: &str = "role, user role, account role, role name, user type, usertype";
+const ROLE_FLAG: &str = "\
+    is superuser, is admin, is staff, admin, superuser, is system, system";
+const CREATED: &str = "\
+    created at, createdat, created on, created, date joined, creation ts, creation time, \
+    created time, inserted at, registered at, registration date, created date, date created, \
+    create time, signup at, signed up at, joined at, user registered, create date, insert date, \
+    created ts, registerdate, created timestamp, creation timestamp, registered on, reg date, regdate";
+const CREATED_WEAK: &str = "\
+    paid at, started at, issued at, opened at, joined, registered, timestamp, date, started on, \
+    login at, logged in at, at";
+const LAST_SEEN: &str = "\
+    last login, last login at, last login on, lastlogin, last seen, last seen at, last sign in at, \
+    last active, last active at, last activity, last activity at, current sign in at, last access, \
+    last accessed at, last visit, lastvisitdate, last visited at, login, last login date, \
+    last logged in";
+const LAST_SEEN_WEAK: &str = "last used at, seen at, access, last seen ts, last request at";
+const EXTERNAL: &str = "\
+    stripe id, payment intent id, payment intent, stripe payment intent id, stripe charge id, \
+    charge id, stripe subscription id, stripe customer id, provider id, provider payment id, \
+    external id, transaction id, gateway id, processor id, stripe invoice id, paddle id, payment id";
+const EXTERNAL_WEAK: &str = "reference, txn id, provider reference, customer id";
+const AMOUNT: &str =
+    "amount, amount cents, amount total, total, amount paid, total amount, total cents, price, value";
+const AMOUNT_WEAK: &str = "\
+    amount due, subtotal, grand total, net amount, gross amount, unit amount, monthly price";
+const STATUS: &str = "status, state, payment status";
+const PASSWORD: &str = "\
+    password, password hash, passwd, encrypted password, hashed password, password digest, pass, \
+    user pass, pwd, crypted password";
 
 fn is_text(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Text | ColumnKind::Other)
@@ -294,11 +148,16 @@ fn is_number(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Integer | ColumnKind::Number | ColumnKind::Other | ColumnKind::Text)
 }
 
+/// Whether a list of names separated by commas holds this one.
+fn holds(list: &str, name: &str) -> bool {
+    list.split(", ").any(|n| n == name)
+}
+
 /// The first column that any of the lists names; earlier entries of earlier lists win.
 fn pick(
     table: &Table,
     names: &[String],
-    lists: &[&[&str]],
+    lists: &[&str],
     kinds: fn(ColumnKind) -> bool,
 ) -> Option<ColumnIndex> {
     let fits = |wanted: &str| {
@@ -308,7 +167,7 @@ fn pick(
             .find(|(i, n)| n.as_str() == wanted && kinds(table.columns[*i].kind))
             .map(|(i, _)| i)
     };
-    lists.iter().find_map(|list| list.iter().find_map(|wanted| fits(wanted)))
+    lists.iter().find_map(|list| list.split(", ").find_map(fits))
 }
 
 fn name_columns(table: &Table, names: &[String]) -> Vec<ColumnIndex> {
@@ -325,62 +184,24 @@ fn name_columns(table: &Table, names: &[String]) -> Vec<ColumnIndex> {
     }
 }
 
-const FLAG_WORDS: &[&str] = &[
-    "test",
-    "testing",
-    "demo",
-    "sandbox",
-    "fake",
-    "dummy",
-    "sample",
-    "synthetic",
-    "seed",
-    "seeded",
-    "qa",
-    "e2e",
-];
-const FLAG_FRAME: &[&str] = &[
-    "is",
-    "mode",
-    "data",
-    "account",
-    "tenant",
-    "user",
-    "organization",
-    "org",
-    "company",
-    "customer",
-    "flag",
-    "record",
-    "workspace",
-    "for",
-    "only",
-];
-const LIVE: &[&str] = &["livemode", "live mode", "is live", "is livemode", "is production"];
-const KIND_COLUMNS: &[&str] = &[
-    "environment",
-    "env",
-    "mode",
-    "stage",
-    "account type",
-    "tenant type",
-    "customer type",
-    "organization type",
-    "org type",
-    "kind",
-    "type",
-    "category",
-    "tenant kind",
-];
+const FLAG_WORDS: &str =
+    "test, testing, demo, sandbox, fake, dummy, sample, synthetic, seed, seeded, qa, e2e";
+const FLAG_FRAME: &str = "\
+    is, mode, data, account, tenant, user, organization, org, company, customer, flag, record, \
+    workspace, for, only";
+const LIVE: &str = "livemode, live mode, is live, is livemode, is production";
+const KIND_COLUMNS: &str = "\
+    environment, env, mode, stage, account type, tenant type, customer type, organization type, \
+    org type, kind, type, category, tenant kind";
 
 fn flags(table: &Table, names: &[String]) -> Vec<Flag> {
     let meaning = |i: usize, name: &str| {
         let kind = table.columns[i].kind;
         if is_flag_name(name) && is_word(kind) {
             Some(FlagMeaning::TrueIsTest)
-        } else if LIVE.contains(&name) && is_word(kind) {
+        } else if holds(LIVE, name) && is_word(kind) {
             Some(FlagMeaning::FalseIsTest)
-        } else if KIND_COLUMNS.contains(&name) && is_text(kind) {
+        } else if holds(KIND_COLUMNS, name) && is_text(kind) {
             Some(FlagMeaning::WordIsTest)
         } else {
             None
@@ -394,9 +215,9 @@ fn flags(table: &Table, names: &[String]) -> Vec<Flag> {
 fn is_flag_name(name: &str) -> bool {
     let mut test_words = 0;
     for word in name.split(' ') {
-        if FLAG_WORDS.contains(&word) || word == "istest" || word == "isdemo" {
+        if holds(FLAG_WORDS, word) || word == "istest" || word == "isdemo" {
             test_words += 1;
-        } else if !FLAG_FRAME.contains(&word) {
+        } else if !holds(FLAG_FRAME, word) {
             return false;
         }
     }

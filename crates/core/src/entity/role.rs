@@ -59,6 +59,8 @@ const TENANT: &[(&str, f64)] = &[
 ];
 const USER: &[(&str, f64)] = &[
     ("user", 0.75),
+    ("userprofile", 0.5),
+    ("useraccount", 0.6),
     ("member", 0.5),
     ("customer", 0.55),
     ("person", 0.5),
@@ -109,11 +111,12 @@ fn noun_points(list: &[(&str, f64)], head: &str) -> f64 {
 
 /// Points for one entity.
 pub(super) fn points(candidate: Candidate<'_>, entity: Entity) -> f64 {
-    let split = words::split(&candidate.table.name.name);
-    let head = split.last().map(|w| words::singular(w)).unwrap_or_default();
+    let (head, bare) = head(&candidate.table.name.name);
     let points = match entity {
         Entity::Tenant => tenant_points(candidate, &head),
-        Entity::User => user_points(candidate, &head),
+        Entity::User => {
+            user_points(candidate, &head) - if bare { 0.0 } else { unnamed_points(candidate.fields) }
+        }
         Entity::Session => owned_points(candidate, noun_points(SESSION, &head)),
         Entity::Payment => {
             owned_points(candidate, noun_points(PAYMENT, &head)) + has(candidate.fields.amount, 0.15)
@@ -125,6 +128,25 @@ pub(super) fn points(candidate: Candidate<'_>, entity: Entity) -> f64 {
         Entity::Other => 0.0,
     };
     points.clamp(0.0, 1.0)
+}
+
+/// Words behind the noun that add nothing to it: `user_entity`, `users_field_data`.
+const NEUTRAL: &[&str] =
+    &["entity", "table", "tbl", "model", "record", "master", "base", "data", "field", "info"];
+
+/// The noun that says what a table holds, and whether it stands last.
+fn head(name: &str) -> (String, bool) {
+    let singulars: Vec<String> = words::split(name).iter().map(|w| words::singular(w)).collect();
+    let place = singulars.iter().rposition(|w| !NEUTRAL.contains(&w.as_str()));
+    match place {
+        Some(place) => (singulars[place].clone(), place + 1 == singulars.len()),
+        None => (singulars.last().cloned().unwrap_or_default(), true),
+    }
+}
+
+/// `users_data` holds settings unless it also names people.
+fn unnamed_points(fields: &Fields) -> f64 {
+    if fields.email.is_some() || fields.password.is_some() || fields.username.is_some() { 0.0 } else { 0.3 }
 }
 
 fn has(field: Option<ColumnIndex>, points: f64) -> f64 {

@@ -202,3 +202,45 @@ fn an_override_moves_the_role_and_names_what_is_missing() {
     let fault = infer(&s, &Overrides::from([(Entity::Tenant, wrong)])).unwrap_err();
     assert_eq!(fault.message, "table `nowhere` of `[entities.tenant]` does not exist");
 }
+
+#[test]
+fn neutral_words_behind_the_noun_do_not_hide_it_and_settings_are_no_users() {
+    let s = schema(
+        vec![
+            table(
+                "user_entity",
+                &[("id", Text), ("email", Text), ("username", Text), ("created_timestamp", Integer)],
+            ),
+            table("users_data", &[("uid", Integer), ("module", Text), ("name", Text), ("value", Text)]),
+            table(
+                "users_field_data",
+                &[
+                    ("uid", Integer),
+                    ("name", Text),
+                    ("mail", Text),
+                    ("pass", Text),
+                    ("created", Integer),
+                    ("access", Integer),
+                ],
+            ),
+            table(
+                "wp_users",
+                &[
+                    ("ID", Integer),
+                    ("user_login", Text),
+                    ("user_pass", Text),
+                    ("user_email", Text),
+                    ("display_name", Text),
+                    ("user_registered", Time),
+                ],
+            ),
+        ],
+        &[],
+    );
+    let map = check(
+        &s,
+        &[("user_entity", Entity::User), ("users_field_data", Entity::User), ("wp_users", Entity::User)],
+    );
+    let wordpress = &map.members[2].fields;
+    assert_eq!((wordpress.email, wordpress.created_at, wordpress.username), (Some(3), Some(5), Some(1)));
+}

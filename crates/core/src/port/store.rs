@@ -310,6 +310,23 @@ pub trait Store: Send {
     /// Row counts per tag of the current closure.
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault>;
 
+    /// Builds what the removal is better done with, such as missing indexes, outside any transaction;
+    /// returns it in words.
+    async fn prepare(
+        &mut self,
+        work: &Work,
+        closure: &Closure,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, Fault> {
+        let _ = (work, closure, progress);
+        Ok(Vec::new())
+    }
+
+    /// Takes down what `prepare` built; called when a run ends or stops.
+    async fn finish(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Writes every row of the batch, and every value it detaches, to the sink.
     async fn archive(
         &mut self,

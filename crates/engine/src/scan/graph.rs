@@ -12,7 +12,7 @@
 use super::layout::{Layout, Slots};
 use std::collections::HashMap;
 use unseed_core::detect::record::Members;
-use unseed_core::detect::{Group, Record, Score, Signal, Thresholds, Verdict, score, time};
+use unseed_core::detect::{Context, Group, Record, Score, Signal, Thresholds, Verdict, score, time};
 use unseed_core::entity::Entity;
 
 /// What later signals can add at most: a tenant by its users, a user by its tenant, each with a series.
@@ -59,15 +59,19 @@ impl Graph {
         layout: &Layout,
         slots: &Slots,
         record: &Record<'_>,
-        signals: &[Signal],
-        score: Score,
+        context: &Context,
+        weighed: (&[Signal], Score),
     ) -> bool {
+        let (signals, score) = weighed;
         match layout.entity {
             Entity::Tenant => {
                 self.enter_tenant(layout, slots, record, score);
                 false
             }
-            Entity::User => self.enter_user(slots, record, signals, score),
+            Entity::User => {
+                let person = is_person(record, context);
+                self.enter_user(slots, record, person, signals, score)
+            }
             Entity::Session | Entity::Payment | Entity::Invoice | Entity::Subscription | Entity::Other => {
                 false
             }
@@ -90,7 +94,14 @@ impl Graph {
         self.tenants.push(tenant);
     }
 
-    fn enter_user(&mut self, slots: &Slots, record: &Record<'_>, signals: &[Signal], score: Score) -> bool {
+    fn enter_user(
+        &mut self,
+        slots: &Slots,
+        record: &Record<'_>,
+        person: bool,
+        signals: &[Signal],
+        score: Score,
+    ) -> bool {
         let Some(hash) = slots.tenant else { return false };
         let Some(place) = self.index.get(&hash) else {
             return self.read.contains(&true);
@@ -100,7 +111,7 @@ impl Graph {
         let evidence = if shared { without_mail(signals).evidence() } else { score.evidence() };
         tenant.users = tenant.users.saturating_add(1);
         tenant.test_like += u32::from(evidence >= TEST_LIKE);
-        tenant.people += u32::from(evidence < TEST_LIKE && is_person(record));
+        tenant.people += u32::from(evidence < TEST_LIKE && person);
         tenant.evidence += evidence.clamp(EVIDENCE_CLAMP.0, EVIDENCE_CLAMP.1);
         false
     }
@@ -157,7 +168,13 @@ fn without_mail(signals: &[Signal]) -> Score {
     score::sum(&own)
 }
 
-fn is_person(record: &Record<'_>) -> bool {
+/// Log-ins or sessions over weeks.
+fn is_person(record: &Record<'_>, context: &Context) -> bool {
+    let used = context.activity.is_some_and(|a| a.days >= 4 && a.span_s / time::DAY_S >= PERSON_DAYS_MIN);
+    used || seen_over_weeks(record)
+}
+
+fn seen_over_weeks(record: &Record<'_>) -> bool {
     let span = record.last_seen.zip(record.created_at).map(|(seen, created)| (seen - created) / time::DAY_S);
     span.is_some_and(|days| days >= PERSON_DAYS_MIN)
 }

@@ -1,5 +1,11 @@
 //! The engine against the memory store: promises about plans, purges, crashes and restores.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 mod closure;
 mod crash;
+mod plan;
+mod purge;
+mod shop;
+mod verify;
 mod world;

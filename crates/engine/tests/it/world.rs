@@ -78,7 +78,7 @@ impl World {
         wait(plan::make(&mut store, &self.clock, &Silent, &request))
     }
 
-    fn context<'a>(
+    pub(crate) fn context<'a>(
         &'a self,
         store: &'a mut dyn Store,
         state: &'a mut dyn StateDb,

@@ -13,23 +13,18 @@ fn fault(message: String) -> Fault {
 /// A file or folder of an archive that cannot be written.
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Fault {
     let shown = path.display();
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            fault(format!("archive `{shown}` cannot be written: the disk is full"))
-                .state(
-                    "rows that are not archived are not removed; finished batches are archived and complete",
-                )
-                .hint("free some disk space, or choose another place with `--state DIR`")
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            fault(format!("archive `{shown}` is not writable: {error}"))
-                .state("rows that are not archived are not removed")
-                .hint("make the folder writable, or choose another place with `--state DIR`")
-        }
-        _ => fault(format!("archive `{shown}` cannot be written: {error}"))
-            .state("rows that are not archived are not removed")
-            .hint("check the folder, or choose another place with `--state DIR`"),
+    let kind = error.kind();
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+    if full.contains(&kind) {
+        return fault(format!("archive `{shown}` cannot be written: the disk is full"))
+            .state("rows that are not archived are not removed; finished batches are archived and complete")
+            .hint("free some disk space, or choose another place with `--state DIR`");
     }
+    let forbidden = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem].contains(&kind);
+    let message = if forbidden { "is not writable" } else { "cannot be written" };
+    fault(format!("archive `{shown}` {message}: {error}"))
+        .state("rows that are not archived are not removed")
+        .hint("make the folder writable, or choose another place with `--state DIR`")
 }
 
 /// A file of an archive that is not there or cannot be read.

@@ -30,7 +30,9 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn new() -> Self {
-        Self { compressor: Compressor::new(CompressionLvl::fastest()), room: Vec::new() }
+        // The crate's own `fastest` is level 0, which does not compress at all.
+        let level = CompressionLvl::new(1).expect("level 1 exists");
+        Self { compressor: Compressor::new(level), room: Vec::new() }
     }
 
     /// One member that holds `text`.
@@ -84,7 +86,7 @@ impl<R: Read> Unpacker<R> {
         }
         let whole = length(&front[FRONT - 4..]);
         let known = front.starts_with(&HEAD) && front[HEAD.len()..].starts_with(&EXTRA);
-        if !known || whole < FRONT + BACK || whole > 2 * MEMBER_BYTES {
+        if !known || !(FRONT + BACK..=2 * MEMBER_BYTES).contains(&whole) {
             return Err(not_ours());
         }
         self.packed.resize(whole - FRONT, 0);
@@ -132,6 +134,12 @@ mod tests {
         let texts = [Vec::new(), b"one\ttwo\n".to_vec(), vec![b'z'; MEMBER_BYTES]];
         let file: Vec<u8> = texts.iter().flat_map(|t| packer.pack(t).to_vec()).collect();
         assert_eq!(unpack(&file).unwrap(), texts.concat());
+    }
+
+    #[test]
+    fn text_gets_smaller() {
+        let text = b"17\tTest Tenant 1712345678\tfree\n".repeat(1000);
+        assert!(Packer::new().pack(&text).len() * 10 < text.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! Not here: what the states mean (`core::run`), archives (`archive`).
 
+mod faults;
 mod lease;
 mod migrations;
 pub mod sqlite;
@@ -13,3 +14,11 @@ pub use sqlite::SqliteState;
 
 /// Name of the state database within the state folder.
 pub const FILE: &str = "state.db";
+
+/// Makes a folder that only its owner can look into, and those above it.
+///
+/// # Errors
+/// What the system says.
+pub fn private_folder(path: &std::path::Path) -> std::io::Result<()> {
+    crate::durable::create_folder(path)
+}

@@ -8,13 +8,14 @@
 //!
 //! Not here: the table definitions (`migrations`), who is alive (`lease`).
 
+use super::faults::{broken, held_by, no_such_run, taken_over, unusable, used};
 use super::lease::{Heartbeat, Holder, now_ms};
 use super::migrations::{self, MigrationError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::Fault;
 use unseed_core::port::state::{AuditEntry, StateDb};
 use unseed_core::run::{BatchRecord, Run, RunState};
 
@@ -105,28 +106,6 @@ fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-fn unusable(path: &Path, why: &str) -> Fault {
-    Fault::new(Category::Archive, format!("state folder: `{}` cannot be used: {why}", path.display()))
-        .hint("make the folder writable, or choose another one with `--state DIR`")
-}
-
-fn broken(path: &Path, error: &MigrationError) -> Fault {
-    let full = matches!(error, MigrationError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
-        if failure.code == rusqlite::ErrorCode::DiskFull);
-    let hint = if full {
-        "free some disk space, then run the command again; a stopped run goes on with `unseed resume RUN`"
-    } else {
-        "check that the file can be written and was not damaged, or choose another folder with `--state DIR`"
-    };
-    Fault::new(Category::Archive, format!("state database `{}` failed: {error}", path.display()))
-        .state("the state database was not changed; no batch is committed without its entry there")
-        .hint(hint)
-}
-
-fn no_such_run(id: &str) -> Fault {
-    Fault::usage(format!("no such run `{id}`")).hint("run `unseed runs` to see which runs there are")
-}
-
 const RUN_COLUMNS: &str =
     "id, plan, plan_digest, state, started_at, finished_at, actor, batches_total, report";
 
@@ -180,20 +159,6 @@ fn find_plan(db: &Connection, digest: &str) -> rusqlite::Result<Option<Run>> {
     db.query_row(&sql, [digest], read_run).optional()
 }
 
-fn used(run: &Run) -> Fault {
-    let next = match run.state {
-        RunState::Running | RunState::Stopped => {
-            format!("run `unseed resume {}` to finish it", run.id)
-        }
-        RunState::Done | RunState::Verified | RunState::Restored | RunState::Failed => {
-            format!("run `unseed show {}` to see what it did, or `unseed plan` to make a new plan", run.id)
-        }
-    };
-    Fault::refused(format!("plan `{}` was used by run `{}`, and a plan is used once", run.plan, run.id))
-        .state(format!("nothing was changed; run `{}` is {}", run.id, run.state.as_str()))
-        .hint(next)
-}
-
 /// Stops a process that lost its lease before it writes behind the new holder's back.
 fn still_mine(change: &Transaction<'_>, run: &str, ticket: Option<&str>) -> Result<(), Problem> {
     let Some(ticket) = ticket else { return Ok(()) };
@@ -204,10 +169,7 @@ fn still_mine(change: &Transaction<'_>, run: &str, ticket: Option<&str>) -> Resu
     if found.as_deref() == Some(ticket) {
         return Ok(());
     }
-    Err(Fault::refused(format!("another process took over run `{run}`"))
-        .state("this process changed nothing more; the run goes on elsewhere")
-        .hint(format!("run `unseed show {run}` to see how far it is"))
-        .into())
+    Err(taken_over(run).into())
 }
 
 fn read_holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
@@ -219,12 +181,6 @@ fn read_holder(row: &Row<'_>) -> rusqlite::Result<Holder> {
         process_start: row.get(4)?,
         heartbeat_ms: row.get(5)?,
     })
-}
-
-fn held_by(run: &str, other: &Holder) -> Fault {
-    Fault::refused(format!("run `{run}` is being worked on by `{}` (process {})", other.holder, other.pid))
-        .state("this command changed nothing; the run goes on")
-        .hint(format!("wait until it is done, or stop process {} and run `unseed resume {run}`", other.pid))
 }
 
 impl StateDb for SqliteState {

@@ -1,6 +1,7 @@
 //! What the state database promises, on real files.
 
 use super::*;
+use unseed_core::fault::Category;
 use unseed_core::port::store::{Removed, TagRange};
 use unseed_core::run::BatchState;
 

@@ -16,6 +16,7 @@ mod closing;
 mod conflicts;
 mod database;
 mod expression;
+mod fault_files;
 mod faults;
 mod removal;
 mod restoring;
@@ -25,7 +26,8 @@ mod store;
 
 pub use archives::MemArchive;
 pub use database::{Database, MemDb, Router, Row};
-pub use faults::{FaultArchive, FaultState, FaultStore, Fuse, Moment};
+pub use fault_files::{FaultArchive, FaultState};
+pub use faults::{FaultStore, Fuse, Moment};
 pub use state::MemState;
 pub use store::MemStore;
 pub(crate) use store::first_violation;

@@ -63,8 +63,11 @@ pub(super) fn archive(
             continue;
         }
         let columns = work.schema.table(*table).stored_columns();
-        let lines = rows.iter().map(|row| columns.iter().map(|c| row.values[*c].clone()).collect());
-        write(work, sink, (SectionKind::Rows, *table), (&columns, 0), lines.collect())?;
+        let lines = rows
+            .iter()
+            .map(|row| columns.iter().map(|c| row.values[*c].clone()).collect())
+            .collect::<Vec<_>>();
+        write(work, sink, (SectionKind::Rows, *table), (&columns, 0), &lines)?;
         archived.removed.insert(*table, length(&rows));
         versions.extend(rows.into_iter().map(|row| ((*table, row.id), row.values.clone())));
     }
@@ -102,8 +105,8 @@ fn archive_detached(
         let known = identity.iter().map(|c| after[*c].clone());
         known.chain(written.iter().map(|c| row.values[*c].clone())).collect()
     };
-    let lines = rows.iter().map(line).collect();
-    write(work, sink, (SectionKind::Detached, table), (&columns, identity.len()), lines)
+    let lines: Vec<Vec<Option<String>>> = rows.iter().map(line).collect();
+    write(work, sink, (SectionKind::Detached, table), (&columns, identity.len()), &lines)
 }
 
 fn write(
@@ -111,7 +114,7 @@ fn write(
     sink: &mut dyn ArchiveSink,
     (kind, table): (SectionKind, TableId),
     (columns, identity_columns): (&[ColumnIndex], usize),
-    rows: Vec<Vec<Option<String>>>,
+    rows: &[Vec<Option<String>>],
 ) -> Result<(), Fault> {
     let shape = work.schema.table(table);
     sink.begin(SectionHead {
@@ -125,7 +128,7 @@ fn write(
     for chunk in bytes.chunks(CHUNK_BYTES) {
         sink.write(chunk)?;
     }
-    sink.end(length(&rows))
+    sink.end(length(rows))
 }
 
 /// Removes and detaches on a copy of the tables, if the rows are still as they were archived.

@@ -153,11 +153,13 @@ fn target(dice: &mut Dice, model: &Model, reference: &ReferenceModel, position: 
         return Some(reference.columns.iter().map(lost).collect());
     }
     let own = own_columns(model, reference);
+    let table = &model.tables[reference.parent];
     let fits = |parent: &&Row| {
-        let pairs = reference.columns.iter().zip(&reference.parent_columns);
-        pairs.into_iter().all(|(c, p)| parent[*p].is_some() && (own.contains(c) || row[*c] == parent[*p]))
+        let mut pairs = reference.columns.iter().zip(&reference.parent_columns);
+        let inside = |part| table.partition_of(parent) == Some(part);
+        reference.parent_partition.is_none_or(inside) && pairs.all(|(c, p)| parent[*p].is_some() && (own.contains(c) || row[*c] == parent[*p]))
     };
-    let parents: Vec<&Row> = model.tables[reference.parent].rows.iter().filter(fits).collect();
+    let parents: Vec<&Row> = table.rows.iter().filter(fits).collect();
     if parents.is_empty() {
         return None;
     }

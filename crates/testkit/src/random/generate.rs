@@ -135,6 +135,7 @@ fn link(dice: &mut Dice, model: &mut Model, plain: &[usize], child: usize) {
             not_valid: false,
             indexed: dice.chance(50),
             child_partition: None,
+            parent_partition: None,
         });
     }
     let table = &mut model.tables[child];
@@ -191,8 +192,12 @@ fn reference(
     let scope = model.tables[child].columns.iter().position(|c| c.name == "scope");
     let shared = scope.filter(|_| target.len() > 1 && dice.chance(60));
     let rule = on_delete(dice);
-    let nullable = shared.is_some() || dice.chance(60);
-    let mixed = shared.is_none() && target.len() > 1 && dice.chance(25);
+    // PostgreSQL has no such key from a table to its own partition.
+    let parent_partition = if child == parent { None } else { partition(dice, &model.tables[parent]) };
+    // One partition may hold no row, so then nothing can be all there is to refer to.
+    let may_lack = shared.is_some() || parent_partition.is_some();
+    let nullable = may_lack || dice.chance(60);
+    let mixed = !may_lack && target.len() > 1 && dice.chance(25);
     let mut columns = Vec::new();
     for (place, parent_column) in target.iter().enumerate() {
         let like = model.tables[parent].columns[*parent_column].clone();
@@ -207,9 +212,9 @@ fn reference(
     }
     let shared = shared.filter(|scope| columns.contains(scope));
     let own: Vec<usize> = columns.iter().copied().filter(|c| Some(*c) != shared).collect();
-    let partitions = model.tables[child].partitions.as_ref().map_or(0, |p| p.values.len());
+    let child_partition = partition(dice, &model.tables[child]);
+    let is_partitioned = model.tables[child].partitions.is_some();
     let named = rule == OnDelete::SetNull && shared.is_some() && dice.chance(50);
-    let child_partition = (partitions > 0 && dice.chance(35)).then(|| dice.index(partitions));
     ReferenceModel {
         name: format!("fk {number}"),
         child,
@@ -221,10 +226,17 @@ fn reference(
         match_full: shared.is_none() && dice.chance(25),
         deferrable: dice.chance(20),
         // PostgreSQL has no such keys on partitioned tables.
-        not_valid: partitions == 0 && dice.chance(12),
+        not_valid: !is_partitioned && dice.chance(12),
         indexed: dice.chance(50),
         child_partition,
+        parent_partition,
     }
+}
+
+/// Sometimes one partition of a table, if it has any.
+fn partition(dice: &mut Dice, table: &TableModel) -> Option<usize> {
+    let count = table.partitions.as_ref().map_or(0, |p| p.values.len());
+    (count > 0 && dice.chance(35)).then(|| dice.index(count))
 }
 
 /// Checks over nullable columns that refer by themselves.
@@ -286,7 +298,8 @@ fn settle_defaults(case: &mut Case) {
         let single = reference.columns.len() == 1
             && !case.model.tables[reference.child].primary_key.contains(&reference.columns[0]);
         let target = case.model.tables[reference.parent].rows[0][reference.parent_columns[0]].clone();
-        let wanted = case.seed.wrapping_add(super::sql::number(reference.columns[0])) % 3 > 0;
+        let draw = case.seed.wrapping_add(super::sql::number(reference.columns[0]));
+        let wanted = !draw.is_multiple_of(3);
         if reference.on_delete == OnDelete::SetDefault && single && wanted {
             case.model.tables[reference.child].columns[reference.columns[0]].default = target;
             means.push((reference.child, reference.columns[0], reference.parent));

@@ -111,7 +111,7 @@ fn reference(model: &Model, ids: &BTreeMap<usize, TableId>, r: &ReferenceModel) 
         child_parts: r.child_partition.map(|part| vec![handle(r.child, part)]),
         child_columns: r.columns.clone(),
         parent: ids[&r.parent],
-        parent_parts: None,
+        parent_parts: r.parent_partition.map(|part| vec![handle(r.parent, part)]),
         parent_columns: r.parent_columns.clone(),
         on_delete: r.on_delete,
         set_columns: r.set_columns.clone().unwrap_or_else(|| r.columns.clone()),

@@ -6,7 +6,8 @@
 //! Shapes: self references, cycles (of several tables, NOT NULL too), composite keys, keys that repeat from
 //! scope to scope, unique targets (nullable too), link tables, every ON DELETE rule, SET NULL on NOT NULL,
 //! MATCH FULL, checks over several references, tables without a key with equal rows, partitions and keys of
-//! one partition only, keys that were never validated with orphans, odd names and odd texts.
+//! one partition only, keys that were never validated with orphans, odd names and odd texts. What a table has
+//! beyond that and no purge needs to know (its `Dress`) is drawn apart, for the renderers.
 //!
 //! Invariants
 //! - the same seed gives the same case, on every machine;
@@ -14,6 +15,7 @@
 //! - what a SET DEFAULT points at is not among the rows that leave.
 
 mod dice;
+mod dress;
 mod fill;
 mod generate;
 mod load;
@@ -103,6 +105,8 @@ pub struct ReferenceModel {
     pub indexed: bool,
     /// The key belongs to this partition of the child only.
     pub child_partition: Option<usize>,
+    /// The key points at this partition of the parent only.
+    pub parent_partition: Option<usize>,
 }
 
 impl TableModel {
@@ -127,6 +131,7 @@ impl Case {
         for reference in &mut case.model.references {
             reference.match_full = false;
             reference.set_columns = None;
+            reference.parent_partition = None;
         }
         case
     }

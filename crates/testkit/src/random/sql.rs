@@ -1,159 +1,59 @@
-//! A case as SQL text. Rows are inserted before the foreign keys are added (PostgreSQL) or while they are
-//! not looked at (SQLite), so that cycles need no order.
+//! A case as SQL text: what both databases spell alike.
+//!
+//! Rows are inserted before the foreign keys are added (PostgreSQL) or while they are not looked at (SQLite), so
+//! that cycles need no order.
+
+mod postgres;
+mod sqlite;
 
 use super::{Case, CheckModel, Kind, ReferenceModel, TableModel};
 use unseed_core::schema::OnDelete;
 
+/// Name of the generated column of a dress.
+const GENERATED: &str = "made";
+/// Name of the column of a dress that holds odd values.
+const ODD: &str = "odd value";
+
 impl Case {
-    /// DDL and rows for PostgreSQL 15 and later, in the current schema.
-    pub fn postgres_sql(&self) -> String {
-        let mut sql = String::new();
-        for table in &self.model.tables {
-            sql.push_str(&create_for_postgres(table));
-            sql.push_str(&inserts(table));
-        }
-        for reference in &self.model.references {
-            sql.push_str(&self.add_for_postgres(reference));
-            if reference.indexed {
-                sql.push_str(&self.index(reference));
-            }
-        }
-        sql
-    }
-
-    /// DDL and rows for SQLite, of the case as [`Case::for_sqlite`] has it.
-    pub fn sqlite_sql(&self) -> String {
-        let case = self.for_sqlite();
-        let mut sql = "PRAGMA foreign_keys = off;\nBEGIN;\n".to_owned();
-        for (number, table) in case.model.tables.iter().enumerate() {
-            sql.push_str(&case.create_for_sqlite(number, table));
-            sql.push_str(&inserts(table));
-        }
-        for reference in case.model.references.iter().filter(|r| r.indexed) {
-            sql.push_str(&case.index(reference));
-        }
-        sql.push_str("COMMIT;\n");
-        sql
-    }
-
-    /// A query for PostgreSQL that gives every row as `table`, tab, [`super::row_text`].
-    pub fn postgres_content_sql(&self) -> String {
-        self.content_sql(
-            |columns| format!("array_to_json(ARRAY[{}]::text[])::text", columns.join(", ")),
-            "::text",
-        )
-    }
-
-    /// The same for SQLite, one line per row too.
-    pub fn sqlite_content_sql(&self) -> String {
-        self.content_sql(|columns| format!("json_array({})", columns.join(", ")), " || ''")
-    }
-
-    fn content_sql(&self, row: impl Fn(&[String]) -> String, as_text: &str) -> String {
-        let select = |table: &TableModel| {
+    /// A query that gives every row of the model as its table, a tab, and `row` of the columns as text.
+    fn rows_sql(
+        &self,
+        relation: impl Fn(usize) -> String,
+        row: impl Fn(&[String]) -> String,
+        as_text: &str,
+    ) -> String {
+        let select = |(number, table): (usize, &TableModel)| {
             let columns: Vec<String> =
                 table.columns.iter().map(|c| format!("{}{as_text}", quote(&c.name))).collect();
-            let name = literal(Some(&format!("{}\t", table.name)), Kind::Text);
-            format!("SELECT {name} || {} FROM {}", row(&columns), quote(&table.name))
+            let name = text_literal(&format!("{}\t", table.name));
+            format!("SELECT {name} || {} FROM {}", row(&columns), relation(number))
         };
-        let selects: Vec<String> = self.model.tables.iter().map(select).collect();
+        let selects: Vec<String> = self.model.tables.iter().enumerate().map(select).collect();
         selects.join("\nUNION ALL ") + ";\n"
     }
 
-    fn add_for_postgres(&self, r: &ReferenceModel) -> String {
-        let child = &self.model.tables[r.child];
-        let target =
-            r.child_partition.map_or_else(|| quote(&child.name), |part| quote(&part_name(child, part)));
-        let set = r.set_columns.as_ref().map(|c| format!(" {}", list(child, c))).unwrap_or_default();
-        format!(
-            "ALTER TABLE {target} ADD CONSTRAINT {} {}{}{set}{}{};\n",
-            quote(&r.name),
-            self.key_text(r),
-            rule(r),
-            if r.deferrable { " DEFERRABLE INITIALLY DEFERRED" } else { "" },
-            if r.not_valid { " NOT VALID" } else { "" },
-        )
-    }
-
-    fn key_text(&self, r: &ReferenceModel) -> String {
-        let (child, parent) = (&self.model.tables[r.child], &self.model.tables[r.parent]);
-        format!(
-            "FOREIGN KEY {} REFERENCES {} {}{}",
-            list(child, &r.columns),
-            quote(&parent.name),
-            list(parent, &r.parent_columns),
-            if r.match_full { " MATCH FULL" } else { "" },
-        )
-    }
-
-    fn index(&self, r: &ReferenceModel) -> String {
-        let child = &self.model.tables[r.child];
-        let name = quote(&format!("ix_{}", r.name));
-        format!("CREATE INDEX {name} ON {} {};\n", quote(&child.name), list(child, &r.columns))
-    }
-
-    fn create_for_sqlite(&self, number: usize, table: &TableModel) -> String {
-        let mut lines = column_lines(table);
-        // A lone integer key written this way is the rowid itself, which has its own traps.
-        let rowid = table.primary_key.len() == 1
-            && table.columns[table.primary_key[0]].kind == Kind::Integer
-            && table.name.len() % 2 == 0;
-        if rowid {
-            let key = table.primary_key[0];
-            lines[key] = format!("{} INTEGER PRIMARY KEY", quote(&table.columns[key].name));
-        }
-        lines.extend(key_lines(table, !rowid));
-        for (index, check) in table.checks.iter().enumerate() {
-            let text = check_for_sqlite(table, check);
-            lines.push(format!("CONSTRAINT {} CHECK ({text})", quote(&check_name(table, index))));
-        }
-        for reference in self.model.references.iter().filter(|r| r.child == number) {
-            let deferrable = if reference.deferrable { " DEFERRABLE INITIALLY DEFERRED" } else { "" };
-            let name = quote(&reference.name);
-            lines.push(format!(
-                "CONSTRAINT {name} {}{}{deferrable}",
-                self.key_text(reference),
-                rule(reference)
-            ));
-        }
-        format!("CREATE TABLE {} (\n  {}\n);\n", quote(&table.name), lines.join(",\n  "))
-    }
-}
-
-fn create_for_postgres(table: &TableModel) -> String {
-    let mut lines = column_lines(table);
-    lines.extend(key_lines(table, true));
-    for (index, check) in table.checks.iter().enumerate() {
-        let text = check_for_postgres(table, check);
-        lines.push(format!("CONSTRAINT {} CHECK ({text})", quote(&check_name(table, index))));
-    }
-    let by = table.partitions.as_ref().map(|p| quote(&table.columns[p.column].name));
-    let by = by.map(|column| format!(" PARTITION BY LIST ({column})")).unwrap_or_default();
-    let mut sql = format!("CREATE TABLE {} (\n  {}\n){by};\n", quote(&table.name), lines.join(",\n  "));
-    for (part, values) in table.partitions.iter().flat_map(|p| p.values.iter().enumerate()) {
-        let kind = table.partitions.as_ref().map_or(Kind::Integer, |p| table.columns[p.column].kind);
-        let values: Vec<String> = values.iter().map(|value| literal(Some(value), kind)).collect();
-        sql.push_str(&format!(
-            "CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({});\n",
-            quote(&part_name(table, part)),
-            quote(&table.name),
-            values.join(", ")
-        ));
-    }
-    sql
-}
-
-fn column_lines(table: &TableModel) -> Vec<String> {
-    let line = |column: &super::ColumnModel| {
-        let kind = match column.kind {
-            Kind::Integer => "bigint",
-            Kind::Text => "text",
+    /// One statement that inserts all rows of a table, each with `more` values behind those of the model.
+    fn insert(
+        &self,
+        number: usize,
+        relation: &str,
+        more: (&[&str], impl Fn(usize) -> Vec<String>),
+        overriding: &str,
+    ) -> String {
+        let table = &self.model.tables[number];
+        let (names, extra) = more;
+        let mut columns: Vec<String> = table.columns.iter().map(|c| quote(&c.name)).collect();
+        columns.extend(names.iter().map(|name| quote(name)));
+        let line = |(position, row): (usize, &Vec<Option<String>>)| {
+            let values = row.iter().zip(&table.columns).map(|(value, c)| literal(value.as_ref(), c.kind));
+            format!("({})", values.chain(extra(position)).collect::<Vec<_>>().join(", "))
         };
-        let null = if column.nullable { "" } else { " NOT NULL" };
-        let default = column.default.as_ref().map(|v| format!(" DEFAULT {}", literal(Some(v), column.kind)));
-        format!("{} {kind}{null}{}", quote(&column.name), default.unwrap_or_default())
-    };
-    table.columns.iter().map(line).collect()
+        let lines: Vec<String> = table.rows.iter().enumerate().map(line).collect();
+        if lines.is_empty() {
+            return String::new();
+        }
+        format!("INSERT INTO {relation} ({}){overriding} VALUES\n  {};\n", columns.join(", "), lines.join(",\n  "))
+    }
 }
 
 fn key_lines(table: &TableModel, primary: bool) -> Vec<String> {
@@ -163,16 +63,6 @@ fn key_lines(table: &TableModel, primary: bool) -> Vec<String> {
     }
     lines.extend(table.uniques.iter().map(|unique| format!("UNIQUE {}", list(table, unique))));
     lines
-}
-
-fn inserts(table: &TableModel) -> String {
-    let mut sql = String::new();
-    for row in &table.rows {
-        let values: Vec<String> =
-            row.iter().zip(&table.columns).map(|(value, c)| literal(value.as_ref(), c.kind)).collect();
-        sql.push_str(&format!("INSERT INTO {} VALUES ({});\n", quote(&table.name), values.join(", ")));
-    }
-    sql
 }
 
 fn rule(r: &ReferenceModel) -> String {
@@ -194,8 +84,12 @@ pub(super) fn literal(value: Option<&String>, kind: Kind) -> String {
     match (value, kind) {
         (None, Kind::Integer | Kind::Text) => "NULL".to_owned(),
         (Some(value), Kind::Integer) => value.clone(),
-        (Some(value), Kind::Text) => format!("'{}'", value.replace('\'', "''")),
+        (Some(value), Kind::Text) => text_literal(value),
     }
+}
+
+fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Name of a partition.

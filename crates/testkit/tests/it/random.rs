@@ -1,6 +1,6 @@
 //! Random cases on real servers: what the renderers write is accepted and means the same.
 
-use unseed_testkit::random;
+use unseed_testkit::random::{self, Case};
 use unseed_testkit::server::{Postgres, SqliteFile};
 
 #[test]
@@ -9,9 +9,8 @@ fn random_cases_load_into_postgresql_as_they_were_drawn() {
     let database = server.database("random").expect("a fresh database");
     for seed in 0..60 {
         let case = random::case(seed);
-        let schema = format!("CREATE SCHEMA s{seed}; SET search_path = s{seed};\n");
-        let script =
-            format!("{schema}BEGIN;\n{}COMMIT;\n{}", case.postgres_sql(), case.postgres_content_sql());
+        let (drop, create) = (Case::postgres_drop_sql(), case.postgres_sql());
+        let script = format!("BEGIN;\n{drop}{create}COMMIT;\n{}", case.postgres_content_sql());
         let printed = database.psql(&script).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(case.read_content(&printed), case.content(), "seed {seed}");
     }

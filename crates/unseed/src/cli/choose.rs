@@ -47,7 +47,8 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
         std::fs::read_to_string(file).map(|text| content = text)
     };
     read.map_err(|error| {
-        Fault::usage(format!("the ids in `{file}` cannot be read: {error}")).hint("name a text file with one key per line")
+        Fault::usage(format!("the ids in `{file}` cannot be read: {error}"))
+            .hint("name a text file with one key per line")
     })?;
     let keys: Vec<Vec<String>> = content
         .lines()
@@ -56,7 +57,9 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
         .map(|line| line.split('\t').map(ToOwned::to_owned).collect())
         .collect();
     if keys.is_empty() {
-        return Err(Fault::usage(format!("the ids file `{file}` holds no key")).hint("write one key per line"));
+        return Err(
+            Fault::usage(format!("the ids file `{file}` holds no key")).hint("write one key per line")
+        );
     }
     Ok(Choice {
         table: table.trim().to_owned(),
@@ -143,14 +146,21 @@ pub(super) fn protection(text: &str) -> Result<ConfiguredProtection, Fault> {
     if values.is_empty() || table.is_empty() || column.is_empty() {
         return Err(wrong());
     }
-    Ok(ConfiguredProtection { table: table.to_owned(), column: Some(column.to_owned()), values, predicate: None })
+    Ok(ConfiguredProtection {
+        table: table.to_owned(),
+        column: Some(column.to_owned()),
+        values,
+        predicate: None,
+    })
 }
 
 /// `FROM -> TO [delete|detach|keep]`.
 pub(super) fn reference(text: &str) -> Result<ConfiguredReference, Fault> {
     let wrong = || {
-        Fault::usage(format!("`--reference {text}` is not of the form `TABLE.COLUMN -> TABLE.COLUMN [delete|detach|keep]`"))
-            .hint("write for example `--reference 'audit_logs.tenant_id -> tenants.id delete'`")
+        Fault::usage(format!(
+            "`--reference {text}` is not of the form `TABLE.COLUMN -> TABLE.COLUMN [delete|detach|keep]`"
+        ))
+        .hint("write for example `--reference 'audit_logs.tenant_id -> tenants.id delete'`")
     };
     let (from, rest) = text.split_once("->").or_else(|| text.split_once('→')).ok_or_else(wrong)?;
     let (to, word) = match rest.trim().rsplit_once(char::is_whitespace) {
@@ -166,7 +176,12 @@ pub(super) fn reference(text: &str) -> Result<ConfiguredReference, Fault> {
     if !from.contains('.') || !to.contains('.') {
         return Err(wrong());
     }
-    Ok(ConfiguredReference { from: from.trim().to_owned(), to: to.to_owned(), on_remove, when: BTreeMap::new() })
+    Ok(ConfiguredReference {
+        from: from.trim().to_owned(),
+        to: to.to_owned(),
+        on_remove,
+        when: BTreeMap::new(),
+    })
 }
 
 #[cfg(test)]
@@ -195,7 +210,10 @@ mod tests {
             assert!(by_ids(wrong).is_err(), "{wrong}");
         }
         std::fs::write(&file, "\n").unwrap();
-        assert!(by_ids(&format!("t={}", file.display())).is_err(), "an empty list must not choose everything");
+        assert!(
+            by_ids(&format!("t={}", file.display())).is_err(),
+            "an empty list must not choose everything"
+        );
     }
 
     #[test]

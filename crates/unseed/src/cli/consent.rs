@@ -38,7 +38,8 @@ pub(crate) struct Act<'a> {
 pub(crate) fn obtain(env: &Env<'_>, consent: &Consent, act: &Act<'_>) -> Result<String, Fault> {
     let required = env.wire.config.approval.required;
     if required > 0 {
-        let message = format!("the configuration asks for {required} signatures, which this version cannot check");
+        let message =
+            format!("the configuration asks for {required} signatures, which this version cannot check");
         return Err(Fault::refused(message)
             .hint("use a version that can check signatures; without `[approval]` an id is enough"));
     }

@@ -88,7 +88,9 @@ impl<'a> Stage<'a> {
         }
         let command = if command.is_empty() { String::new() } else { format!("\n\n  $ {command}") };
         let title = self.env.ui.painted(title, Tone::Strong);
-        self.env.ui.text(&format!("\n{title}\n{explanation}{}\n", self.env.ui.painted(&command, Tone::Faint)));
+        self.env
+            .ui
+            .text(&format!("\n{title}\n{explanation}{}\n", self.env.ui.painted(&command, Tone::Faint)));
     }
 
     fn show(&self, text: &str) {
@@ -120,7 +122,8 @@ impl<'a> Stage<'a> {
         let found = scan::scan(&self.env, store.as_mut(), &self.target.name).await?;
         self.show(&report::table::text(&found, self.env.ui));
         wire::write_file(&self.file("report.html"), report::html::page(&found).as_bytes())?;
-        let bytes = serde_json::to_vec_pretty(&found).expect("a report is plain data, which JSON can always hold");
+        let bytes =
+            serde_json::to_vec_pretty(&found).expect("a report is plain data, which JSON can always hold");
         wire::write_file(&self.file("scan.json"), &bytes)?;
         Ok(u64::try_from(found.test_findings().count()).unwrap_or(u64::MAX))
     }
@@ -191,7 +194,8 @@ impl<'a> Stage<'a> {
         self.show(&restore::text(run, &restored));
         let different = sample::differences(&self.database, &self.file("original.db"))?;
         if !different.is_empty() {
-            let message = format!("after the restore these tables differ from the original: {}", different.join(", "));
+            let message =
+                format!("after the restore these tables differ from the original: {}", different.join(", "));
             return Err(Fault::store(message).hint("please report this as a fault of unseed"));
         }
         self.show("every row of every table equals the original");
@@ -255,5 +259,8 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Fault {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| if line.is_empty() { String::new() } else { format!("    {line}") }).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| if line.is_empty() { String::new() } else { format!("    {line}") })
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -48,7 +48,11 @@ pub(super) async fn run(env: &Env<'_>, args: &InitArgs) -> Result<Done, Fault> {
         .map(|m| json!({"table": catalog.schema.table(m.table).name.to_string(), "entity": m.entity.word()}))
         .collect();
     if env.ui.is_table() {
-        env.ui.text(&format!("wrote {shown}: {} tables, {} with a role", catalog.schema.tables.len(), roles.len()));
+        env.ui.text(&format!(
+            "wrote {shown}: {} tables, {} with a role",
+            catalog.schema.tables.len(),
+            roles.len()
+        ));
         env.ui.note("next: read it, protect what must stay, then run `unseed scan`");
     } else {
         env.ui.json(&json!({"format": "unseed.init/1", "file": args.output, "entities": roles}));
@@ -57,10 +61,12 @@ pub(super) async fn run(env: &Env<'_>, args: &InitArgs) -> Result<Done, Fault> {
 }
 
 fn text(target: &Target, schema: &Schema, map: &Map) -> String {
-    let mut lines = vec!["# What unseed knows about your stores. Every line is optional.".to_owned(), String::new()];
+    let mut lines =
+        vec!["# What unseed knows about your stores. Every line is optional.".to_owned(), String::new()];
     lines.push(format!("[stores.{}]", key(&target.name)));
     if address::is_masked(&target.address) {
-        lines.push(format!("# The address of {} without its password is not enough to connect:", target.name));
+        lines
+            .push(format!("# The address of {} without its password is not enough to connect:", target.name));
         lines.push("# set DATABASE_URL to the whole one where unseed runs.".to_owned());
         lines.push("url = \"env:DATABASE_URL\"".to_owned());
     } else {
@@ -72,8 +78,14 @@ fn text(target: &Target, schema: &Schema, map: &Map) -> String {
     lines.extend(protect_lines(schema, map));
     lines.extend(reference_lines(schema));
     lines.extend(
-        ["", "[limits]", "# Beyond these, a plan is refused.", "max_rows = 5_000_000", "max_share_of_table = 0.999"]
-            .map(ToOwned::to_owned),
+        [
+            "",
+            "[limits]",
+            "# Beyond these, a plan is refused.",
+            "max_rows = 5_000_000",
+            "max_share_of_table = 0.999",
+        ]
+        .map(ToOwned::to_owned),
     );
     lines.push(String::new());
     lines.join("\n")
@@ -82,8 +94,12 @@ fn text(target: &Target, schema: &Schema, map: &Map) -> String {
 fn entity_lines(schema: &Schema, map: &Map, role: Entity) -> Vec<String> {
     let members: Vec<&Member> = map.of(role).collect();
     let Some(first) = members.first() else {
-        return vec![String::new(), format!("# No table looks like the one of {}s; name it here if there is one.", role.word()),
-            format!("# [entities.{}]", role.word()), "# table = \"…\"".to_owned()];
+        return vec![
+            String::new(),
+            format!("# No table looks like the one of {}s; name it here if there is one.", role.word()),
+            format!("# [entities.{}]", role.word()),
+            "# table = \"…\"".to_owned(),
+        ];
     };
     let mut lines = vec![String::new(), format!("# Inferred; change a line to overrule it.")];
     for other in members.iter().skip(1) {
@@ -119,7 +135,8 @@ fn protect_lines(schema: &Schema, map: &Map) -> Vec<String> {
     });
     let mut lines = vec![
         String::new(),
-        "# Rows that must never be removed or changed: your real customers, system accounts, administrators.".to_owned(),
+        "# Rows that must never be removed or changed: your real customers, system accounts, administrators."
+            .to_owned(),
         "[protect]".to_owned(),
     ];
     lines.push(example.unwrap_or_else(|| "# \"table.column\" = [\"…\"]".to_owned()));
@@ -148,7 +165,8 @@ fn reference_lines(schema: &Schema) -> Vec<String> {
         }
     }
     if !lines.is_empty() {
-        let head = "# Columns that look like references, though no constraint says so. Uncomment those that are.";
+        let head =
+            "# Columns that look like references, though no constraint says so. Uncomment those that are.";
         lines.insert(0, head.to_owned());
         lines.insert(0, String::new());
     }

@@ -61,19 +61,19 @@ pub struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Configuration file [default: unseed.toml, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = "Global options", global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of state and archives [default: .unseed beside the configuration, or UNSEED_STATE]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, help_heading = "Global options", global = true, value_name = "DIR")]
     state: Option<PathBuf>,
     /// How results are printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long, help_heading = "Global options", global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// When colour is used
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, help_heading = "Global options", global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
     /// Print results and faults only, no progress and no notes
-    #[arg(long, short, global = true)]
+    #[arg(long, short, help_heading = "Global options", global = true)]
     quiet: bool,
 }
 
@@ -111,6 +111,22 @@ impl Cli {
     /// The printer that the arguments ask for.
     pub(crate) fn ui(&self) -> Ui {
         Ui::new(self.global.format, self.global.color, self.global.quiet)
+    }
+
+    /// Whether the command removes rows batch by batch, so that it pays to wait for the end of one.
+    pub(crate) fn removes_batches(&self) -> bool {
+        match &self.command {
+            Command::Purge(_) | Command::Resume(_) => true,
+            Command::Demo(_)
+            | Command::Init(_)
+            | Command::Scan(_)
+            | Command::Plan(_)
+            | Command::Show(_)
+            | Command::Verify(_)
+            | Command::Restore(_)
+            | Command::Runs(_)
+            | Command::Completions(_) => false,
+        }
     }
 }
 

@@ -54,6 +54,9 @@ pub(crate) struct PlanArgs {
     /// Refuse a plan that removes more rows
     #[arg(long, value_name = "N")]
     pub(crate) max_rows: Option<u64>,
+    /// Refuse a plan that removes a larger share of a table that roots are chosen from, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) max_share: Option<f64>,
 }
 
 /// `--path`.
@@ -113,7 +116,11 @@ pub(super) async fn make(
 }
 
 fn no_plan_saved(fault: Fault) -> Fault {
-    if fault.state == "nothing was changed" { fault.state("no plan was saved, and nothing was changed") } else { fault }
+    if fault.state == "nothing was changed" {
+        fault.state("no plan was saved, and nothing was changed")
+    } else {
+        fault
+    }
 }
 
 /// A folder in the place of the plan would otherwise be told in the words of the system.
@@ -137,6 +144,13 @@ fn policy(env: &Env<'_>, args: &PlanArgs) -> Result<Policy, Fault> {
     policy.allow_effects.extend(args.allow_effect.iter().cloned());
     if let Some(max_rows) = args.max_rows {
         policy.limits.max_rows = max_rows;
+    }
+    if let Some(share) = args.max_share {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Fault::usage(format!("`--max-share {share}` does not lie between 0 and 1"))
+                .hint("write for example `--max-share 0.9`"));
+        }
+        policy.limits.max_share_of_table = share;
     }
     Ok(policy)
 }

@@ -36,8 +36,13 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
     unused(env, whole.plan())?;
     let command = format!("unseed purge {}", args.plan.display());
     let summary = summary(whole.plan());
-    let act =
-        Act { verb: "purge", object: "plan", id: &whole.plan().id.clone(), summary: &summary, command: &command };
+    let act = Act {
+        verb: "purge",
+        object: "plan",
+        id: &whole.plan().id.clone(),
+        summary: &summary,
+        command: &command,
+    };
     let id = consent::obtain(env, &args.consent, &act)?;
     let report = execute(env, whole, &id, &args.address).await?;
     tell(env, &report);
@@ -61,13 +66,15 @@ pub(super) async fn execute(
 fn keep_plan(env: &Env<'_>, whole: &WholePlan) -> Result<(), Fault> {
     let path = env.wire.plan_copy(&whole.plan().digest);
     let folder = path.parent().unwrap_or(&env.wire.state_folder);
-    std::fs::create_dir_all(folder).map_err(|error| {
+    unseed_io::state::private_folder(folder).map_err(|error| {
         let message = format!("state folder `{}` cannot be written: {error}", folder.display());
         Fault::new(Category::Archive, message)
             .hint("make the folder writable, or choose another one with `--state DIR`")
     })?;
     plan_file::write(&path, whole).map_err(|fault| {
-        fault.state("nothing was changed").hint("make the folder writable, or choose another one with `--state DIR`")
+        fault
+            .state("nothing was changed")
+            .hint("make the folder writable, or choose another one with `--state DIR`")
     })
 }
 

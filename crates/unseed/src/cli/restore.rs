@@ -51,7 +51,8 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
     }
     let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
     let id = consent::obtain(env, &args.consent, &act)?;
-    let restored = execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
+    let restored =
+        execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
     tell(env, &args.run, &restored)
 }
 
@@ -94,7 +95,8 @@ fn tell(env: &Env<'_>, run: &str, restored: &Restored) -> Result<Done, Fault> {
 pub(super) fn text(run: &str, restored: &Restored) -> String {
     let tables: BTreeSet<&String> = restored.inserted.keys().chain(restored.reattached.keys()).collect();
     let mut table = Table::new(&["table", "rows put back", "references set again"]).right(&[1, 2]);
-    let figure = |rows: Option<&u64>| rows.copied().filter(|rows| *rows > 0).map_or_else(String::new, ui::count);
+    let figure =
+        |rows: Option<&u64>| rows.copied().filter(|rows| *rows > 0).map_or_else(String::new, ui::count);
     for name in tables {
         table.row(&[
             name.clone(),
@@ -109,7 +111,11 @@ pub(super) fn text(run: &str, restored: &Restored) -> String {
 /// A root as typed: its key, or its table and key.
 fn scope(plan: &Plan, text: &str) -> Result<Scope, Fault> {
     let split = |key: &str, columns: usize| -> Vec<String> {
-        if columns > 1 { key.split([',', '\t']).map(|part| part.trim().to_owned()).collect() } else { vec![key.to_owned()] }
+        if columns > 1 {
+            key.split([',', '\t']).map(|part| part.trim().to_owned()).collect()
+        } else {
+            vec![key.to_owned()]
+        }
     };
     let same_table = |typed: &str, full: &str| full == typed || full.rsplit('.').next() == Some(typed);
     if let Some((table, key)) = text.split_once('=')

@@ -32,7 +32,8 @@ pub(super) async fn run(env: &Env<'_>, args: &ScanArgs) -> Result<Done, Fault> {
     let mut store = env.wire.open(&target).await?;
     let report = scan(env, store.as_mut(), &target.name).await?;
     if let Some(path) = &args.output {
-        let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain data, which JSON can always hold");
+        let bytes =
+            serde_json::to_vec_pretty(&report).expect("a report is plain data, which JSON can always hold");
         wire::write_file(path, &bytes)?;
         env.ui.note(&format!("report written to {}", path.display()));
     }

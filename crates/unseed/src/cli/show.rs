@@ -6,6 +6,7 @@ use crate::ui::{self, Tone, Ui};
 use crate::{graph, plan_file, wire};
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
@@ -108,7 +109,10 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
 pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
     let mut text = format!("plan {} {}\n", ui.painted(&plan.id, Tone::Strong), in_one_line(plan));
     for store in &plan.stores {
-        text.push_str(&format!("store {}: {} {} at {}\n", store.store, store.kind, store.server_version, store.url));
+        text.push_str(&format!(
+            "store {}: {} {} at {}\n",
+            store.store, store.kind, store.server_version, store.url
+        ));
     }
     let way = match plan.path {
         Way::Fast => "fast",
@@ -121,16 +125,36 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         text.push_str(&line);
     }
     text.push_str(&format!("\n{}", steps(plan)));
-    for warning in &plan.warnings {
-        let word = ui.painted("warning", Tone::Warning);
-        let cost = warning.estimate_s.map_or_else(String::new, |s| format!(" (about {} s)", ui::count(s)));
-        text.push_str(&format!("\n{word} {}: {}{cost}", warning.table, warning.says));
-    }
+    text.push_str(&warnings(ui, plan));
     if !plan.warnings.is_empty() {
         text.push('\n');
     }
     for conflict in &plan.conflicts {
         text.push_str(&format!("\n{} {}\n", ui.painted("conflict", Tone::Bad), path_text(conflict)));
+    }
+    text
+}
+
+/// Warnings of one kind that are shown before the rest is only counted.
+const WARNINGS_SHOWN_MAX: usize = 4;
+
+/// A line per warning; of a kind that many tables have, the first few.
+fn warnings(ui: &Ui, plan: &Plan) -> String {
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut text = String::new();
+    for warning in &plan.warnings {
+        let count = shown.entry(&warning.id).or_default();
+        *count += 1;
+        if *count <= WARNINGS_SHOWN_MAX {
+            let word = ui.painted("warning", Tone::Warning);
+            let cost =
+                warning.estimate_s.map_or_else(String::new, |s| format!(" (about {} s)", ui::count(s)));
+            text.push_str(&format!("\n{word} {}: {}{cost}", warning.table, warning.says));
+        }
+    }
+    for (id, count) in shown.into_iter().filter(|(_, count)| *count > WARNINGS_SHOWN_MAX) {
+        let more = count - WARNINGS_SHOWN_MAX;
+        text.push_str(&format!("\n        and {more} more of the kind `{id}`, all in the plan's file"));
     }
     text
 }

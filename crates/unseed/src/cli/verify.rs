@@ -81,7 +81,11 @@ fn lines(found: &Verification) -> [(String, String, bool); 4] {
             found.protected_changed.is_empty(),
         ),
         (
-            format!("{} archive files, {} bytes", ui::count(found.archive_parts), ui::count(found.archive_bytes)),
+            format!(
+                "{} archive files, {} bytes",
+                ui::count(found.archive_parts),
+                ui::count(found.archive_bytes)
+            ),
             format!("{} tables differ", ui::count(size(&found.archive_differs))),
             found.archive_differs.is_empty(),
         ),

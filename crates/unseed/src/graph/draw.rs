@@ -12,8 +12,8 @@ const HEAD: f64 = 78.0;
 const TITLE: f64 = 46.0;
 const PORT: f64 = 16.0;
 const GAP: f64 = 18.0;
-const CHARACTER: f64 = 7.0;
-const SMALL_CHARACTER: f64 = 5.9;
+const CHARACTER: f64 = 7.9;
+const SMALL_CHARACTER: f64 = 6.0;
 const BOX_MIN: f64 = 150.0;
 const LANE: f64 = 70.0;
 
@@ -103,9 +103,12 @@ pub(super) fn picture(plan: &Plan, nodes: &[Node]) -> String {
     let width = columns.width.max(760.0);
     let total = HEAD + bottom + MARGIN + 26.0;
     let mut svg = String::new();
-    line(&mut svg, format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{total:.0}\" viewBox=\"0 0 {width:.0} {total:.0}\">"
-    ));
+    line(
+        &mut svg,
+        format_args!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{total:.0}\" viewBox=\"0 0 {width:.0} {total:.0}\">"
+        ),
+    );
     line(&mut svg, format_args!("<style>{STYLE}</style>"));
     line(&mut svg, format_args!("<rect width=\"100%\" height=\"100%\" fill=\"#f6f8fa\"/>"));
     heading(&mut svg, plan);
@@ -143,13 +146,24 @@ fn heading(svg: &mut String, plan: &Plan) {
 
 fn legend(svg: &mut String, y: f64) {
     let mut x = MARGIN;
-    for (class, text) in [("root", "chosen"), ("box", "leaves with them"), ("detached", "stays, its reference is set to null")] {
-        line(svg, format_args!("<rect class=\"{class}\" x=\"{x}\" y=\"{:.1}\" width=\"16\" height=\"11\" rx=\"3\"/>", y - 10.0));
+    for (class, text) in
+        [("root", "chosen"), ("box", "leaves with them"), ("detached", "stays, its reference is set to null")]
+    {
+        line(
+            svg,
+            format_args!(
+                "<rect class=\"{class}\" x=\"{x}\" y=\"{:.1}\" width=\"16\" height=\"11\" rx=\"3\"/>",
+                y - 10.0
+            ),
+        );
         line(svg, format_args!("<text class=\"faint\" x=\"{:.1}\" y=\"{y:.1}\">{text}</text>", x + 22.0));
         x += 46.0 + characters(text) * 6.3;
     }
     line(svg, format_args!("<path class=\"edge back\" d=\"M{x:.1},{:.1} h22\"/>", y - 4.0));
-    line(svg, format_args!("<text class=\"faint\" x=\"{:.1}\" y=\"{y:.1}\">part of a cycle</text>", x + 28.0));
+    line(
+        svg,
+        format_args!("<text class=\"faint\" x=\"{:.1}\" y=\"{y:.1}\">part of a cycle</text>", x + 28.0),
+    );
 }
 
 fn rows_text(step: &Step) -> String {
@@ -168,25 +182,50 @@ fn table(svg: &mut String, plan: &Plan, columns: &Columns, node: &Node, index: u
         Action::Delete if plan.roots.iter().any(|roots| roots.table == step.table) => "root",
         Action::Delete => "box",
     };
-    line(svg, format_args!(
-        "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{tall:.1}\" rx=\"7\"/>"
-    ));
-    line(svg, format_args!("<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 12.0, y + 19.0, escaped(&step.table)));
-    line(svg, format_args!("<text class=\"rows\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 12.0, y + 36.0, rows_text(step)));
-    line(svg, format_args!(
-        "<text class=\"faint\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-        x + width - 9.0,
-        y + 19.0,
-        index + 1
-    ));
+    line(
+        svg,
+        format_args!(
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{tall:.1}\" rx=\"7\"/>"
+        ),
+    );
+    line(
+        svg,
+        format_args!(
+            "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            x + 12.0,
+            y + 19.0,
+            escaped(&step.table)
+        ),
+    );
+    line(
+        svg,
+        format_args!(
+            "<text class=\"rows\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            x + 12.0,
+            y + 36.0,
+            rows_text(step)
+        ),
+    );
+    line(
+        svg,
+        format_args!(
+            "<text class=\"faint\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            x + width - 9.0,
+            y + 19.0,
+            index + 1
+        ),
+    );
     for (number, port) in node.ports.iter().enumerate() {
         let mark = if port.kind == Kind::Loop { "↻ " } else { "" };
-        line(svg, format_args!(
-            "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{mark}{}</text>",
-            x + 12.0,
-            port_y(node, number) + 3.5,
-            escaped(&port.label)
-        ));
+        line(
+            svg,
+            format_args!(
+                "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{mark}{}</text>",
+                x + 12.0,
+                port_y(node, number) + 3.5,
+                escaped(&port.label)
+            ),
+        );
     }
 }
 
@@ -212,9 +251,12 @@ fn edge(svg: &mut String, plan: &Plan, nodes: &[Node], columns: &Columns, end: &
             let (from, from_y) = (columns.right(parent), HEAD + middle(parent));
             let right = columns.right(end.node);
             let out = from.max(right) + LANE * 0.6;
-            line(svg, format_args!(
-                "<path class=\"edge back\" d=\"M{from:.1},{from_y:.1} C{out:.1},{from_y:.1} {out:.1},{y:.1} {right:.1},{y:.1}\"/>"
-            ));
+            line(
+                svg,
+                format_args!(
+                    "<path class=\"edge back\" d=\"M{from:.1},{from_y:.1} C{out:.1},{from_y:.1} {out:.1},{y:.1} {right:.1},{y:.1}\"/>"
+                ),
+            );
         }
         Kind::Forward => {
             let mut path = String::new();
@@ -229,10 +271,13 @@ fn edge(svg: &mut String, plan: &Plan, nodes: &[Node], columns: &Columns, end: &
             curve(&mut path, at, (x, y));
             let class = if weak { "edge weak" } else { "edge" };
             line(svg, format_args!("<path class=\"{class}\" d=\"{path}\"/>"));
-            line(svg, format_args!(
-                "<path d=\"M{x:.1},{y:.1} l-6,-3.2 v6.4 z\" fill=\"{}\"/>",
-                if weak { "#c28a00" } else { "#9aa8b5" }
-            ));
+            line(
+                svg,
+                format_args!(
+                    "<path d=\"M{x:.1},{y:.1} l-6,-3.2 v6.4 z\" fill=\"{}\"/>",
+                    if weak { "#c28a00" } else { "#9aa8b5" }
+                ),
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pictures of small plans.
 
 use super::*;
-use unseed_core::plan::{FORMAT, Keys, Path, Roots, Step};
+use unseed_core::plan::{FORMAT, Keys, Path, Roots};
 use unseed_core::policy::Policy;
 
 fn step(table: &str, action: Action, via: &str) -> Step {
@@ -44,7 +44,11 @@ fn plan(steps: Vec<Step>) -> Plan {
 
 fn example() -> Plan {
     plan(vec![
-        step("public.votes", Action::Delete, "votes.user_id → users.id (CASCADE); votes.tenant_id → tenants.id (CASCADE)"),
+        step(
+            "public.votes",
+            Action::Delete,
+            "votes.user_id → users.id (CASCADE); votes.tenant_id → tenants.id (CASCADE)",
+        ),
         step("public.teams", Action::Delete, "teams.owner_id → users.id (NO ACTION)"),
         step(
             "public.users",
@@ -59,13 +63,14 @@ fn example() -> Plan {
 #[test]
 fn columns_follow_the_longest_way_from_a_root() {
     let plan = example();
+    // The teams of the cycle stand behind the users that own them.
     assert_eq!(layers(&plan, &edges(&plan)), [2, 2, 1, 0, 2]);
 }
 
 #[test]
 fn every_reference_is_drawn_once_and_cycles_run_back() {
     let plan = example();
-    let nodes = place(&plan, &edges(&plan), &layers(&plan, &edges(&plan)));
+    let nodes = place(&edges(&plan), &layers(&plan, &edges(&plan)));
     let kinds: Vec<(usize, Kind)> = nodes
         .iter()
         .flat_map(|node| node.ports.iter().filter_map(|port| Some((node.step?, port.kind))))
@@ -85,7 +90,7 @@ fn names_are_escaped_and_the_picture_is_stable() {
 #[test]
 fn boxes_of_a_column_do_not_overlap() {
     let plan = example();
-    let nodes = place(&plan, &edges(&plan), &layers(&plan, &edges(&plan)));
+    let nodes = place(&edges(&plan), &layers(&plan, &edges(&plan)));
     for (index, a) in nodes.iter().enumerate() {
         for b in nodes.iter().skip(index + 1).filter(|b| b.layer == a.layer) {
             let apart = a.y + draw::height(a) <= b.y + 0.01 || b.y + draw::height(b) <= a.y + 0.01;

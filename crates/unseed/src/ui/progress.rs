@@ -11,10 +11,19 @@ use unseed_core::port::progress::Progress;
 /// Pause between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(3);
 
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Quiet,
+    /// A moving line on a terminal.
+    Moving,
+    /// Lines in a log.
+    Lines,
+}
+
 /// Where long jobs report to.
 pub(super) struct Reporter {
-    quiet: bool,
-    live: bool,
+    way: Way,
     shown: Mutex<Shown>,
 }
 
@@ -25,9 +34,9 @@ struct Shown {
 }
 
 impl Reporter {
-    pub(super) fn new(quiet: bool, live: bool) -> Self {
+    pub(super) fn new(way: Way) -> Self {
         let shown = Shown { bar: None, stage: String::new(), last_line: Instant::now() };
-        Self { quiet, live, shown: Mutex::new(shown) }
+        Self { way, shown: Mutex::new(shown) }
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -86,14 +95,15 @@ impl Reporter {
 
 impl Progress for Reporter {
     fn update(&self, stage: &str, done: u64, total: Option<u64>) {
-        if self.quiet {
-            return;
+        match self.way {
+            Way::Quiet => {}
+            Way::Moving => self.update_bar(stage, done, total),
+            Way::Lines => self.update_line(stage, done, total),
         }
-        if self.live { self.update_bar(stage, done, total) } else { self.update_line(stage, done, total) }
     }
 
     fn note(&self, text: &str) {
-        if !self.quiet {
+        if self.way != Way::Quiet {
             self.line(text);
         }
     }

@@ -12,7 +12,9 @@ fn the_demo_works_twice_and_leaves_its_files() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert!(text.contains("every row of every table equals the original"), "{text}");
     }
-    for name in ["app.db", "original.db", "cleaned.db", "plan.json", "scan.json", "report.html", "closure.svg"] {
+    for name in
+        ["app.db", "original.db", "cleaned.db", "plan.json", "scan.json", "report.html", "closure.svg"]
+    {
         assert!(sandbox.path("unseed-demo").join(name).is_file(), "{name}");
     }
     assert!(sandbox.path("unseed-demo/.unseed/archive/r-1/manifest.json").is_file());

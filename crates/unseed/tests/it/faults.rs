@@ -263,7 +263,8 @@ fn a_restore_needs_the_right_id_and_happens_once() {
 fn the_address_of_a_plan_can_be_given_again() {
     let sandbox = Sandbox::new(2);
     let url = format!("sqlite:{}", sandbox.path("app.db").display());
-    let mut plan = sandbox.command(&["plan", "env:APP_DB", "--where", "tenants: id >= 100", "-o", "plan.json"]);
+    let mut plan =
+        sandbox.command(&["plan", "env:APP_DB", "--where", "tenants: id >= 100", "-o", "plan.json"]);
     assert_eq!(answer(plan.env("APP_DB", &url)).code, Some(0));
     let text = fs::read_to_string(sandbox.path("plan.json")).unwrap();
     assert!(text.contains("env:APP_DB") && !text.contains(&url), "the plan keeps the name only");

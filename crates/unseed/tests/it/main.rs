@@ -2,6 +2,8 @@
 //!
 //! Not here: what the engine decides (its own tests), PostgreSQL (tests with a server).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod demo;
 mod faults;
 mod outputs;

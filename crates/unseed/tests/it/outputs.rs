@@ -51,7 +51,10 @@ fn plan_has_the_documented_fields() {
     let sandbox = Sandbox::new(3);
     sandbox.plan(&[]);
     let plan: Value = serde_json::from_slice(&std::fs::read(sandbox.path("plan.json")).unwrap()).unwrap();
-    has(&plan, &["format", "id", "digest", "created_at", "created_by", "stores", "roots", "steps", "warnings"]);
+    has(
+        &plan,
+        &["format", "id", "digest", "created_at", "created_by", "stores", "roots", "steps", "warnings"],
+    );
     assert_eq!((&plan["format"], &plan["created_by"]), (&"unseed.plan/1".into(), &"dana".into()));
     assert!(plan["digest"].as_str().unwrap().starts_with("blake3:"));
     has(&plan["stores"][0], &["store", "schema_fingerprint"]);
@@ -60,7 +63,10 @@ fn plan_has_the_documented_fields() {
     let step = |table: &str| steps.iter().find(|s| s["table"] == table).unwrap();
     assert_eq!((&step("users")["action"], &step("users")["rows"]), (&"delete".into(), &6.into()));
     assert_eq!(step("users")["via"], "users.tenant_id → tenants.id (NO ACTION)");
-    assert_eq!((&step("notes")["action"], &step("notes")["columns"][0]), (&"detach".into(), &"reviewer_id".into()));
+    assert_eq!(
+        (&step("notes")["action"], &step("notes")["columns"][0]),
+        (&"detach".into(), &"reviewer_id".into())
+    );
     assert_eq!(plan["conflicts"], Value::Array(Vec::new()));
     assert_eq!(sandbox.json(0, &["show", "plan.json"]), plan);
 }
@@ -158,7 +164,19 @@ fn notes_are_silent_when_asked_and_colour_is_off_in_a_file() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let sandbox = Sandbox::new(1);
-    for verb in ["demo", "init", "scan", "plan", "show", "purge", "resume", "verify", "restore", "runs", "completions"] {
+    for verb in [
+        "demo",
+        "init",
+        "scan",
+        "plan",
+        "show",
+        "purge",
+        "resume",
+        "verify",
+        "restore",
+        "runs",
+        "completions",
+    ] {
         let help = sandbox.expect(0, &[verb, "--help"]);
         assert!(help.contains("Example"), "{help}");
     }

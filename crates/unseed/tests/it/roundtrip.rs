@@ -1,6 +1,6 @@
 //! Purge, stop, resume, verify, restore with the real binary and real signals.
 
-use crate::support::{Sandbox, assert_same};
+use crate::support::{Disk, Sandbox, assert_same};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -125,4 +125,60 @@ fn two_processes_never_work_on_one_run() {
     let (_, text) = signal(&mut child, "-TERM");
     assert_eq!(second.code, Some(3), "{second:?} {text}");
     assert!(second.stderr.contains("is being worked on by"), "{second:?}");
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once_and_nothing_is_lost() {
+    let sandbox = Sandbox::new(4000);
+    let id = sandbox.plan(&["--batch-rows", "1000000", "--max-share", "1"]);
+    let mut command = sandbox.command(&["purge", "plan.json", "--confirm", &id]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&sandbox.path(".unseed/archive/r-1/batch-0001"));
+    let number = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &number]).status().unwrap().success());
+    let (status, text) = signal(&mut child, "-TERM");
+    assert_eq!(status.code(), Some(130), "{text}");
+    sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
+    assert_eq!(sandbox.count("tenants"), 2);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    sandbox.assert_untouched();
+}
+
+#[test]
+fn ids_may_come_from_standard_input() {
+    let sandbox = Sandbox::new(3);
+    let mut command = sandbox.command(&["plan", "app.db", "--ids", "tenants=-", "-o", "plan.json"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"100\n102\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    let plan = sandbox.json(0, &["show", "plan.json"]);
+    assert_eq!(plan["roots"][0]["count"], 2);
+}
+
+/// A disk that fills up while batches are archived: the run stops, and goes on when there is room again.
+#[test]
+fn a_purge_that_filled_the_disk_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::mount("8m") else { return };
+    let sandbox = Sandbox::new(3000);
+    let id = sandbox.plan(&["--batch-rows", "600", "--max-share", "1"]);
+    let state = disk.path().join("state").display().to_string();
+    let mut command = sandbox.command(&["purge", "plan.json", "--confirm", &id, "--state", &state]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(&disk.path().join("state/archive/r-1/batch-0002"));
+    let ballast = disk.path().join("ballast");
+    // Takes whatever is left; the run finds the disk full at its next write.
+    drop(std::fs::write(&ballast, vec![b'.'; 9 << 20]));
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("disk is full") || text.contains("disk full"), "{text}");
+    std::fs::remove_file(&ballast).unwrap();
+    let left = sandbox.count("tenants");
+    assert!(left > 2, "it stopped before the end");
+    sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1", "--state", &state]);
+    assert_eq!(sandbox.count("tenants"), 2);
+    sandbox.expect(0, &["verify", "r-1", "--state", &state]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1", "--state", &state]);
+    sandbox.assert_untouched();
 }

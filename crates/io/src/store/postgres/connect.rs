@@ -24,7 +24,7 @@ const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET In
      SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning; \
      SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed'; \
      SET default_transaction_deferrable = off; SET jit = off; \
-     SET work_mem = '64MB'; SET lc_monetary = 'C'";
+     SET work_mem = '64MB'; SET temp_buffers = '64MB'; SET default_statistics_target = 10; SET lc_monetary = 'C'";
 
 /// A configuration and how strictly its certificate is checked.
 struct Target {

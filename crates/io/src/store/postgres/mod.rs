@@ -16,6 +16,7 @@ mod archive;
 mod connect;
 mod dialect;
 mod effects;
+mod indexes;
 mod inspect;
 mod remove;
 mod restore;
@@ -28,7 +29,7 @@ use super::sql::closure::Sets;
 use super::sql::{Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text};
 use async_trait::async_trait;
 use session::PgSession;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::RootSet;
 use unseed_core::port::progress::Progress;
@@ -44,6 +45,10 @@ pub(crate) struct Postgres {
     session: PgSession,
     location: String,
     closed: Closed,
+    /// Tables with protected rows, and how many rows that is, once they have been looked for.
+    protected: Option<(BTreeSet<TableId>, u64)>,
+    /// Whether indexes were built for the run.
+    prepared: bool,
 }
 
 /// What is remembered of the last closure.
@@ -64,6 +69,8 @@ impl Postgres {
             session: PgSession::new(connected.client),
             location: connected.location,
             closed: Closed::default(),
+            protected: None,
+            prepared: false,
         })
     }
 
@@ -158,7 +165,7 @@ impl Store for Postgres {
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
         self.closed = Closed::default();
-        self.session.run("DISCARD TEMP").await.map_err(failed)?;
+        self.forget_closure().await.map_err(failed)?;
         self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
         let result = self.close_in_snapshot(work, request, progress).await;
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
@@ -176,6 +183,24 @@ impl Store for Postgres {
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
         let tags = tags::tags(&mut self.session, work, &self.closed.sets).await;
         tags.map_err(|e| e.fault("counting batches"))
+    }
+
+    async fn prepare(
+        &mut self,
+        work: &Work,
+        closure: &Closure,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, Fault> {
+        if self.prepared {
+            return Ok(Vec::new());
+        }
+        self.prepared = true;
+        self.build_indexes(work, closure, progress).await
+    }
+
+    async fn finish(&mut self) -> Result<(), Fault> {
+        self.prepared = false;
+        self.drop_indexes().await
     }
 
     async fn archive(
@@ -223,8 +248,7 @@ impl Store for Postgres {
     }
 
     async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
-        let digests = fingerprint::fingerprint(&mut self.session, work).await;
-        digests.map_err(|e| e.fault("hashing protected rows"))
+        self.digest_protected(work).await.map_err(|e| e.fault("hashing protected rows"))
     }
 
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
@@ -312,5 +336,33 @@ impl Postgres {
                 .detail(format!("predicate: {predicate}"))
                 .hint("write it as the WHERE clause of a SELECT on that table, e.g. --where \"tenants: name LIKE 'Test %'\"")
         })
+    }
+
+    /// Drops the sets of an earlier closure, but not those of protected rows.
+    async fn forget_closure(&mut self) -> Result<(), super::sql::SqlError> {
+        let sql = "SELECT 'pg_temp.' || quote_ident(relname) FROM pg_class \
+                   WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r' AND relname !~ '^unseed_q'";
+        let names: Vec<String> = self.session.rows(sql).await?.iter().map(|row| text(row, 0)).collect();
+        if !names.is_empty() {
+            self.session.run(&format!("DROP TABLE {}", names.join(", "))).await?;
+        }
+        Ok(())
+    }
+
+    /// The protected rows are looked for once; what is hashed later are the same rows, unless one of them
+    /// is gone or was rewritten, which is looked into again.
+    async fn digest_protected(&mut self, work: &Work) -> Result<Vec<Fingerprint>, super::sql::SqlError> {
+        if let Some((known, rows)) = self.protected.take() {
+            let digests = fingerprint::digests(&mut self.session, work, &known).await?;
+            if digests.iter().map(|f| f.rows).sum::<u64>() == rows {
+                self.protected = Some((known, rows));
+                return Ok(digests);
+            }
+            fingerprint::forget(&mut self.session, &known).await?;
+        }
+        let found = fingerprint::find(&mut self.session, work).await?;
+        let digests = fingerprint::digests(&mut self.session, work, &found).await?;
+        self.protected = Some((found, digests.iter().map(|f| f.rows).sum()));
+        Ok(digests)
     }
 }

@@ -439,7 +439,7 @@ fn has_rule(work: &Work, table: TableId) -> bool {
 }
 
 /// Whether rows of the table must be deleted with triggers firing.
-fn fires(work: &Work, table: TableId) -> bool {
+pub(super) fn fires(work: &Work, table: TableId) -> bool {
     work.schema.table(table).effects.iter().any(|e| e.on_delete)
 }
 

@@ -26,6 +26,7 @@ impl Postgres {
     ) -> Result<Restored, Fault> {
         let failed = |e: SqlError| e.fault("restoring");
         self.session.run("DISCARD TEMP").await.map_err(failed)?;
+        self.protected = None;
         self.session.run("BEGIN").await.map_err(failed)?;
         self.session.begin_holding();
         let result = self.restore_in_transaction(work, source, scope, progress).await;

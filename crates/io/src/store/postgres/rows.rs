@@ -74,8 +74,11 @@ impl Row {
             Cow::Borrowed(text) => hand_over(text, &self.cells, visit),
             // Ranges speak of the bytes, so each cell is made text on its own.
             Cow::Owned(_) => {
-                let cells: Vec<Option<Cow<'_, str>>> =
-                    self.cells.iter().map(|c| c.clone().map(|r| String::from_utf8_lossy(&bytes[r]))).collect();
+                let cells: Vec<Option<Cow<'_, str>>> = self
+                    .cells
+                    .iter()
+                    .map(|c| c.clone().map(|r| String::from_utf8_lossy(&bytes[r])))
+                    .collect();
                 let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
                 visit(&cells);
             }
@@ -157,7 +160,10 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_replaced_in_their_cell_only() {
-        assert_eq!(read(b"a\t\xff\xfe\tb\n", 3)[0], [Some("a".into()), Some("\u{fffd}\u{fffd}".into()), Some("b".into())]);
+        assert_eq!(
+            read(b"a\t\xff\xfe\tb\n", 3)[0],
+            [Some("a".into()), Some("\u{fffd}\u{fffd}".into()), Some("b".into())]
+        );
     }
 
     #[test]

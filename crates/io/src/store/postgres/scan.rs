@@ -115,7 +115,8 @@ impl Time {
             }
             ColumnKind::Integer | ColumnKind::Number => {
                 // Milliseconds have twelve digits or more from 1973 on.
-                let seconds = format!("CASE WHEN {name} >= 100000000000 THEN {name} / 1000.0 ELSE {name} END");
+                let seconds =
+                    format!("CASE WHEN {name} >= 100000000000 THEN {name} / 1000.0 ELSE {name} END");
                 Some(Self::point(format!("CASE WHEN {name} > 0 THEN to_timestamp({seconds}) END")))
             }
             ColumnKind::Text => Some(Self {
@@ -133,7 +134,11 @@ impl Time {
     }
 
     fn point(value: String) -> Self {
-        Self { second: format!("date_trunc('second', {value})"), day: format!("date_trunc('day', {value})"), value }
+        Self {
+            second: format!("date_trunc('second', {value})"),
+            day: format!("date_trunc('day', {value})"),
+            value,
+        }
     }
 }
 
@@ -144,7 +149,8 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
     let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     let time = request.time.and_then(|c| Time::of(table, c));
-    let (value, day) = time.map_or(("NULL::timestamp".to_owned(), "NULL::timestamp".to_owned()), |t| (t.value, t.day));
+    let (value, day) =
+        time.map_or(("NULL::timestamp".to_owned(), "NULL::timestamp".to_owned()), |t| (t.value, t.day));
     let (marked, paid) = classes(table, &request.paid);
     let keys = keys.join(", ");
     format!(

@@ -49,23 +49,41 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
     if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
 }
 
-/// Digests per table, tables without such rows left out.
-pub(crate) async fn fingerprint(session: &mut dyn Session, work: &Work) -> Result<Vec<Fingerprint>, SqlError> {
+/// Finds the protected rows and what belongs to them; returns the tables that have any.
+pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
     for set in order(work) {
         let table = set.table;
         let Some(select) = select(session.dialect(), work, &set, &filled) else { continue };
         let name = session.dialect().temp(&set_name(table));
-        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
-        session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
-        session.run(&session.dialect().analyze(&name)).await?;
-        let rows = session.rows(&format!("SELECT count(*) FROM {name}")).await?;
-        if rows.first().is_some_and(|row| number(row, 0) > 0) {
+        if session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await? > 0 {
+            session.run(&session.dialect().analyze(&name)).await?;
             filled.insert(table);
+        } else {
+            session.run(&format!("DROP TABLE {name}")).await?;
         }
     }
+    Ok(filled)
+}
+
+/// Forgets what [`find`] found.
+pub(crate) async fn forget(session: &mut dyn Session, filled: &BTreeSet<TableId>) -> Result<(), SqlError> {
+    for table in filled {
+        let name = session.dialect().temp(&set_name(*table));
+        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+    }
+    Ok(())
+}
+
+/// Digests of the rows that were found, per table. A row that changed since has another address, and so
+/// another digest.
+pub(crate) async fn digests(
+    session: &mut dyn Session,
+    work: &Work,
+    filled: &BTreeSet<TableId>,
+) -> Result<Vec<Fingerprint>, SqlError> {
     let mut digests = Vec::new();
-    for chunk in filled.iter().copied().collect::<Vec<_>>().chunks(50) {
+    for chunk in filled.iter().copied().collect::<Vec<_>>().chunks(100) {
         let d = session.dialect();
         let selects: Vec<String> = chunk
             .iter()
@@ -86,10 +104,6 @@ pub(crate) async fn fingerprint(session: &mut dyn Session, work: &Work) -> Resul
             let name = work.schema.table(table).name.to_string();
             digests.push(Fingerprint { table: name, rows: number(&row, 1), digest: text(&row, 2) });
         }
-    }
-    for table in filled {
-        let name = session.dialect().temp(&set_name(table));
-        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
     }
     Ok(digests)
 }

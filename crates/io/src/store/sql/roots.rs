@@ -3,9 +3,11 @@
 //! A root is addressed by the table's key and carries a hash of its whole row, so that a later command can
 //! tell that it is still the row that was planned.
 
+use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, TextRow, number, text};
 use std::collections::BTreeSet;
+use unseed_core::batch;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{RootRow, RootSet};
 use unseed_core::port::store::{ChosenRows, RootChoice};
@@ -138,7 +140,49 @@ pub(crate) async fn choose(
         set.rows.retain(|row| seen.insert(row.key.clone()));
     }
     sets.retain(|set| !set.rows.is_empty());
+    for set in &mut sets {
+        order(session, schema, set).await.map_err(|e| e.fault("ordering the roots"))?;
+    }
     Ok(sets)
+}
+
+/// Puts roots that refer to other roots of the same table before them, so that a batch seldom has to reach
+/// for a root of a later one.
+async fn order(session: &mut dyn Session, schema: &Schema, set: &mut RootSet) -> Result<(), SqlError> {
+    let own = schema.reference_ids().map(|id| schema.reference(id));
+    let own: Vec<_> = own.filter(|r| r.child == set.table && r.parent == set.table).collect();
+    if own.is_empty() || set.rows.len() < 2 {
+        return Ok(());
+    }
+    let temp = session.dialect().temp(&root_set(set.table));
+    session.run(&format!("DROP TABLE IF EXISTS {temp}")).await?;
+    load(session, schema, set, 0).await?;
+    let d = session.dialect();
+    let conditions = Conditions { schema, dialect: d };
+    let shape = schema.table(set.table);
+    let relation = d.relation(shape);
+    let selects: Vec<String> = own
+        .iter()
+        .map(|r| {
+            format!(
+                "SELECT a.ord, b.ord FROM {temp} a JOIN {relation} x ON {} JOIN {relation} y ON {} JOIN {temp} b ON {}",
+                same_columns(d, shape, &set.columns, "x", "a"),
+                conditions.refers(r, ("x", Side::Table), ("y", Side::Table)),
+                same_columns(d, shape, &set.columns, "y", "b"),
+            )
+        })
+        .collect();
+    let mut pairs = Vec::new();
+    for select in selects {
+        for row in session.rows(&select).await? {
+            let position = |n| usize::try_from(number(&row, n)).unwrap_or(usize::MAX);
+            pairs.push((position(0), position(1)));
+        }
+    }
+    session.run(&format!("DROP TABLE IF EXISTS {temp}")).await?;
+    let order = batch::referring_first(set.rows.len(), &pairs);
+    set.rows = order.into_iter().map(|n| set.rows[n].clone()).collect();
+    Ok(())
 }
 
 fn selected(d: &dyn Dialect, table: &Table, alias: &str) -> (String, String) {

@@ -218,6 +218,13 @@ impl Sqlite {
         version.map_err(|error| sql_error(&error).fault("reading the data version"))
     }
 
+    async fn digest_protected(&mut self, work: &Work) -> Result<Vec<Fingerprint>, SqlError> {
+        let found = fingerprint::find(&mut self.session, work).await?;
+        let digests = fingerprint::digests(&mut self.session, work, &found).await?;
+        fingerprint::forget(&mut self.session, &found).await?;
+        Ok(digests)
+    }
+
     async fn close_in_snapshot(
         &mut self,
         work: &Work,
@@ -327,8 +334,7 @@ impl Store for Sqlite {
     }
 
     async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
-        let digests = fingerprint::fingerprint(&mut self.session, work).await;
-        digests.map_err(|e| e.fault("hashing protected rows"))
+        self.digest_protected(work).await.map_err(|e| e.fault("hashing protected rows"))
     }
 
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {

@@ -194,7 +194,8 @@ fn classes(table: &Table, paid: &PaidWhen) -> (String, String) {
     }
     real.extend(paid.amount.map(|c| format!("coalesce(CAST({} AS REAL) > 0, 0)", name(table, c))));
     let words: Vec<String> = PAID_STATUS.iter().map(|w| format!("'{w}'")).collect();
-    let status = paid.status.filter(|c| matches!(table.columns[*c].kind, ColumnKind::Text | ColumnKind::Other));
+    let status =
+        paid.status.filter(|c| matches!(table.columns[*c].kind, ColumnKind::Text | ColumnKind::Other));
     real.extend(status.map(|c| format!("coalesce(lower({}) IN ({}), 0)", name(table, c), words.join(", "))));
     let marked = if marks.is_empty() { "0".to_owned() } else { format!("({})", marks.join(" OR ")) };
     if real.is_empty() {
@@ -215,5 +216,40 @@ fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
         days: number(3),
         first: cell(4),
         last: cell(5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a query the way scans do and returns its rows.
+    #[track_caller]
+    fn read(setup: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(setup).unwrap();
+        let mut rows = Vec::new();
+        let mut visit = |row: &[Option<&str>]| rows.push(row.iter().map(|c| c.map(str::to_owned)).collect());
+        stream(&connection, sql, "reading", &mut visit).unwrap();
+        rows
+    }
+
+    #[test]
+    fn values_of_every_kind_become_text_and_broken_text_does_not_fail() {
+        let setup = "CREATE TABLE t (v); INSERT INTO t VALUES (NULL), (7), (1.5), ('x'), (CAST(x'41ff' AS TEXT)), (x'00ab')";
+        let rows = read(setup, "SELECT v FROM t");
+        let values: Vec<Option<&str>> = rows.iter().map(|r| r[0].as_deref()).collect();
+        assert_eq!(values, [None, Some("7"), Some("1.5"), Some("x"), Some("A\u{fffd}"), Some("00ab")]);
+    }
+
+    #[test]
+    fn seconds_and_days_are_the_same_for_text_and_for_counts() {
+        let setup = "CREATE TABLE t (v); INSERT INTO t VALUES ('2026-03-14 09:26:53.1'), (1773480413), (1773480413100)";
+        let sql = format!("SELECT {}, {} FROM t", second("v"), day("v"));
+        let cell = |text: &str| Some(text.to_owned());
+        let rows = read(setup, &sql);
+        assert_eq!(rows[0], [cell("2026-03-14 09:26:53"), cell("2026-03-14")]);
+        assert_eq!(rows[1], [cell("1773480413"), cell("20526")]);
+        assert_eq!(rows[1], rows[2]);
     }
 }

@@ -65,10 +65,22 @@ const SYSTEM: &str = "00000000-0000-4000-8000-000000000001";
 const DEFAULT: &str = "00000000-0000-4000-8000-000000000002";
 
 const FIRST: [&str; 12] = [
-    "Maria", "James", "Sofia", "Daniel", "Hannah", "Marco", "Ines", "Oliver", "Priya", "Thomas", "Jin", "Elena",
+    "Maria", "James", "Sofia", "Daniel", "Hannah", "Marco", "Ines", "Oliver", "Priya", "Thomas", "Jin",
+    "Elena",
 ];
-const LAST: [&str; 11] =
-    ["Keller", "Okafor", "Brandt", "Silva", "Novak", "Tester", "Haddad", "Moreau", "Lindqvist", "Park", "Demopoulos"];
+const LAST: [&str; 11] = [
+    "Keller",
+    "Okafor",
+    "Brandt",
+    "Silva",
+    "Novak",
+    "Tester",
+    "Haddad",
+    "Moreau",
+    "Lindqvist",
+    "Park",
+    "Demopoulos",
+];
 
 /// The whole database.
 pub(super) fn script() -> String {
@@ -94,7 +106,9 @@ impl Script {
     }
 
     fn tenant(&mut self, id: &str, name: &str, subdomain: &str, mail: &str, at: &str) {
-        self.add(format_args!("INSERT INTO tenants VALUES ('{id}', '{name}', '{subdomain}', '{mail}', '{at}')"));
+        self.add(format_args!(
+            "INSERT INTO tenants VALUES ('{id}', '{name}', '{subdomain}', '{mail}', '{at}')"
+        ));
     }
 
     fn user(&mut self, tenant: &str, email: &str, name: &str, at: &str) -> u64 {
@@ -124,11 +138,19 @@ impl Script {
 
     /// Customers and staff, spread over two years of work.
     fn real(&mut self) {
-        self.tenant(BRENNAN, "Brennan Machinery", "brennan", "accounts@brennan-machinery.com", "2024-02-05 09:12:44");
+        self.tenant(
+            BRENNAN,
+            "Brennan Machinery",
+            "brennan",
+            "accounts@brennan-machinery.com",
+            "2024-02-05 09:12:44",
+        );
         self.tenant(SYSTEM, "System Management", "system", "ops@statusboard.io", "2023-11-01 08:00:00");
         self.tenant(DEFAULT, "System Default Tenant", "default", "ops@statusboard.io", "2023-11-01 08:00:03");
         let admin = self.user(SYSTEM, "admin@statusboard.io", "Administrator", "2023-11-01 08:05:10");
-        self.add(format_args!("UPDATE users SET role = 'admin', last_login_at = '2026-01-11 17:40:02' WHERE id = {admin}"));
+        self.add(format_args!(
+            "UPDATE users SET role = 'admin', last_login_at = '2026-01-11 17:40:02' WHERE id = {admin}"
+        ));
         for number in 0..40_usize {
             let (first, last) = (FIRST[number * 5 % FIRST.len()], LAST[number * 7 % LAST.len()]);
             let (month, day) = (number % 12 + 1, number * 3 % 27 + 1);
@@ -136,9 +158,18 @@ impl Script {
             let (tenant, domain) =
                 if number % 3 == 0 { (DEFAULT, "posteo.net") } else { (BRENNAN, "brennan-machinery.com") };
             let mail = format!("{}.{}{}@{domain}", first.to_lowercase(), last.to_lowercase(), number % 4 + 1);
-            let at = format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02}", 8 + number % 9, number * 11 % 60, number * 17 % 60);
+            let at = format!(
+                "{year}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+                8 + number % 9,
+                number * 11 % 60,
+                number * 17 % 60
+            );
             let user = self.user(tenant, &mail, &format!("{first} {last}"), &at);
-            self.add(format_args!("UPDATE users SET last_login_at = '2026-01-{:02} 10:{:02}:00' WHERE id = {user}", number % 11 + 1, number % 60));
+            self.add(format_args!(
+                "UPDATE users SET last_login_at = '2026-01-{:02} 10:{:02}:00' WHERE id = {user}",
+                number % 11 + 1,
+                number % 60
+            ));
             self.work_of(user, number, &at);
             if number % 4 == 1 {
                 let project = self.project(BRENNAN, user, &format!("Line {} retrofit", number + 3), &at);
@@ -183,13 +214,20 @@ impl Script {
             let at = format!("2026-01-05 03:1{}:0{}", number / 20, number % 3);
             self.tenant(&id, &name, &subdomain, &format!("{subdomain}@example.com"), &at);
             for person in 0..3 {
-                let user = self.user(&id, &format!("user{person}+{subdomain}@example.com"), &format!("Test User {person}"), &at);
+                let user = self.user(
+                    &id,
+                    &format!("user{person}+{subdomain}@example.com"),
+                    &format!("Test User {person}"),
+                    &at,
+                );
                 if person == 0 {
                     self.project(&id, user, &format!("Project {stamp}"), &at);
                 } else {
                     self.add(format_args!("UPDATE users SET invited_by = {} WHERE id = {user}", user - 1));
                 }
-                self.add(format_args!("INSERT INTO sessions (user_id, ip, started_at) VALUES ({user}, '127.0.0.1', '{at}')"));
+                self.add(format_args!(
+                    "INSERT INTO sessions (user_id, ip, started_at) VALUES ({user}, '127.0.0.1', '{at}')"
+                ));
             }
             self.invoice(&id, 100, "draft", &at);
         }
@@ -199,7 +237,8 @@ impl Script {
     fn seeds(&mut self) {
         for number in 1..=100_u64 {
             let at = format!("2026-01-12 02:14:07.{:03}", number * 7);
-            let user = self.user(DEFAULT, &format!("user{number}@test.com"), &format!("Demo User {number}"), &at);
+            let user =
+                self.user(DEFAULT, &format!("user{number}@test.com"), &format!("Demo User {number}"), &at);
             for _ in 0..3 {
                 self.add(format_args!("INSERT INTO sessions (user_id, ip, started_at) VALUES ({user}, '10.0.0.{number}', '{at}')"));
             }
