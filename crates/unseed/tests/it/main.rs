@@ -6,6 +6,9 @@
 
 mod demo;
 mod faults;
+mod lab;
 mod outputs;
+mod property;
 mod roundtrip;
+mod semantics_postgres;
 mod support;

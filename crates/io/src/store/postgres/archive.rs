@@ -16,15 +16,15 @@ use unseed_core::port::store::{
 };
 use unseed_core::schema::{ColumnIndex, Part, Table, TableId};
 
-/// Archives a batch; returns what the sections hold.
+/// Archives a batch, of which `expected` is what the closure found; returns what the sections hold.
 pub(super) async fn archive(
     session: &mut PgSession,
     work: &Work,
     sets: &Sets,
     batch: TagRange,
+    expected: &Closure,
     sink: &mut dyn ArchiveSink,
 ) -> Result<Archived, Fault> {
-    let expected = expected(session, sets, batch).await?;
     let mut archived = Archived::default();
     for group in &work.program.removal {
         for table in group {
@@ -41,15 +41,6 @@ pub(super) async fn archive(
         }
     }
     Ok(archived)
-}
-
-/// What the closure holds of this batch.
-pub(super) async fn expected(
-    session: &mut PgSession,
-    sets: &Sets,
-    batch: TagRange,
-) -> Result<Closure, Fault> {
-    counts::closure(session, sets, Some(batch)).await.map_err(|e| e.fault("counting the batch"))
 }
 
 /// Parts of a table that a set has rows of in a batch; asked only where there is more than one part.

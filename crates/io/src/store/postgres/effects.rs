@@ -10,7 +10,7 @@ use super::session::PgSession;
 use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, number, text};
+use crate::store::sql::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Closure, Removed, SectionHead, SectionKind, TagRange, Work};
@@ -58,24 +58,79 @@ pub(super) async fn remember(session: &mut PgSession, work: &Work) -> Result<(),
     Ok(())
 }
 
-#[derive(Debug, Default)]
+/// Rows inserted, updated and deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Touched {
-    name: String,
     inserted: u64,
     updated: u64,
     deleted: u64,
 }
 
-/// Compares the transaction's counters with the batch; names whatever is beyond it.
-pub(super) async fn prove(
-    session: &mut PgSession,
+/// What the server has counted for this session and not yet handed over to its statistics. That can include
+/// earlier transactions, so only the difference of two readings within one transaction means anything.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counters {
+    /// By the relation's number; with its name.
+    relations: BTreeMap<u64, (String, Touched)>,
+    token: String,
+    on: bool,
+}
+
+impl Counters {
+    /// What came on top since an earlier reading.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut relations = BTreeMap::new();
+        for (handle, (name, now)) in &self.relations {
+            let was = earlier.relations.get(handle).map(|(_, t)| *t).unwrap_or_default();
+            let touched = Touched {
+                inserted: now.inserted.saturating_sub(was.inserted),
+                updated: now.updated.saturating_sub(was.updated),
+                deleted: now.deleted.saturating_sub(was.deleted),
+            };
+            if touched != Touched::default() {
+                relations.insert(*handle, (name.clone(), touched));
+            }
+        }
+        Self { relations, token: self.token.clone(), on: self.on }
+    }
+
+    /// Whether rows of the table were inserted or updated.
+    pub(super) fn wrote(&self, work: &Work, table: TableId) -> bool {
+        let parts = work.schema.table(table).parts.iter();
+        parts.filter_map(|part| self.relations.get(&part.handle)).any(|(_, t)| t.inserted + t.updated > 0)
+    }
+}
+
+/// Reads the counters.
+pub(super) async fn counters(session: &mut PgSession) -> Result<Counters, SqlError> {
+    let mut counters = Counters::default();
+    for row in session.rows(COUNTERS).await? {
+        counters.token = text(&row, 6);
+        counters.on = text(&row, 7) == "on";
+        if number(&row, 0) > 0 {
+            let touched =
+                Touched { inserted: number(&row, 3), updated: number(&row, 4), deleted: number(&row, 5) };
+            let name = format!("{}.{}", text(&row, 1), text(&row, 2));
+            counters.relations.insert(number(&row, 0), (name, touched));
+        }
+    }
+    Ok(counters)
+}
+
+/// Compares what the transaction did with the batch; names whatever is beyond it.
+pub(super) fn prove(
     work: &Work,
     expected: &Closure,
     swept: &Swept,
+    done: &Counters,
 ) -> Result<Removed, Stop> {
+    if !done.on {
+        return Err(Stop::Fault(uncounted()));
+    }
     let mut removed = Removed {
         removed: expected.removed.clone(),
         detached: expected.detached_rows.clone(),
+        token: done.token.clone(),
         ..Removed::default()
     };
     let owner: BTreeMap<u64, TableId> = work
@@ -83,38 +138,28 @@ pub(super) async fn prove(
         .table_ids()
         .flat_map(|id| work.schema.table(id).parts.iter().map(move |part| (part.handle, id)))
         .collect();
-    let mut touched: BTreeMap<String, (Option<TableId>, Touched)> = BTreeMap::new();
-    for row in session.rows(COUNTERS).await? {
-        removed.token = text(&row, 6);
-        if text(&row, 7) != "on" {
-            return Err(Stop::Fault(uncounted()));
-        }
-        if number(&row, 0) == 0 {
-            continue;
-        }
-        let table = owner.get(&number(&row, 0)).copied();
-        let name = match table {
-            Some(id) => work.schema.table(id).name.to_string(),
-            None => format!("{}.{}", text(&row, 1), text(&row, 2)),
-        };
-        let entry = touched.entry(name.clone()).or_default();
-        entry.0 = table;
-        entry.1.name = name;
-        entry.1.inserted += number(&row, 3);
-        entry.1.updated += number(&row, 4);
-        entry.1.deleted += number(&row, 5);
+    let mut by_table: BTreeMap<(Option<TableId>, String), Touched> = BTreeMap::new();
+    for (handle, (name, touched)) in &done.relations {
+        let table = owner.get(handle).copied();
+        let name = table.map_or_else(|| name.clone(), |id| work.schema.table(id).name.to_string());
+        let sum = by_table.entry((table, name)).or_default();
+        sum.inserted += touched.inserted;
+        sum.updated += touched.updated;
+        sum.deleted += touched.deleted;
     }
-    for (table, touched) in touched.values() {
-        judge(work, *table, touched, swept, &mut removed)?;
+    for ((table, name), touched) in &by_table {
+        judge(work, *table, (name, *touched), swept, &mut removed)?;
     }
-    let seen = |table: &TableId| touched.values().any(|(id, _)| *id == Some(*table));
-    match expected.removed.iter().find(|(table, rows)| **rows > 0 && !seen(table)) {
+    let counted = |table: &TableId| {
+        by_table.iter().filter(|((id, _), _)| *id == Some(*table)).map(|(_, t)| t.deleted).sum::<u64>()
+    };
+    match expected.removed.iter().find(|(table, rows)| counted(table) < **rows) {
         None => Ok(removed),
-        Some((table, _)) => {
+        Some((table, rows)) => {
             let name = &work.schema.table(*table).name;
-            Err(Stop::Fault(
-                Fault::refused(format!("the server counted no deletes in `{name}`")).state("the batch was rolled back"),
-            ))
+            let message =
+                format!("the server counted {} deletes in `{name}`, not {rows}", counted(table));
+            Err(Stop::Fault(Fault::refused(message).state("the batch was rolled back")))
         }
     }
 }
@@ -128,14 +173,14 @@ fn uncounted() -> Fault {
 fn judge(
     work: &Work,
     table: Option<TableId>,
-    touched: &Touched,
+    (name, touched): (&str, Touched),
     swept: &Swept,
     removed: &mut Removed,
 ) -> Result<(), Stop> {
     let of = |map: &BTreeMap<TableId, u64>| table.and_then(|id| map.get(&id).copied()).unwrap_or(0);
     let born = touched.inserted.saturating_sub(of(&swept.deleted));
     if born > 0 {
-        removed.inserted.insert(touched.name.clone(), born);
+        removed.inserted.insert(name.to_owned(), born);
     }
     let deleted = touched.deleted.saturating_sub(of(&removed.removed) + of(&swept.deleted));
     let updated = touched.updated.saturating_sub(of(&removed.detached) + of(&swept.updated));
@@ -153,12 +198,12 @@ fn judge(
     let mut fault = Fault::refused(format!(
         "removing the batch would also {} rows of `{}` that the plan does not name",
         what.join(" and "),
-        touched.name
+        name
     ))
     .state("the batch was rolled back")
     .hint(format!(
         "plan again with --allow-effect {} if that is meant, or change the trigger",
-        touched.name
+        name
     ));
     for id in removed.removed.keys() {
         let shape = work.schema.table(*id);

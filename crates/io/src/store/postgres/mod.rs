@@ -26,6 +26,7 @@ mod session;
 
 use super::Lookup;
 use super::sql::closure::Sets;
+use super::sql::counts::Tally;
 use super::sql::{Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text};
 use async_trait::async_trait;
 use session::PgSession;
@@ -49,6 +50,8 @@ pub(crate) struct Postgres {
     protected: Option<(BTreeSet<TableId>, u64)>,
     /// Whether indexes were built for the run.
     prepared: bool,
+    /// Whether joins are planned to fetch rows by address.
+    by_address: bool,
 }
 
 /// What is remembered of the last closure.
@@ -59,6 +62,10 @@ struct Closed {
     horizon: String,
     /// relfilenode per part, by handle.
     files: BTreeMap<u64, String>,
+    /// Counts per tag.
+    tally: Option<Tally>,
+    /// The next transaction id, as long as everything before it is known to have been seen.
+    seen_up_to: Option<u64>,
 }
 
 impl Postgres {
@@ -71,6 +78,7 @@ impl Postgres {
             closed: Closed::default(),
             protected: None,
             prepared: false,
+            by_address: false,
         })
     }
 
@@ -111,9 +119,14 @@ impl Postgres {
     /// Remembers what the proof of a batch compares with. Runs inside the snapshot of the closure.
     async fn mark(&mut self, work: &Work) -> Result<(), Fault> {
         let failed = |e: super::sql::SqlError| e.fault("marking the snapshot");
-        let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text";
+        let sql = "SELECT pg_snapshot_xmin(s)::xid::text, pg_snapshot_xmax(s)::text, \
+                   (SELECT count(*) FROM pg_snapshot_xip(s)), pg_current_xact_id()::text FROM pg_current_snapshot() s";
         let rows = self.session.rows(sql).await.map_err(failed)?;
-        self.closed.horizon = rows.first().map(|row| text(row, 0)).unwrap_or_default();
+        let row = rows.first().cloned().unwrap_or_default();
+        self.closed.horizon = text(&row, 0);
+        let (next, running, own) = (number(&row, 1), number(&row, 2), number(&row, 3));
+        // If our own transaction came right after the snapshot, the closure saw everything before it.
+        self.closed.seen_up_to = (running == 0 && own == next).then_some(own + 1);
         self.closed.files = self.files(work).await?;
         Ok(())
     }
@@ -164,6 +177,7 @@ impl Store for Postgres {
         progress: &dyn Progress,
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
+        self.read_by_address(false).await.map_err(failed)?;
         self.closed = Closed::default();
         self.forget_closure().await.map_err(failed)?;
         self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
@@ -181,8 +195,11 @@ impl Store for Postgres {
     }
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
-        let tags = tags::tags(&mut self.session, work, &self.closed.sets).await;
-        tags.map_err(|e| e.fault("counting batches"))
+        let counted = tags::tags(&mut self.session, work, &self.closed.sets).await;
+        let (tags, tally) = counted.map_err(|e| e.fault("counting batches"))?;
+        self.index_sets(&tally, tags.rows.len()).await.map_err(|e| e.fault("indexing the key sets"))?;
+        self.closed.tally = Some(tally);
+        Ok(tags)
     }
 
     async fn prepare(
@@ -200,6 +217,7 @@ impl Store for Postgres {
 
     async fn finish(&mut self) -> Result<(), Fault> {
         self.prepared = false;
+        self.read_by_address(false).await.map_err(|e| e.fault("ending the run"))?;
         self.drop_indexes().await
     }
 
@@ -209,7 +227,9 @@ impl Store for Postgres {
         batch: TagRange,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault> {
-        archive::archive(&mut self.session, work, &self.closed.sets, batch, sink).await
+        let expected = self.expected(batch).await?;
+        self.read_by_address(true).await.map_err(|e| e.fault("archiving"))?;
+        archive::archive(&mut self.session, work, &self.closed.sets, batch, &expected, sink).await
     }
 
     async fn remove(
@@ -336,6 +356,46 @@ impl Postgres {
                 .detail(format!("predicate: {predicate}"))
                 .hint("write it as the WHERE clause of a SELECT on that table, e.g. --where \"tenants: name LIKE 'Test %'\"")
         })
+    }
+
+    /// Batches fetch their rows one by one by address. The planner would rather scan the whole table and
+    /// hash, because it takes every fetch for a random read of the disk; that would cost a scan per batch.
+    async fn read_by_address(&mut self, on: bool) -> Result<(), super::sql::SqlError> {
+        if self.by_address != on {
+            self.by_address = on;
+            let word = if on { "off" } else { "on" };
+            let sql = format!("SET enable_hashjoin = {word}; SET enable_mergejoin = {word}");
+            self.session.script(&sql, 2).await?;
+        }
+        Ok(())
+    }
+
+    /// What the closure found of a batch.
+    async fn expected(&mut self, batch: TagRange) -> Result<Closure, Fault> {
+        if let Some(tally) = &self.closed.tally {
+            return Ok(tally.batch(batch));
+        }
+        let tally = counts::tally(&mut self.session, &self.closed.sets).await;
+        let tally = tally.map_err(|e| e.fault("counting the batch"))?;
+        let expected = tally.batch(batch);
+        self.closed.tally = Some(tally);
+        Ok(expected)
+    }
+
+    /// Where a set is read once per batch, an index by tag pays as soon as there are many batches.
+    async fn index_sets(&mut self, tally: &Tally, tags: usize) -> Result<(), super::sql::SqlError> {
+        const TAGS_WORTH_AN_INDEX: usize = 200;
+        const ROWS_WORTH_AN_INDEX: u64 = 20_000;
+        if tags < TAGS_WORTH_AN_INDEX {
+            return Ok(());
+        }
+        for (table, rows) in tally.tables() {
+            if rows >= ROWS_WORTH_AN_INDEX {
+                let name = closure::key_set(table);
+                self.session.run(&format!("CREATE INDEX ON pg_temp.{name} (tag)")).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Drops the sets of an earlier closure, but not those of protected rows.

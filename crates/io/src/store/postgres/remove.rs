@@ -7,7 +7,8 @@
 
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified};
-use super::{Postgres, effects};
+use super::effects::{self, Counters};
+use super::Postgres;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
-use unseed_core::schema::{Effect, EffectKind, Origin, Part, ReferenceId, TableId};
+use unseed_core::schema::{Effect, EffectKind, OnDelete, Origin, Part, ReferenceId, TableId};
 
 /// Why a batch was not removed.
 pub(super) enum Stop {
@@ -59,7 +60,7 @@ impl Postgres {
         archived: &Archived,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removal, Fault> {
-        let expected = archive::expected(&mut self.session, &self.closed.sets, batch).await?;
+        let expected = self.expected(batch).await?;
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Ok(Removal::Changed("rows changed before they were archived".to_owned()));
         }
@@ -92,6 +93,7 @@ impl Postgres {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
         self.session.run("SET LOCAL lock_timeout = '10s'").await?;
+        let before = effects::counters(&mut self.session).await?;
         self.lock_roots(work, batch, expected).await?;
         self.compare_files(work).await?;
         effects::remember(&mut self.session, work).await?;
@@ -99,8 +101,9 @@ impl Postgres {
         for segment in segments(work, expected) {
             self.delete(work, batch, expected, &segment).await?;
         }
-        let swept = self.sweep(work, batch, expected).await?;
-        let mut removed = effects::prove(&mut self.session, work, expected, &swept).await?;
+        let swept = self.sweep(work, expected, &before).await?;
+        let now = effects::counters(&mut self.session).await?;
+        let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
         removed.effects =
             effects::archive(&mut self.session, work, &self.closed.sets, batch, sink).await?;
         effects::archive_born(&mut self.session, work, &mut removed, sink).await?;
@@ -289,21 +292,31 @@ impl Postgres {
 
     /// Looks for rows that refer to removed ones although the closure did not know them. Rows that other
     /// sessions wrote send the batch back; rows that triggers of this batch wrote are removed or detached.
-    async fn sweep(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<Swept, Stop> {
+    async fn sweep(
+        &mut self,
+        work: &Work,
+        expected: &Closure,
+        before: &Counters,
+    ) -> Result<Swept, Stop> {
         let mut swept = Swept::default();
         let by_child = self.referring(work, expected);
         if by_child.is_empty() {
             return Ok(swept);
         }
+        if !self.nobody_wrote().await? {
+            self.refuse_news(work, &by_child).await?;
+        }
         for _ in 0..8 {
-            let dangling = self.dangling(work, batch, &by_child).await?;
+            let touched = effects::counters(&mut self.session).await?.since(before);
+            let mut born = by_child.clone();
+            born.retain(|table, _| touched.wrote(work, *table));
+            let dangling = if born.is_empty() { BTreeSet::new() } else { self.own_dangling(work, &born).await? };
             if dangling.is_empty() {
                 return Ok(swept);
             }
             self.set_mode(work, Mode::Skipped).await?;
             for table in dangling {
-                let removes = by_child[&table].iter().any(|id| !is_weak(work, *id));
-                self.sweep_table(work, batch, table, &by_child[&table], removes, &mut swept).await?;
+                self.sweep_table(work, table, &by_child[&table], &mut swept).await?;
             }
         }
         Err(Stop::Fault(
@@ -311,6 +324,19 @@ impl Postgres {
                 .state("the batch was rolled back")
                 .hint("disable the trigger for the purge, or leave these rows out of the plan"),
         ))
+    }
+
+    /// Whether no other session has written anything since everything was last looked at: every transaction
+    /// id that was given out since is our own.
+    async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
+        let sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(s)::text, \
+                   (SELECT count(*) FROM pg_snapshot_xip(s)) FROM pg_current_snapshot() s";
+        let rows = self.session.rows(sql).await?;
+        let row = rows.first().cloned().unwrap_or_default();
+        let (own, next, running) = (number(&row, 0), number(&row, 1), number(&row, 2));
+        let quiet = running == 0 && self.closed.seen_up_to == Some(own) && next <= own + 1;
+        self.closed.seen_up_to = (running == 0).then_some(next.max(own + 1));
+        Ok(quiet)
     }
 
     /// References that nothing but this proof enforces, per referring table.
@@ -326,7 +352,8 @@ impl Postgres {
         by_child
     }
 
-    fn refers_to_removed(&self, work: &Work, batch: TagRange, ids: &[ReferenceId]) -> String {
+    /// The row under alias `x` refers to a row that leaves, in whatever batch.
+    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId]) -> String {
         let d = PostgresDialect;
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         let terms: Vec<String> = ids
@@ -334,10 +361,9 @@ impl Postgres {
             .map(|id| {
                 let r = work.schema.reference(*id);
                 format!(
-                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {})",
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed)",
                     d.temp(&key_set(r.parent)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
-                    counts::in_batch("k", Some(batch)),
                 )
             })
             .collect();
@@ -345,63 +371,77 @@ impl Postgres {
     }
 
     /// Only versions younger than the closure's snapshot can be news; everything older was seen by it.
-    async fn dangling(
+    async fn refuse_news(
         &mut self,
         work: &Work,
-        batch: TagRange,
+        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
+    ) -> Result<(), Stop> {
+        let horizon = self.closed.horizon.clone();
+        let news = format!("x.xmin <> pg_current_xact_id()::xid AND age(x.xmin) <= age('{horizon}'::xid)");
+        for (table, rows) in self.count_dangling(work, by_child, &news).await? {
+            if rows > 0 {
+                let name = &work.schema.table(table).name;
+                return Err(Stop::Changed(format!("{rows} new rows of `{name}` refer to removed rows")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tables in which this transaction left rows that refer to removed ones.
+    async fn own_dangling(
+        &mut self,
+        work: &Work,
         by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
     ) -> Result<BTreeSet<TableId>, Stop> {
-        let d = PostgresDialect;
-        let mut own_tables = BTreeSet::new();
+        let own = "x.xmin = pg_current_xact_id()::xid";
+        let found = self.count_dangling(work, by_child, own).await?;
+        Ok(found.into_iter().filter(|(_, rows)| *rows > 0).map(|(table, _)| table).collect())
+    }
+
+    async fn count_dangling(
+        &mut self,
+        work: &Work,
+        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
+        which: &str,
+    ) -> Result<Vec<(TableId, u64)>, SqlError> {
         let selects: Vec<String> = by_child
             .iter()
             .map(|(table, ids)| {
                 format!(
-                    "SELECT {}, count(*) FILTER (WHERE x.xmin = pg_current_xact_id()::xid), count(*) FROM {} x \
-                     WHERE age(x.xmin) <= age('{}'::xid) AND {}",
+                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}",
                     table.0,
-                    d.relation(work.schema.table(*table)),
-                    self.closed.horizon,
-                    self.refers_to_removed(work, batch, ids),
+                    PostgresDialect.relation(work.schema.table(*table)),
+                    self.refers_to_removed(work, ids),
                 )
             })
             .collect();
+        let mut found = Vec::new();
         for chunk in selects.chunks(80) {
             for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
-                let (own, all) = (number(&row, 1), number(&row, 2));
-                if all > own {
-                    let name = &work.schema.table(table).name;
-                    return Err(Stop::Changed(format!("{} new rows of `{name}` refer to removed rows", all - own)));
-                }
-                if own > 0 {
-                    own_tables.insert(table);
-                }
+                found.push((TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1)));
             }
         }
-        Ok(own_tables)
+        Ok(found)
     }
 
     async fn sweep_table(
         &mut self,
         work: &Work,
-        batch: TagRange,
         table: TableId,
         ids: &[ReferenceId],
-        removes: bool,
         swept: &mut Swept,
     ) -> Result<(), SqlError> {
         let shape = work.schema.table(table);
         let relation = PostgresDialect.relation(shape);
         let own = "x.xmin = pg_current_xact_id()::xid";
-        if removes {
-            let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
-            let refers = self.refers_to_removed(work, batch, &strong);
+        let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
+        if !strong.is_empty() {
+            let refers = self.refers_to_removed(work, &strong);
             let rows = self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
             *swept.deleted.entry(table).or_default() += rows;
         }
         for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
-            let refers = self.refers_to_removed(work, batch, &[id]);
+            let refers = self.refers_to_removed(work, &[id]);
             let sets: Vec<String> = work.schema.reference(id)
                 .set_columns
                 .iter()
@@ -462,7 +502,31 @@ fn segments(work: &Work, expected: &Closure) -> Vec<Segment> {
             Some(_) | None => segments.push(Segment { mode, tables }),
         }
     }
+    // The server's own SET NULL would change rows that a later segment is to remove as they were: such
+    // segments become one statement, after which there is nothing left to change.
+    while let Some((first, last)) = detaching(work, &segments) {
+        let rest = segments.split_off(last + 1);
+        let tables = segments.split_off(first).into_iter().flat_map(|s| s.tables).collect();
+        segments.push(Segment { mode: Mode::Firing, tables });
+        segments.extend(rest);
+    }
     segments
+}
+
+/// A segment whose removal makes the server detach rows of a later segment, and that later one.
+fn detaching(work: &Work, segments: &[Segment]) -> Option<(usize, usize)> {
+    let mut place: BTreeMap<TableId, usize> = BTreeMap::new();
+    for (index, segment) in segments.iter().enumerate() {
+        place.extend(segment.tables.iter().map(|table| (*table, index)));
+    }
+    work.schema.references.iter().find_map(|r| {
+        let writes = match r.on_delete {
+            OnDelete::SetNull | OnDelete::SetDefault => r.origin == Origin::Declared,
+            OnDelete::NoAction | OnDelete::Restrict | OnDelete::Cascade => false,
+        };
+        let (first, last) = (*place.get(&r.parent)?, *place.get(&r.child)?);
+        (writes && first < last && segments[first].mode == Mode::Firing).then_some((first, last))
+    })
 }
 
 fn delete_sql(work: &Work, table: TableId, part: &Part, batch: TagRange) -> String {

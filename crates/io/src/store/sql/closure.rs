@@ -13,7 +13,7 @@ use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, roots};
 use std::collections::{BTreeMap, BTreeSet};
-use unseed_core::closure::{Program, Stage, Visit};
+use unseed_core::closure::{Detachment, Program, Stage, Together, Visit};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{CloseRequest, Work};
 use unseed_core::protect::Ownership;
@@ -38,6 +38,8 @@ pub(crate) struct Sets {
     /// Tables with a separate set of detached rows, and the weak references that it covers.
     pub(crate) detached: BTreeMap<TableId, Vec<ReferenceId>>,
     processed: BTreeMap<ReferenceId, u64>,
+    /// Per table: the step up to which its groups of references were followed together.
+    together: BTreeMap<TableId, u64>,
     step: u64,
 }
 
@@ -172,7 +174,7 @@ impl<'a> Closing<'a> {
     async fn visit(&mut self, session: &mut dyn Session, visit: &Visit) -> Result<u64, SqlError> {
         let active = self.active(visit);
         let inline = self.inline(visit);
-        if active.is_empty() && inline.is_empty() {
+        if active.is_empty() && inline.is_empty() && self.active_together(visit).is_empty() {
             return Ok(0);
         }
         let step = self.sets.step + 1;
@@ -185,9 +187,25 @@ impl<'a> Closing<'a> {
             let seen = self.sets.keys.get(&parent).map_or(0, |set| set.last_step);
             self.sets.processed.insert(reference, seen.max(1));
         }
+        let grown = |id: &ReferenceId| self.sets.keys.get(&self.schema.reference(*id).parent);
+        let seen = visit.together.iter().flat_map(|t| &t.references).filter_map(|(id, _)| grown(id));
+        let seen = seen.map(|set| set.last_step).max().unwrap_or(0);
+        self.sets.together.insert(visit.table, seen);
         self.sets.step = step;
         self.note(visit.table, rows, step, inline);
         Ok(rows)
+    }
+
+    /// Groups of weak references whose parents all have rows, if one of those sets grew since.
+    fn active_together<'b>(&self, visit: &'b Visit) -> Vec<&'b Together> {
+        let seen = self.sets.together.get(&visit.table).copied().unwrap_or(0);
+        let set = |id: ReferenceId| self.sets.keys.get(&self.schema.reference(id).parent);
+        visit
+            .together
+            .iter()
+            .filter(|t| t.references.iter().all(|(id, _)| set(*id).is_some_and(|s| s.rows > 0)))
+            .filter(|t| t.references.iter().any(|(id, _)| set(*id).is_some_and(|s| s.last_step > seen)))
+            .collect()
     }
 
     /// The weak references of a table that this visit can serve too: all of them or none.
@@ -223,8 +241,7 @@ impl<'a> Closing<'a> {
                 extra.push(format!("{alias}.step > {seen}"));
             }
             if let Some(detachment) = &follow.only_if_check_fails {
-                let reference = self.schema.reference(follow.reference);
-                extra.push(conditions.check_fails(reference, detachment, "x"));
+                extra.push(conditions.checks_fail(visit.table, &[detachment], &detachment.checks, "x"));
             }
             joins.push_str(&self.join(&conditions, follow.reference, &alias, &extra));
             tags.push(format!("{alias}.tag"));
@@ -240,6 +257,18 @@ impl<'a> Closing<'a> {
             if inline.contains(id) {
                 weak.push((*id, format!("{alias}.tag IS NOT NULL")));
             }
+        }
+        for (n, together) in self.active_together(visit).into_iter().enumerate() {
+            let mut all = Vec::new();
+            for (m, (id, _)) in together.references.iter().enumerate() {
+                let alias = format!("t{n}_{m}");
+                joins.push_str(&self.join(&conditions, *id, &alias, &[]));
+                tags.push(format!("{alias}.tag"));
+                all.push(format!("{alias}.tag IS NOT NULL"));
+            }
+            let detachments: Vec<&Detachment> = together.references.iter().map(|(_, d)| d).collect();
+            all.push(conditions.checks_fail(visit.table, &detachments, &together.checks, "x"));
+            strong.push(format!("({})", all.join(" AND ")));
         }
         let doomed = if strong.is_empty() { "false".to_owned() } else { format!("({})", strong.join(" OR ")) };
         let mut columns =
@@ -445,7 +474,7 @@ impl<'a> Closing<'a> {
     pub(crate) fn explain_visit(&mut self, d: &dyn Dialect, visit: &Visit) -> Option<String> {
         let active = self.active(visit);
         let inline = self.inline(visit);
-        if active.is_empty() && inline.is_empty() {
+        if active.is_empty() && inline.is_empty() && self.active_together(visit).is_empty() {
             return None;
         }
         let select = self.visit_sql(d, visit, &active, &inline, 1);

@@ -2,7 +2,7 @@
 
 use super::dialect::Dialect;
 use unseed_core::closure::Detachment;
-use unseed_core::schema::{Origin, Reference, Schema};
+use unseed_core::schema::{Origin, Reference, Schema, TableId};
 
 /// What stands on the parent side of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +73,30 @@ impl Conditions<'_> {
         terms.join(" AND ")
     }
 
-    /// A check of the row would fail after this detach.
-    pub(crate) fn check_fails(&self, r: &Reference, detachment: &Detachment, x: &str) -> String {
-        let table = self.schema.table(r.child);
+    /// One of these checks of the row would fail if all these detaches were made.
+    pub(crate) fn checks_fail(
+        &self,
+        table: TableId,
+        detachments: &[&Detachment],
+        checks: &[usize],
+        x: &str,
+    ) -> String {
+        let shape = self.schema.table(table);
+        let written = |c: usize| detachments.iter().find(|d| d.columns.contains(&c));
         let mut terms = Vec::new();
-        for check in detachment.checks.iter().map(|c| &table.checks[*c]) {
+        for check in checks.iter().map(|c| &shape.checks[*c]) {
             let columns: Vec<String> = check
                 .columns
                 .iter()
                 .map(|c| {
-                    let column = &table.columns[*c];
+                    let column = &shape.columns[*c];
                     let name = self.dialect.quote(&column.name);
-                    let written = detachment.columns.contains(c);
-                    match (&column.default, written) {
-                        (Some(default), true) if detachment.to_default => format!("{default} AS {name}"),
-                        (Some(_) | None, true) => format!("{} AS {name}", self.dialect.null_of(column)),
-                        (Some(_) | None, false) => format!("{x}.{name} AS {name}"),
+                    match (written(*c), &column.default) {
+                        (Some(detachment), Some(default)) if detachment.to_default => {
+                            format!("{default} AS {name}")
+                        }
+                        (Some(_), Some(_) | None) => format!("{} AS {name}", self.dialect.null_of(column)),
+                        (None, Some(_) | None) => format!("{x}.{name} AS {name}"),
                     }
                 })
                 .collect();
@@ -98,7 +106,7 @@ impl Conditions<'_> {
                 check.expression
             ));
         }
-        format!("({})", terms.join(" OR "))
+        if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
     }
 
     fn column(&self, alias: &str, side: Side, index: usize, name: &str) -> String {

@@ -46,6 +46,75 @@ pub(crate) fn detach_sources(sets: &Sets) -> Vec<DetachSource> {
     sources
 }
 
+/// What every set holds per tag, so that a batch need not be counted again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    removed: BTreeMap<TableId, BTreeMap<u64, u64>>,
+    detached: BTreeMap<TableId, BTreeMap<u64, u64>>,
+}
+
+impl Tally {
+    /// Rows that leave per tag, over all tables.
+    pub(crate) fn rows(&self) -> BTreeMap<u64, u64> {
+        let mut rows = BTreeMap::new();
+        for (tag, count) in self.removed.values().flatten() {
+            *rows.entry(*tag).or_default() += count;
+        }
+        rows
+    }
+
+    /// Rows that leave per table.
+    pub(crate) fn tables(&self) -> Vec<(TableId, u64)> {
+        self.removed.iter().map(|(table, tags)| (*table, tags.values().sum())).collect()
+    }
+
+    /// What a batch holds. Counts per reference are left out.
+    pub(crate) fn batch(&self, range: TagRange) -> Closure {
+        let within = |tags: &BTreeMap<TableId, BTreeMap<u64, u64>>| -> BTreeMap<TableId, u64> {
+            tags.iter()
+                .map(|(table, tags)| (*table, tags.range(range.first..=range.last).map(|(_, n)| n).sum()))
+                .filter(|(_, rows): &(TableId, u64)| *rows > 0)
+                .collect()
+        };
+        Closure {
+            removed: within(&self.removed),
+            detached_rows: within(&self.detached),
+            ..Closure::default()
+        }
+    }
+}
+
+/// Counts all sets per tag, in one statement.
+pub(crate) async fn tally(session: &mut dyn Session, sets: &Sets) -> Result<Tally, SqlError> {
+    let d = session.dialect();
+    let mut selects = Vec::new();
+    for (table, _) in sets.keys.iter().filter(|(_, set)| set.rows > 0) {
+        selects.push(format!(
+            "SELECT 'k' AS kind, {}, k.tag, count(*) FROM {} k WHERE k.doomed GROUP BY k.tag",
+            table.0,
+            d.temp(&key_set(*table))
+        ));
+    }
+    for source in detach_sources(sets) {
+        selects.push(format!(
+            "SELECT 'd' AS kind, {}, k.tag, count(*) FROM {} k WHERE {} GROUP BY k.tag",
+            source.table.0,
+            d.temp(&source.name),
+            source.filter
+        ));
+    }
+    let mut tally = Tally::default();
+    if selects.is_empty() {
+        return Ok(tally);
+    }
+    for row in session.rows(&selects.join(" UNION ALL ")).await? {
+        let table = TableId(usize::try_from(number(&row, 1)).unwrap_or(usize::MAX));
+        let kind = if text(&row, 0) == "k" { &mut tally.removed } else { &mut tally.detached };
+        kind.entry(table).or_default().insert(number(&row, 2), number(&row, 3));
+    }
+    Ok(tally)
+}
+
 /// Counts the whole closure, or one batch of it, in one statement.
 pub(crate) async fn closure(
     session: &mut dyn Session,

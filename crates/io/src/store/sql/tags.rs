@@ -6,30 +6,20 @@
 
 use super::closure::{Sets, key_set};
 use super::condition::{Conditions, Side};
+use super::counts::{self, Tally};
 use super::{Session, SqlError, number};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use unseed_core::port::store::{Tags, Work};
 
 /// Counts the tags of the current closure.
-pub(crate) async fn tags(session: &mut dyn Session, work: &Work, sets: &Sets) -> Result<Tags, SqlError> {
-    let d = session.dialect();
-    let counts: Vec<String> = sets
-        .keys
-        .iter()
-        .filter(|(_, set)| set.rows > 0)
-        .map(|(table, _)| {
-            format!("SELECT k.tag AS tag, count(*) AS n FROM {} k WHERE k.doomed GROUP BY k.tag", d.temp(&key_set(*table)))
-        })
-        .collect();
-    if counts.is_empty() {
-        return Ok(Tags::default());
-    }
-    let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
-    for row in session.rows(&counts.join(" UNION ALL ")).await? {
-        *rows.entry(number(&row, 0)).or_default() += number(&row, 1);
-    }
+pub(crate) async fn tags(
+    session: &mut dyn Session,
+    work: &Work,
+    sets: &Sets,
+) -> Result<(Tags, Tally), SqlError> {
+    let tally = counts::tally(session, sets).await?;
     let joined = joined(session, work, sets).await?;
-    Ok(Tags { rows: rows.into_iter().collect(), joined })
+    Ok((Tags { rows: tally.rows().into_iter().collect(), joined }, tally))
 }
 
 async fn joined(session: &mut dyn Session, work: &Work, sets: &Sets) -> Result<Vec<(u64, u64)>, SqlError> {

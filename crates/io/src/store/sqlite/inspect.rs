@@ -76,14 +76,11 @@ fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlit
     }
     let mut keys = Vec::new();
     let has_primary_key = !primary.is_empty();
-    if has_primary_key && primary.iter().all(|c| !columns[*c].nullable) {
+    if has_primary_key {
+        // A primary key may hold nulls here unless it says NOT NULL, but it is what people address rows by.
         keys.push(primary.clone());
     }
     keys.extend(unique_keys(db, name, &columns, &primary)?);
-    if keys.is_empty() && has_primary_key {
-        // Nulls are allowed in such a key but hardly ever there; it still addresses rows for people.
-        keys.push(primary);
-    }
     let estimate: i64 = db
         .query_row("SELECT coalesce(max(CAST(substr(stat, 1, instr(stat || ' ', ' ') - 1) AS INTEGER)), 0) FROM sqlite_stat1 WHERE tbl = ?1", [name], |row| row.get(0))
         .unwrap_or(0);

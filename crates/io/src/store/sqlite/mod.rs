@@ -5,7 +5,8 @@
 //! did is counted, whoever did it: triggers, cascades, REPLACE (see `remove`).
 //!
 //! Invariants
-//! - foreign keys are on, and checked at the commit, so neither order nor cycles matter;
+//! - the database's own foreign-key actions are off during a batch, so that neither order nor cycles nor a
+//!   key that does not match its parent's index matter; the same fact is proven by sets before the commit;
 //! - a change that the plan does not name rolls the batch back and is named.
 //!
 //! Not here: SQL shared with other stores (`store::sql`), journals and retries (`engine`).
@@ -290,8 +291,8 @@ impl Store for Sqlite {
     }
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
-        let tags = tags::tags(&mut self.session, work, &self.sets).await;
-        tags.map_err(|e| e.fault("counting batches"))
+        let counted = tags::tags(&mut self.session, work, &self.sets).await;
+        Ok(counted.map_err(|e| e.fault("counting batches"))?.0)
     }
 
     async fn archive(
@@ -322,6 +323,9 @@ impl Store for Sqlite {
     }
 
     async fn rollback(&mut self) -> Result<(), Fault> {
+        if self.session.db.is_autocommit() {
+            return Ok(());
+        }
         let result = self.session.run("ROLLBACK").await;
         self.session.end_transaction();
         result.map(|_| ()).map_err(|e| e.fault("rolling back"))

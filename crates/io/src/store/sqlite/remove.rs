@@ -55,6 +55,9 @@ impl Sqlite {
         archived: &Archived,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removal, Fault> {
+        // Inside a transaction this setting would be ignored.
+        let off = self.session.run("PRAGMA foreign_keys = OFF").await;
+        off.map_err(|e| e.fault("switching foreign-key actions"))?;
         match self.session.run("BEGIN IMMEDIATE").await {
             Ok(_) => {}
             Err(error) if error.code.as_deref() == Some("55P03") => {
@@ -120,8 +123,6 @@ impl Sqlite {
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Err(Stop::Changed("rows changed before they were archived".to_owned()));
         }
-        // Foreign keys are checked when the transaction commits, so order and cycles do not matter.
-        self.session.run("PRAGMA defer_foreign_keys = ON").await?;
         self.remember(work).await?;
         let before = self.count_if_replaced(work).await?;
         let changes = self.session.db.total_changes();
@@ -243,8 +244,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Removes rows that triggers of this batch wrote and that refer to removed rows; under the write lock
-    /// they can come from nowhere else.
+    /// Looks for rows that refer to removed ones. Under the write lock only triggers of this batch can have
+    /// written them; they go with it. Anything else means that the closure was not complete.
     async fn sweep(
         &mut self,
         work: &Work,
@@ -252,10 +253,8 @@ impl Sqlite {
         expected: &Closure,
     ) -> Result<BTreeMap<TableId, u64>, Stop> {
         let mut swept = BTreeMap::new();
-        if !work.schema.tables.iter().any(|t| t.effects.iter().any(|e| e.on_delete || e.on_update)) {
-            return Ok(swept);
-        }
         let d = SqliteDialect;
+        let watched = work.schema.tables.iter().any(|t| !t.effects.is_empty());
         for _ in 0..8 {
             let mut found = 0;
             for id in work.schema.reference_ids() {
@@ -264,18 +263,40 @@ impl Sqlite {
                     continue;
                 }
                 let conditions = Conditions { schema: &work.schema, dialect: &d };
-                let relation = d.relation(work.schema.table(r.child));
-                let sql = format!(
-                    "DELETE FROM {relation} AS x WHERE EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {})",
+                let child = work.schema.table(r.child);
+                let refers = format!(
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {})",
                     d.temp(&key_set(r.parent)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
                     counts::in_batch("k", Some(batch)),
                 );
-                let rows = self.session.run(&sql).await?;
-                if rows > 0 {
-                    *swept.entry(r.child).or_default() += rows;
-                    found += rows;
+                let count = format!("SELECT count(*) FROM {} AS x WHERE {refers}", d.relation(child));
+                let dangling = self.session.rows(&count).await?.first().map_or(0, |row| number(row, 0));
+                if dangling == 0 {
+                    continue;
                 }
+                let rowid = super::dialect::rowid(child).filter(|_| watched);
+                let mut removed = 0;
+                if let Some(rowid) = rowid {
+                    let sql = format!(
+                        "DELETE FROM {} AS x WHERE {refers} AND x.{rowid} > (SELECT coalesce(max(top), -9223372036854775808) FROM {} WHERE t = {})",
+                        d.relation(child),
+                        d.temp("unseed_watermark"),
+                        r.child.0,
+                    );
+                    removed = self.session.run(&sql).await?;
+                }
+                if removed < dangling {
+                    let message = format!(
+                        "{} rows of `{}` would refer to removed rows ({})",
+                        dangling - removed,
+                        child.name,
+                        work.schema.describe(id)
+                    );
+                    return Err(Stop::Fault(Fault::refused(message).state("the batch was rolled back")));
+                }
+                *swept.entry(r.child).or_default() += removed;
+                found += removed;
             }
             if found == 0 {
                 return Ok(swept);
@@ -490,7 +511,7 @@ fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {
 
 /// The removal of one batch as statements for people.
 pub(super) fn explain(work: &Work) -> Vec<String> {
-    let mut statements = vec!["BEGIN IMMEDIATE".to_owned(), "PRAGMA defer_foreign_keys = ON".to_owned()];
+    let mut statements = vec!["PRAGMA foreign_keys = OFF".to_owned(), "BEGIN IMMEDIATE".to_owned()];
     let batch = TagRange { first: 0, last: 0 };
     statements.extend(work.program.removal.iter().flatten().map(|table| delete_sql(work, *table, batch)));
     statements.push("COMMIT".to_owned());
