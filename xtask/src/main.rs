@@ -1,5 +1,6 @@
 //! `cargo xtask VERB`: everything one does with this repository beyond `cargo build`.
 
+mod bench;
 mod ci;
 mod deny;
 mod install;
@@ -41,6 +42,8 @@ enum Verb {
         #[arg(long)]
         advisories: bool,
     },
+    /// Measures unseed beside what people do today, and writes the tables of docs/performance.md
+    Bench(bench::BenchArgs),
     /// Makes the schemas of public applications that tests use, under target/schemas
     Schemas {
         /// Only these
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
         Verb::Test { arguments } => test::run(&arguments),
         Verb::Tidy => tidy::run(),
         Verb::Deny { advisories } => deny::run(advisories),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Schemas { names } => schemas::run(&names),
     }
 }

@@ -55,6 +55,7 @@ impl From<Fault> for Failed {
 
 /// Removes everything that is left, closing again as often as rows change.
 pub(crate) async fn run_all(session: &mut Session<'_, '_>) -> Result<(), Stop> {
+    prepare(session).await?;
     let mut failed_attempts = 0;
     loop {
         let remaining = session.remaining();
@@ -72,6 +73,21 @@ pub(crate) async fn run_all(session: &mut Session<'_, '_>) -> Result<(), Stop> {
         session.cx.progress.note(&format!("{reason}; closing again"));
         session.cx.patience.pause(failed_attempts).await;
     }
+}
+
+/// Has the store build what the run needs, by what the plan expects: before the closure, so that nothing
+/// happens in the store between the closure and the first batch.
+async fn prepare(session: &mut Session<'_, '_>) -> Result<(), Fault> {
+    let mut expected = Closure::default();
+    for step in session.whole.plan().steps.iter().filter(|step| step.action == Action::Delete) {
+        let schema = &session.work.schema;
+        let table = schema.table_ids().find(|id| schema.table(*id).name.to_string() == step.table);
+        expected.removed.extend(table.map(|id| (id, step.rows)));
+    }
+    for built in session.cx.store.prepare(&session.work, &expected, session.cx.progress).await? {
+        session.cx.progress.note(&format!("built an index for the run: {built}"));
+    }
+    Ok(())
 }
 
 /// Closes over the remaining roots and removes batch by batch; returns why the closure is out of date.
@@ -109,9 +125,6 @@ async fn close(
     if batches.is_empty() {
         let message = format!("the store found no rows for {} roots that remain", remaining.len());
         return Err(Fault::store(message));
-    }
-    for built in session.cx.store.prepare(&session.work, &closure, session.cx.progress).await? {
-        session.cx.progress.note(&format!("built an index for the run: {built}"));
     }
     session.report.batches.total =
         session.committed_count() + u64::try_from(batches.len()).expect("a length fits 64 bits");

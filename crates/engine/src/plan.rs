@@ -24,7 +24,7 @@ use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
 /// How many conflicts are described before the rest is only counted.
 pub const CONFLICTS_DESCRIBED_MAX: usize = 20;
 /// Rows of one batch unless a person says otherwise.
-pub const BATCH_ROWS_DEFAULT: u64 = 100_000;
+pub const BATCH_ROWS_DEFAULT: u64 = 200_000;
 
 /// What a person asked for.
 #[derive(Debug, Clone)]

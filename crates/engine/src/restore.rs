@@ -8,7 +8,7 @@
 //! Not here: how rows are put back (`io::store`).
 
 use crate::context::Context;
-use crate::report::{RestoreFigures, RunReport};
+use crate::report::{RestoreFigures, RunReport, reference_key};
 use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
@@ -17,6 +17,7 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::policy::one_table;
 use unseed_core::port::store::{RestoreConflict, RestoreScope, Restored};
 use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
+use unseed_core::schema::ReferenceId;
 
 /// What to put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,10 +148,12 @@ async fn put_back(session: &mut Session<'_, '_>, state: RunState, scope: &Scope)
     let wanted = resolve(session, scope)?;
     session.audit("restore.run", &id, "started")?;
     let store = &mut session.cx.store;
-    let restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await {
+    let mut restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await
+    {
         Ok(restored) => restored,
         Err(fault) => return Err(rolled_back(session, &id, fault).await),
     };
+    restored.conflicts.extend(new_orphans(session, &restored));
     if !restored.conflicts.is_empty() {
         session.cx.store.rollback().await?;
         session.audit("restore.run", &id, "conflicts")?;
@@ -182,6 +185,17 @@ async fn put_back(session: &mut Session<'_, '_>, state: RunState, scope: &Scope)
     }
     session.audit("restore.run", &id, "committed")?;
     Ok(restored)
+}
+
+/// Rows that would refer to nothing, where fewer did so before the purge.
+fn new_orphans(session: &Session<'_, '_>, restored: &Restored) -> Vec<RestoreConflict> {
+    let baseline = session.report.baseline.clone().unwrap_or_default();
+    let before = |id: ReferenceId| {
+        let key = reference_key(&session.work.schema, id);
+        baseline.orphans.get(&key).copied().unwrap_or(0)
+    };
+    let more = restored.orphans.iter().filter(|(id, orphans)| orphans.rows > before(*id));
+    more.map(|(_, orphans)| orphans.clone()).collect()
 }
 
 async fn rolled_back(session: &mut Session<'_, '_>, id: &str, fault: Fault) -> Fault {

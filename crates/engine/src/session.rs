@@ -58,7 +58,7 @@ impl<'c, 'p> Session<'c, 'p> {
         self.cx.progress.note("reading the state before the purge");
         let schema = &self.work.schema;
         let open: Vec<ReferenceId> =
-            work::inward(&self.work).into_iter().filter(|id| !schema.reference(*id).validated).collect();
+            work::around(&self.work).into_iter().filter(|id| !schema.reference(*id).validated).collect();
         let orphans = self.cx.store.orphans(schema, &open).await?;
         let orphans =
             orphans.into_iter().map(|found| (reference_key(schema, found.reference), found.rows)).collect();

@@ -81,6 +81,16 @@ pub fn inward(work: &Work) -> Vec<ReferenceId> {
     work.schema.reference_ids().filter(reached).collect()
 }
 
+/// References that point into the closure or out of it.
+pub fn around(work: &Work) -> Vec<ReferenceId> {
+    let reached = |table| work.program.set(table).is_some();
+    let touches = |id: &ReferenceId| {
+        let reference = work.schema.reference(*id);
+        reached(reference.parent) || reached(reference.child)
+    };
+    work.schema.reference_ids().filter(touches).collect()
+}
+
 /// Refuses a partial view: what cannot be seen cannot be called clean.
 ///
 /// # Errors

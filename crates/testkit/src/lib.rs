@@ -7,6 +7,7 @@
 //! - `schemas`: where the schemas of public applications lie, and which ones there must be;
 //! - `memory`: a store, a state database and an archive over vectors, and ports that fail at a chosen call;
 //! - `random`: random schemas with rows, as SQL and in memory; `oracle` says what a purge must do to them;
+//! - `populate`: fills the tables of any schema with rows that fit;
 //! - `zoo`: writes one very large schema with every shape of table, key and trigger.
 //!
 //! Invariants
@@ -18,6 +19,7 @@
 // `memory` (the reference store) joins this list.
 pub mod memory;
 pub mod oracle;
+pub mod populate;
 pub mod random;
 pub mod schemas;
 pub mod server;

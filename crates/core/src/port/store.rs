@@ -273,6 +273,10 @@ pub struct Restored {
     pub inserted: BTreeMap<String, u64>,
     pub reattached: BTreeMap<String, u64>,
     pub conflicts: Vec<RestoreConflict>,
+    /// Rows put back whose parent is missing, by references that the store does not insist on. They are
+    /// conflicts too, unless as many rows referred to nothing before the purge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<(ReferenceId, RestoreConflict)>,
     /// Set when the restore is done and waits for `commit`.
     pub token: Option<String>,
 }

@@ -7,7 +7,7 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::port::store::{
     ArchiveSource, RestoreConflict, RestoreScope, Restored, SectionEntry, SectionKind, Work,
 };
-use unseed_core::schema::{ColumnIndex, TableId, TableName};
+use unseed_core::schema::{ColumnIndex, Origin, TableId, TableName};
 
 /// A section, decoded.
 struct Section {
@@ -219,20 +219,35 @@ impl Restoring<'_> {
         })
     }
 
-    /// Every row that was written must find what it refers to, where the store insists on it.
+    /// Every row that was written must find what it refers to; where the store does not insist on it, the rows
+    /// that do not are told.
     fn check_parents(&mut self) {
         let mut missing = Vec::new();
         for (table, row) in &self.back {
-            let references = self.work.schema.references.iter();
-            for reference in references.filter(|r| r.child == *table && r.validated && counts(r, row)) {
-                if parents(reference, row, &self.tables).next().is_none() {
-                    missing.push((*table, row.clone(), reference.parent));
+            for id in self.work.schema.reference_ids() {
+                let reference = self.work.schema.reference(id);
+                let declared = reference.origin == Origin::Declared && reference.child == *table;
+                if declared && counts(reference, row) && parents(reference, row, &self.tables).next().is_none() {
+                    missing.push((*table, row.clone(), id));
                 }
             }
         }
-        for (table, row, parent) in missing {
-            let reason = format!("its parent in `{}` is missing", self.name(parent));
-            self.conflict(table, self.key_text(table, &row), reason);
+        for (table, row, id) in missing {
+            let reference = self.work.schema.reference(id);
+            let reason = format!("its parent in `{}` is missing", self.name(reference.parent));
+            let key = self.key_text(table, &row);
+            if reference.validated {
+                self.conflict(table, key, reason);
+                continue;
+            }
+            let orphans = &mut self.restored.orphans;
+            match orphans.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, known)) => known.rows += 1,
+                None => {
+                    let table = self.work.schema.table(table).name.to_string();
+                    orphans.push((id, RestoreConflict { table, key, reason, rows: 1 }));
+                }
+            }
         }
     }
 }

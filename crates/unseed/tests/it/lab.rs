@@ -269,6 +269,17 @@ impl<'s> Lab<'s> {
         assert_same(&self.picture(), &before);
     }
 
+    /// Purges and restores as run `run`, whatever the plan says.
+    #[track_caller]
+    pub(crate) fn circle_as(&self, roots: &str, run: &str) {
+        let before = self.picture();
+        self.plan(roots, &[]);
+        self.purge();
+        self.verify(run);
+        self.restore(run);
+        assert_same(&self.picture(), &before);
+    }
+
     /// These rows left since, and the archive holds exactly them; tables that are not named may have
     /// changed rows, but have as many as before.
     #[track_caller]

@@ -6,7 +6,8 @@
 use super::dialect::{PostgresDialect, qualified};
 use super::session::{PgSession, sql_error};
 use crate::store::sql::{Session, SqlError, number};
-use crate::store::sql::closure::{Sets, key_set};
+use super::Closed;
+use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use futures_util::StreamExt;
@@ -20,7 +21,7 @@ use unseed_core::schema::{ColumnIndex, Part, Table, TableId};
 pub(super) async fn archive(
     session: &mut PgSession,
     work: &Work,
-    sets: &Sets,
+    closed: &Closed,
     batch: TagRange,
     expected: &Closure,
     sink: &mut dyn ArchiveSink,
@@ -29,12 +30,12 @@ pub(super) async fn archive(
     for group in &work.program.removal {
         for table in group {
             if expected.removed.contains_key(table) {
-                let rows = archive_rows(session, work, *table, batch, sink).await?;
+                let rows = archive_rows(session, work, closed, *table, batch, sink).await?;
                 archived.removed.insert(*table, rows);
             }
         }
     }
-    for source in detach_sources(sets) {
+    for source in detach_sources(&closed.sets) {
         if expected.detached_rows.contains_key(&source.table) {
             let rows = archive_detached(session, work, &source, batch, sink).await?;
             archived.detached.insert(source.table, rows);
@@ -79,6 +80,7 @@ fn stored(table: &Table) -> (Vec<String>, String) {
 async fn archive_rows(
     session: &mut PgSession,
     work: &Work,
+    closed: &Closed,
     table: TableId,
     batch: TagRange,
     sink: &mut dyn ArchiveSink,
@@ -96,13 +98,17 @@ async fn archive_rows(
     let name = key_set(table);
     let parts = parts_with_rows(session, work, table, &name, "k.doomed", batch).await;
     for part in &parts.map_err(|e| e.fault("archiving"))? {
-        let sql = format!(
-            "COPY (SELECT {list} FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE k.doomed AND {}{}) TO STDOUT",
-            PostgresDialect.temp(&name),
-            qualified(&part.name),
-            counts::in_batch("k", Some(batch)),
-            in_part(shape, part),
-        );
+        let target = qualified(&part.name);
+        let source = match closed.by_list(shape, table, part, batch) {
+            Some(condition) => format!("ONLY {target} x WHERE {condition}"),
+            None => format!(
+                "{} k JOIN ONLY {target} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE k.doomed AND {}{}",
+                PostgresDialect.temp(&name),
+                counts::in_batch("k", Some(batch)),
+                in_part(shape, part),
+            ),
+        };
+        let sql = format!("COPY (SELECT {list} FROM {source}) TO STDOUT");
         rows += copy_out(session, &sql, sink).await?;
     }
     sink.end(rows)?;

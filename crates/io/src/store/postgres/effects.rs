@@ -288,7 +288,8 @@ pub(super) async fn archive_born(
         if shape.rows_estimate > BORN_TABLE_ROWS_MAX || removed.detached.contains_key(&table) {
             continue;
         }
-        let own = "x.xmin = pg_current_xact_id()::xid";
+        let token: u64 = removed.token.parse().unwrap_or_default();
+        let own = format!("x.xmin = '{}'::xid", token % (1 << 32));
         let counted = session
             .rows(&format!("SELECT count(*) FROM {} x WHERE {own}", PostgresDialect.relation(shape)))
             .await?;

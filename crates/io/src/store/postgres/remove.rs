@@ -8,7 +8,7 @@
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified};
 use super::effects::{self, Counters};
-use super::Postgres;
+use super::{Closed, Postgres};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
@@ -190,7 +190,7 @@ impl Postgres {
         let mut deletes = Vec::new();
         for table in &segment.tables {
             for part in self.parts_of(work, *table, batch).await? {
-                deletes.push((*table, delete_sql(work, *table, &part, batch)));
+                deletes.push((*table, delete_sql(work, &self.closed, *table, &part, batch)));
             }
         }
         self.set_mode(work, segment.mode).await?;
@@ -308,15 +308,22 @@ impl Postgres {
         }
         for _ in 0..8 {
             let touched = effects::counters(&mut self.session).await?.since(before);
-            let mut born = by_child.clone();
-            born.retain(|table, _| touched.wrote(work, *table));
-            let dangling = if born.is_empty() { BTreeSet::new() } else { self.own_dangling(work, &born).await? };
-            if dangling.is_empty() {
+            let born: Vec<TableId> = by_child.keys().copied().filter(|t| touched.wrote(work, *t)).collect();
+            if born.is_empty() {
                 return Ok(swept);
             }
             self.set_mode(work, Mode::Skipped).await?;
-            for table in dangling {
-                self.sweep_table(work, table, &by_child[&table], &mut swept).await?;
+            let mut gone = BTreeSet::new();
+            for table in &born {
+                if self.sweep_table(work, *table, &by_child[table], &mut swept).await? > 0 {
+                    gone.insert(*table);
+                }
+                self.closed.written.insert(*table);
+            }
+            // Once more only if what is left may refer to what has just gone.
+            let refers = |t: &TableId| by_child[t].iter().any(|id| gone.contains(&work.schema.reference(*id).parent));
+            if !born.iter().any(refers) {
+                return Ok(swept);
             }
         }
         Err(Stop::Fault(
@@ -327,8 +334,8 @@ impl Postgres {
     }
 
     /// Whether no other session has written anything since everything was last looked at: every transaction
-    /// id that was given out since is our own.
-    async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
+    /// id that was given out since is our own. If not, the caller has to look again.
+    pub(super) async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
         let sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(s)::text, \
                    (SELECT count(*) FROM pg_snapshot_xip(s)) FROM pg_current_snapshot() s";
         let rows = self.session.rows(sql).await?;
@@ -336,6 +343,7 @@ impl Postgres {
         let (own, next, running) = (number(&row, 0), number(&row, 1), number(&row, 2));
         let quiet = running == 0 && self.closed.seen_up_to == Some(own) && next <= own + 1;
         self.closed.seen_up_to = (running == 0).then_some(next.max(own + 1));
+        self.closed.own = own;
         Ok(quiet)
     }
 
@@ -350,6 +358,11 @@ impl Postgres {
             }
         }
         by_child
+    }
+
+    /// Our own transaction as it stands in a row's `xmin`: 32 bits of it.
+    fn own_xid(&self) -> String {
+        format!("'{}'::xid", self.closed.own % (1 << 32))
     }
 
     /// The row under alias `x` refers to a row that leaves, in whatever batch.
@@ -377,7 +390,7 @@ impl Postgres {
         by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
     ) -> Result<(), Stop> {
         let horizon = self.closed.horizon.clone();
-        let news = format!("x.xmin <> pg_current_xact_id()::xid AND age(x.xmin) <= age('{horizon}'::xid)");
+        let news = format!("x.xmin <> {} AND age(x.xmin) <= age('{horizon}'::xid)", self.own_xid());
         for (table, rows) in self.count_dangling(work, by_child, &news).await? {
             if rows > 0 {
                 let name = &work.schema.table(table).name;
@@ -385,17 +398,6 @@ impl Postgres {
             }
         }
         Ok(())
-    }
-
-    /// Tables in which this transaction left rows that refer to removed ones.
-    async fn own_dangling(
-        &mut self,
-        work: &Work,
-        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
-    ) -> Result<BTreeSet<TableId>, Stop> {
-        let own = "x.xmin = pg_current_xact_id()::xid";
-        let found = self.count_dangling(work, by_child, own).await?;
-        Ok(found.into_iter().filter(|(_, rows)| *rows > 0).map(|(table, _)| table).collect())
     }
 
     async fn count_dangling(
@@ -424,21 +426,24 @@ impl Postgres {
         Ok(found)
     }
 
+    /// Removes or detaches what this transaction wrote into a table and what refers to removed rows.
     async fn sweep_table(
         &mut self,
         work: &Work,
         table: TableId,
         ids: &[ReferenceId],
         swept: &mut Swept,
-    ) -> Result<(), SqlError> {
+    ) -> Result<u64, SqlError> {
+        let mut found = 0;
         let shape = work.schema.table(table);
         let relation = PostgresDialect.relation(shape);
-        let own = "x.xmin = pg_current_xact_id()::xid";
+        let own = format!("x.xmin = {}", self.own_xid());
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
         if !strong.is_empty() {
             let refers = self.refers_to_removed(work, &strong);
             let rows = self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
             *swept.deleted.entry(table).or_default() += rows;
+            found += rows;
         }
         for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
             let refers = self.refers_to_removed(work, &[id]);
@@ -454,8 +459,9 @@ impl Postgres {
             let sql = format!("UPDATE {relation} x SET {} WHERE {own} AND {refers}", sets.join(", "));
             let rows = self.session.run(&sql).await?;
             *swept.updated.entry(table).or_default() += rows;
+            found += rows;
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -529,15 +535,18 @@ fn detaching(work: &Work, segments: &[Segment]) -> Option<(usize, usize)> {
     })
 }
 
-fn delete_sql(work: &Work, table: TableId, part: &Part, batch: TagRange) -> String {
+fn delete_sql(work: &Work, closed: &Closed, table: TableId, part: &Part, batch: TagRange) -> String {
     let shape = work.schema.table(table);
-    format!(
-        "DELETE FROM ONLY {} x USING {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND k.doomed AND {}{}",
-        qualified(&part.name),
-        PostgresDialect.temp(&key_set(table)),
-        counts::in_batch("k", Some(batch)),
-        in_part(shape, part),
-    )
+    let target = qualified(&part.name);
+    match closed.by_list(shape, table, part, batch) {
+        Some(condition) => format!("DELETE FROM ONLY {target} x WHERE {condition}"),
+        None => format!(
+            "DELETE FROM ONLY {target} x USING {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND k.doomed AND {}{}",
+            PostgresDialect.temp(&key_set(table)),
+            counts::in_batch("k", Some(batch)),
+            in_part(shape, part),
+        ),
+    }
 }
 
 fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) -> String {
@@ -589,7 +598,7 @@ pub(super) fn explain(work: &Work) -> Vec<String> {
         let batch = TagRange { first: 0, last: 0 };
         for table in &segment.tables {
             for part in work.schema.table(*table).parts.iter().take(1) {
-                statements.push(delete_sql(work, *table, part, batch));
+                statements.push(delete_sql(work, &Closed::default(), *table, part, batch));
             }
         }
     }

@@ -78,28 +78,31 @@ impl Search<'_> {
 
     /// Level 0: rows of protected tables decide themselves; all other candidates start a walk.
     async fn direct(&self, session: &mut dyn Session) -> Result<(), SqlError> {
-        let mut statements = Vec::new();
+        let (mut verdicts, mut walks) = (Vec::new(), Vec::new());
         let d = session.dialect();
         for (table, _) in self.sets.keys.iter().filter(|(_, set)| set.rows > 0) {
             let name = d.temp(&key_set(*table));
             if self.work.ownership.protected.contains(table) {
-                statements.push(self.direct_sql(d, "r", *table, &name, "k.doomed"));
+                verdicts.push(self.direct_sql(d, "r", *table, &name, "k.doomed"));
             } else if self.work.ownership.owning.contains_key(table) {
                 let open = self.leads_outside(d, *table);
                 let filter = format!("k.doomed AND k.is_open AND ({open})");
-                statements.push(self.start_sql(d, "r", *table, &name, &filter));
+                walks.push(self.start_sql(d, "r", *table, &name, &filter));
             }
         }
         for source in &self.sources {
             let name = d.temp(&source.name);
             if self.work.ownership.protected.contains(&source.table) {
-                statements.push(self.direct_sql(d, "d", source.table, &name, source.filter));
+                verdicts.push(self.direct_sql(d, "d", source.table, &name, source.filter));
             } else if self.work.ownership.owning.contains_key(&source.table) {
-                statements.push(self.start_sql(d, "d", source.table, &name, source.filter));
+                walks.push(self.start_sql(d, "d", source.table, &name, source.filter));
             }
         }
-        for statement in statements {
-            session.run(&statement).await?;
+        for (target, selects) in [(VERDICT, verdicts), (WALK, walks)] {
+            let target = session.dialect().temp(target);
+            for chunk in selects.chunks(50) {
+                session.run(&format!("INSERT INTO {target} {}", chunk.join(" UNION ALL "))).await?;
+            }
         }
         Ok(())
     }
@@ -113,8 +116,7 @@ impl Search<'_> {
     fn direct_sql(&self, d: &dyn Dialect, harm: &str, table: TableId, name: &str, filter: &str) -> String {
         let shape = self.work.schema.table(table);
         format!(
-            "INSERT INTO {} {} FROM {name} k JOIN {} x ON {} WHERE {filter} AND {}",
-            d.temp(VERDICT),
+            "{} FROM {name} k JOIN {} x ON {} WHERE {filter} AND {}",
             self.origin(d, harm, table),
             d.relation(shape),
             d.at(shape, "x", "k"),
@@ -125,8 +127,7 @@ impl Search<'_> {
     fn start_sql(&self, d: &dyn Dialect, harm: &str, table: TableId, name: &str, filter: &str) -> String {
         let shape = self.work.schema.table(table);
         format!(
-            "INSERT INTO {} {} FROM {name} k JOIN {} x ON {} WHERE {filter}",
-            d.temp(WALK),
+            "{} FROM {name} k JOIN {} x ON {} WHERE {filter}",
             self.origin(d, harm, table),
             d.relation(shape),
             d.at(shape, "x", "k"),
