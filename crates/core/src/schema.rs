@@ -121,7 +121,7 @@ pub struct Column {
     /// Computed by the store from other columns; never written by a restore.
     pub generated: bool,
     pub identity: Option<Identity>,
-    /// The sequence that feeds it, quoted as the store expects it, if one is owned by the column.
+    /// The ascending sequence that feeds it, quoted as the store expects it: owned by the column or used by its default.
     pub sequence: Option<String>,
     /// The default as SQL text.
     pub default: Option<String>,

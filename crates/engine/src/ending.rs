@@ -37,7 +37,16 @@ impl Ending<'_> {
             };
             return cause.hint(hint);
         }
-        let mut fault = Fault::new(cause.category, self.message(&cause))
+        // What can be resumed has stopped, whatever the reason was.
+        let category = match cause.category {
+            Category::Refused | Category::Stale => Category::Store,
+            Category::Usage
+            | Category::Store
+            | Category::Archive
+            | Category::Findings
+            | Category::Interrupted => cause.category,
+        };
+        let mut fault = Fault::new(category, self.message(&cause))
             .state(self.data(cause.category))
             .hint(format!("run `unseed resume {}` to go on{}", self.run, self.way_back()));
         fault.details = cause.details;

@@ -93,7 +93,13 @@ pub async fn make(
         work = work::build(catalog.schema, request.policy, &root_tables, work.path)?;
     }
     let closure = close(store, &work, &roots, request.batch_rows_max, progress).await?;
-    let counts = store.count(&work.schema, &root_tables).await?;
+    // Limits need exact numbers; elsewhere the store's estimate will do, where it has one.
+    let mut counted = root_tables.clone();
+    let unknown = closure.removed.keys().chain(closure.detached_rows.keys());
+    counted.extend(unknown.filter(|t| work.schema.table(**t).rows_estimate == 0 && !root_tables.contains(t)));
+    counted.sort();
+    counted.dedup();
+    let counts = store.count(&work.schema, &counted).await?;
     check_limits(&work.schema, request.policy, &closure, &counts, &root_tables)?;
     refuse_conflicts(&store.conflicts(&work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let steps = steps(&work, &closure, &counts, request.store);

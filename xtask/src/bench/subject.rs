@@ -79,7 +79,7 @@ impl Subject {
         let mut samples = Samples::new();
         self.clear()?;
         for (name, database) in [("crowded", CROWDED), ("sparse", SPARSE)] {
-            let done = self.run(&["scan", &ground.url(database), "--quiet"], &[0, 1])?;
+            let done = self.run("accounts.toml", &["scan", &ground.url(database), "--quiet"], &[1])?;
             samples.insert(format!("scan.{name}"), done.seconds);
             samples.extend(done.peak_mib.map(|mib| (format!("scan.{name}.mib"), mib)));
         }
@@ -135,9 +135,10 @@ impl Subject {
         Ok(std::fs::create_dir_all(&self.folder)?)
     }
 
-    fn run(&self, arguments: &[&str], codes: &[i32]) -> Result<Watched> {
+    /// Runs a verb with a configuration of `bench/`; other exit codes than these are errors.
+    fn run(&self, config: &str, arguments: &[&str], codes: &[i32]) -> Result<Watched> {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).arg("--config").arg(script("unseed.toml"));
+        command.args(arguments).arg("--config").arg(script(config));
         command.arg("--state").arg(self.folder.join("state"));
         command.current_dir(&self.folder).stdin(Stdio::null());
         for name in ["UNSEED_STATE", "UNSEED_ACTOR", "DATABASE_URL"] {
@@ -184,7 +185,7 @@ impl<'a> Journey<'a> {
     fn step(&mut self, verb: &str, arguments: &[&str], codes: &[i32]) -> Result<Value> {
         let mut all = arguments.to_vec();
         all.extend(["--quiet", "--format", "json"]);
-        let done = self.subject.run(&all, codes)?;
+        let done = self.subject.run("unseed.toml", &all, codes)?;
         self.note(verb, done.seconds);
         if let Some(mib) = done.peak_mib {
             self.note(&format!("{verb}.mib"), mib);

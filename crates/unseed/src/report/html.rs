@@ -92,7 +92,7 @@ fn lead(report: &Report) -> String {
 
 /// A meter filled by a share.
 fn meter(part: u64, whole: u64) -> Markup {
-    let per_mille = if whole == 0 { 0 } else { part.saturating_mul(1_000) / whole };
+    let per_mille = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0);
     let width = format!("width:{}.{}%", per_mille / 10, per_mille % 10);
     html! { div.meter { i style=(width) {} } }
 }

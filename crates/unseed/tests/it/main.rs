@@ -11,4 +11,5 @@ mod outputs;
 mod property;
 mod roundtrip;
 mod semantics_postgres;
+mod semantics_sqlite;
 mod support;

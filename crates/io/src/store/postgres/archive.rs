@@ -8,14 +8,15 @@ use super::session::{PgSession, sql_error};
 use crate::store::sql::{Session, SqlError, number};
 use super::Closed;
 use crate::store::sql::closure::key_set;
-use crate::store::sql::counts::{self, DetachSource, detach_sources};
+use crate::store::sql::counts::{self, detach_sources};
+use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
 use futures_util::StreamExt;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{
     ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work,
 };
-use unseed_core::schema::{ColumnIndex, Part, Table, TableId};
+use unseed_core::schema::{Part, Table, TableId};
 
 /// Archives a batch, of which `expected` is what the closure found; returns what the sections hold.
 pub(super) async fn archive(
@@ -36,9 +37,13 @@ pub(super) async fn archive(
         }
     }
     for source in detach_sources(&closed.sets) {
-        if expected.detached_rows.contains_key(&source.table) {
-            let rows = archive_detached(session, work, &source, batch, sink).await?;
-            archived.detached.insert(source.table, rows);
+        if !expected.detached_rows.contains_key(&source.table) {
+            continue;
+        }
+        let sections = detached::sections(session, work, &source, batch).await;
+        for section in sections.map_err(|e| e.fault("archiving"))? {
+            let rows = archive_detached(session, work, &section, batch, sink).await?;
+            *archived.detached.entry(source.table).or_default() += rows;
         }
     }
     Ok(archived)
@@ -115,58 +120,33 @@ async fn archive_rows(
     Ok(rows)
 }
 
-/// Columns that find a detached row again: its key, or all columns that can be compared.
-pub(super) fn identity(table: &Table, written: &[ColumnIndex]) -> Vec<ColumnIndex> {
-    match table.keys.iter().find(|key| key.iter().all(|c| !written.contains(c))) {
-        Some(key) => key.clone(),
-        None => table.stored_columns().into_iter().filter(|c| !written.contains(c)).collect(),
-    }
-}
-
-/// Columns that the weak references of a source write, in order.
-pub(super) fn written(work: &Work, source: &DetachSource) -> Vec<ColumnIndex> {
-    let detach = work.program.detaches.iter().find(|d| d.table == source.table);
-    let references = detach.map(|d| d.references.as_slice()).unwrap_or_default();
-    let mut columns: Vec<ColumnIndex> = references
-        .iter()
-        .filter(|(id, _)| source.references.contains(id))
-        .flat_map(|(_, detachment)| detachment.columns.clone())
-        .collect();
-    columns.sort_unstable();
-    columns.dedup();
-    columns
-}
-
 async fn archive_detached(
     session: &mut PgSession,
     work: &Work,
-    source: &DetachSource,
+    section: &Detached,
     batch: TagRange,
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Fault> {
-    let shape = work.schema.table(source.table);
-    let written = written(work, source);
-    let identity = identity(shape, &written);
-    let columns: Vec<ColumnIndex> = identity.iter().chain(&written).copied().collect();
-    let names: Vec<String> = columns.iter().map(|c| shape.columns[*c].name.clone()).collect();
+    let shape = work.schema.table(section.table);
+    let columns = section.identity.iter().chain(&section.written);
+    let names: Vec<String> = columns.map(|c| shape.columns[*c].name.clone()).collect();
     let list: Vec<String> = names.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
     sink.begin(SectionHead {
         kind: SectionKind::Detached,
         namespace: shape.name.namespace.clone(),
         table: shape.name.name.clone(),
         columns: names,
-        identity_columns: identity.len(),
+        identity_columns: section.identity.len(),
     })?;
     let mut rows = 0;
-    let parts = parts_with_rows(session, work, source.table, &source.name, source.filter, batch).await;
+    let parts = parts_with_rows(session, work, section.table, &section.set, &section.filter, batch).await;
     for part in &parts.map_err(|e| e.fault("archiving"))? {
         let sql = format!(
-            "COPY (SELECT {} FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE {} AND {}{}) TO STDOUT",
+            "COPY (SELECT {} FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE {}{}) TO STDOUT",
             list.join(", "),
-            PostgresDialect.temp(&source.name),
+            PostgresDialect.temp(&section.set),
             qualified(&part.name),
-            source.filter,
-            counts::in_batch("k", Some(batch)),
+            section.filter,
             in_part(shape, part),
         );
         rows += copy_out(session, &sql, sink).await?;

@@ -24,7 +24,19 @@ const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET In
      SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning; \
      SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed'; \
      SET default_transaction_deferrable = off; SET jit = off; \
-     SET work_mem = '64MB'; SET temp_buffers = '64MB'; SET default_statistics_target = 10; SET lc_monetary = 'C'";
+     SET work_mem = '64MB'; SET temp_buffers = '64MB'; SET default_statistics_target = 10; SET lc_monetary = 'C'; \
+     SET quote_all_identifiers = off; SET xmloption = content; SET array_nulls = on; SET backslash_quote = safe_encoding; \
+     SET transform_null_equals = off";
+
+/// A commit that was answered must survive a crash of the server, since the journal then says that it
+/// happened; and keys are compared with the operators of their types, wherever an extension lives.
+const OBLIGATIONS: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') = 'off'; \
+     SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), names), false) \
+     FROM (SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ') AS names \
+           FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace \
+           WHERE o.oprname = '=' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+             AND has_schema_privilege(n.oid, 'USAGE')) AS operators WHERE names IS NOT NULL";
 
 /// A configuration and how strictly its certificate is checked.
 struct Target {
@@ -54,8 +66,12 @@ pub(super) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Connected, 
             }
             source = inner.source();
         }
-        Fault::store(format!("cannot connect to `{}`: {text}", target.location))
-            .hint("check host, port, database, user and password, and that the server accepts connections")
+        let hint = if text.contains("certificate") {
+            "point sslrootcert at the authority of the server's certificate and use the name it was issued for"
+        } else {
+            "check host, port, database, user and password, and that the server accepts connections"
+        };
+        Fault::store(format!("cannot connect to `{}`: {text}", target.location)).hint(hint)
     };
     let tls = tls(target.verify, target.root_file.as_deref())?;
     let (client, connection) = target.config.connect(tls).await.map_err(|error| failed(&error))?;
@@ -64,6 +80,7 @@ pub(super) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Connected, 
         drop(connection.await);
     });
     client.batch_execute(SETTINGS).await.map_err(|error| failed(&error))?;
+    client.batch_execute(OBLIGATIONS).await.map_err(|error| failed(&error))?;
     Ok(Connected { client, location: target.location })
 }
 

@@ -4,7 +4,7 @@
 //! as no table is rewritten (the caller compares relfilenodes): a slot is only reused by a newer transaction.
 
 use crate::store::sql::dialect::Dialect;
-use unseed_core::port::store::SectionKind;
+use unseed_core::port::store::{SectionHead, SectionKind};
 use unseed_core::schema::{Column, Table, TableId, TableName};
 
 /// PostgreSQL.
@@ -83,14 +83,16 @@ impl Dialect for PostgresDialect {
         format!("{k}.part IN ({})", handles(parts))
     }
 
-    fn staging(&self, _table: &Table, id: TableId, kind: &SectionKind) -> String {
-        let letter = match kind {
+    fn staging(&self, id: TableId, head: &SectionHead) -> String {
+        let letter = match head.kind {
             SectionKind::Rows => "s",
             SectionKind::Detached => "t",
             SectionKind::Effect => "f",
             SectionKind::Born => "b",
         };
-        format!("pg_temp.unseed_{letter}{}", id.0)
+        // Sections of one table can have different columns.
+        let columns = blake3::hash(head.columns.join("\n").as_bytes()).to_hex();
+        format!("pg_temp.unseed_{letter}{}_{}", id.0, &columns[..8])
     }
 
     fn create_staging(&self, table: &Table, name: &str, columns: &[String]) -> String {
@@ -109,6 +111,10 @@ impl Dialect for PostgresDialect {
 
     fn same(&self, a: &str, b: &str) -> String {
         format!("({a})::text IS NOT DISTINCT FROM ({b})::text")
+    }
+
+    fn group(&self, expression: &str) -> String {
+        self.text(expression)
     }
 
     fn insert_staged(&self, table: &Table, columns: &[String], staging: &str) -> String {

@@ -196,14 +196,12 @@ fn judge(
         what.push(format!("change {updated}"));
     }
     let mut fault = Fault::refused(format!(
-        "removing the batch would also {} rows of `{}` that the plan does not name",
-        what.join(" and "),
-        name
+        "removing the batch would also {} rows of `{name}` that the plan does not name",
+        what.join(" and ")
     ))
     .state("the batch was rolled back")
     .hint(format!(
-        "plan again with --allow-effect {} if that is meant, or change the trigger",
-        name
+        "plan again with --allow-effect {name} if that is meant, or change the trigger"
     ));
     for id in removed.removed.keys() {
         let shape = work.schema.table(*id);

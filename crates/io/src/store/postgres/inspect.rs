@@ -27,7 +27,16 @@ const COLUMNS: &str = "
 SELECT a.attrelid::int8, a.attnum::int4, a.attname, format_type(a.atttypid, a.atttypmod),
        CASE WHEN b.typcategory IS NOT NULL THEN b.typcategory::text ELSE t.typcategory::text END,
        coalesce(b.typname, t.typname), a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), a.attgenerated::text, a.attidentity::text,
-       pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
+       coalesce(
+         (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
+          FROM pg_depend p JOIN pg_class s ON s.oid = p.objid JOIN pg_namespace sn ON sn.oid = s.relnamespace
+          JOIN pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0
+          WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid
+            AND p.refobjsubid = a.attnum AND p.deptype IN ('a', 'i') LIMIT 1),
+         (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
+          FROM pg_depend p JOIN pg_class s ON s.oid = p.refobjid JOIN pg_namespace sn ON sn.oid = s.relnamespace
+          JOIN pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0
+          WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass LIMIT 1)),
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
@@ -74,8 +83,16 @@ FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
 WHERE r.rulename <> '_RETURN' AND r.ev_enabled <> 'D' AND c.relkind IN ('r', 'p')
 ORDER BY rel, 2";
 
-/// Reads the whole catalog.
+/// Reads the whole catalog. Every name in it comes out with its schema, whatever the role's search path is,
+/// since plans made by one role are purged by another.
 pub(super) async fn schema(client: &Client) -> Result<Schema, tokio_postgres::Error> {
+    client.batch_execute("BEGIN; SET LOCAL search_path = pg_catalog").await?;
+    let schema = read(client).await;
+    client.batch_execute("ROLLBACK").await?;
+    schema
+}
+
+async fn read(client: &Client) -> Result<Schema, tokio_postgres::Error> {
     let tables = client.query(TABLES, &[]).await?;
     let columns = client.query(COLUMNS, &[]).await?;
     let keys = client.query(KEYS, &[]).await?;

@@ -220,6 +220,10 @@ impl Store for Postgres {
         progress: &dyn Progress,
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
+        if self.session.rows("SHOW transaction_read_only").await.map_err(failed)?.concat() == [Some("on".to_owned())] {
+            return Err(Fault::refused(format!("store `{}` can only be read, and a closure needs temporary tables", self.location))
+                .hint("connect to the primary, as a role that may write"));
+        }
         self.read_by_address(false).await.map_err(failed)?;
         self.closed = Closed::default();
         self.forget_closure().await.map_err(failed)?;
@@ -391,7 +395,8 @@ impl Postgres {
         Ok(found)
     }
 
-    /// Has the server parse the predicate as part of one statement, which rules out a second one in it.
+    /// Has the server parse the predicate as part of one statement, which rules out a second one in it, and
+    /// evaluate it once where nothing can be written, which rules out functions that do.
     async fn check_predicate(&mut self, schema: &Schema, choice: &RootChoice) -> Result<(), Fault> {
         use super::sql::dialect::Dialect;
         let unseed_core::port::store::ChosenRows::Where(predicate) = &choice.rows else { return Ok(()) };
@@ -399,8 +404,14 @@ impl Postgres {
         let d = dialect::PostgresDialect;
         let alias = d.quote(&shape.name.name);
         let sql = format!("SELECT 1 FROM {} AS {alias} WHERE ({predicate}\n)", d.relation(shape));
-        self.session.client().prepare(&sql).await.map(drop).map_err(|error| {
-            let error = session::sql_error(&error);
+        let failed = |e: super::sql::SqlError| e.fault("choosing roots");
+        self.session.run("BEGIN READ ONLY").await.map_err(failed)?;
+        let checked = match self.session.client().prepare(&sql).await {
+            Ok(_) => self.session.run(&format!("SELECT count(*) FROM ({sql}) chosen")).await.map(drop),
+            Err(error) => Err(session::sql_error(&error)),
+        };
+        self.session.run("ROLLBACK").await.map_err(failed)?;
+        checked.map_err(|error| {
             Fault::usage(format!("predicate on `{}` is not valid: {}", shape.name, error.message))
                 .detail(format!("predicate: {predicate}"))
                 .hint("write it as the WHERE clause of a SELECT on that table, e.g. --where \"tenants: name LIKE 'Test %'\"")

@@ -6,6 +6,7 @@
 use super::Postgres;
 use super::dialect::PostgresDialect;
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::reattach;
 use crate::store::sql::restore::{self, Staged};
 use crate::store::sql::{Session, SqlError, number, script, text};
 use bytes::Bytes;
@@ -70,11 +71,12 @@ impl Postgres {
             }
         }
         let skip = self.server().await?.may_skip_checks;
-        let conflicts = restore::conflicts(&mut self.session, work, &staged, skip).await.map_err(failed)?;
-        if !conflicts.is_empty() {
-            return Ok(Restored { conflicts, ..Restored::default() });
+        let found = restore::obstacles(&mut self.session, work, &staged, skip).await.map_err(failed)?;
+        if !found.conflicts.is_empty() {
+            return Ok(Restored { conflicts: found.conflicts, ..Restored::default() });
         }
-        self.put_back(work, &staged, skip).await
+        let restored = self.put_back(work, &staged, skip).await?;
+        Ok(Restored { orphans: found.orphans, ..restored })
     }
 
     async fn load_sections(
@@ -142,7 +144,7 @@ impl Postgres {
             }
         }
         let mut reattached: BTreeMap<TableId, u64> = BTreeMap::new();
-        for (table, statement) in restore::reattaches(&d, work, staged) {
+        for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
         for statement in restore::unborn(&d, work, staged) {
@@ -156,8 +158,8 @@ impl Postgres {
         Ok(Restored {
             inserted: restore::by_name(work, &inserted),
             reattached: restore::by_name(work, &reattached),
-            conflicts: Vec::new(),
             token: token.first().map(|row| text(row, 0)),
+            ..Restored::default()
         })
     }
 

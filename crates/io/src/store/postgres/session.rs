@@ -138,7 +138,7 @@ impl Session for PgSession {
         let messages = self.client.simple_query(sql).await.map_err(|error| sql_error(&error))?;
         let counts = messages.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
-            _ => None,
+            SimpleQueryMessage::Row(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
         });
         Ok(counts.unwrap_or_default())
     }

@@ -1,6 +1,6 @@
 //! How one database spells what all SQL stores need.
 
-use unseed_core::port::store::SectionKind;
+use unseed_core::port::store::SectionHead;
 use unseed_core::schema::{Column, Table, TableId};
 
 /// The spelling of one database. Expressions are SQL text; `x` is always an alias of the real table and `k`
@@ -66,7 +66,7 @@ pub(crate) trait Dialect: Send + Sync {
     fn key_in_parts(&self, k: &str, handles: &[u64]) -> String;
 
     /// Name of the temporary table that a section of an archive is loaded into.
-    fn staging(&self, table: &Table, id: TableId, kind: &SectionKind) -> String;
+    fn staging(&self, id: TableId, head: &SectionHead) -> String;
 
     /// Statement that creates it with these columns.
     fn create_staging(&self, table: &Table, name: &str, columns: &[String]) -> String;
@@ -76,6 +76,14 @@ pub(crate) trait Dialect: Send + Sync {
 
     /// Two values are the same or both null, whatever their type.
     fn same(&self, a: &str, b: &str) -> String;
+
+    /// Two values are the same down to their type.
+    fn alike(&self, a: &str, b: &str) -> String {
+        self.same(a, b)
+    }
+
+    /// What an expression is grouped by, so that values share a group if they are [`Dialect::alike`].
+    fn group(&self, expression: &str) -> String;
 
     /// Statement that inserts the staged rows with these columns.
     fn insert_staged(&self, table: &Table, columns: &[String], staging: &str) -> String;

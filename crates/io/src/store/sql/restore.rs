@@ -5,9 +5,10 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
+use super::reattach::{self, Obstacle};
 use super::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
-use unseed_core::port::store::{RestoreConflict, SectionEntry, SectionKind, Work};
+use unseed_core::port::store::{RestoreConflict, SectionEntry, SectionHead, SectionKind, Work};
 use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
 
 /// One staging table.
@@ -41,7 +42,7 @@ pub(crate) fn staged(d: &dyn Dialect, work: &Work, sections: &[SectionEntry]) ->
             None => staged.push(Staged {
                 table,
                 kind: head.kind.clone(),
-                name: d.staging(shape, table, &head.kind),
+                name: d.staging(table, head),
                 columns: head.columns.clone(),
                 identity_columns: head.identity_columns,
                 sections: vec![index],
@@ -71,9 +72,16 @@ pub(crate) fn merge_effects(d: &dyn Dialect, work: &Work, staged: &mut Vec<Stage
         let target = match rows {
             Some(rows) => rows.name.clone(),
             None => {
-                let name = d.staging(shape, effect.table, &SectionKind::Rows);
-                statements.push(d.create_staging(shape, &name, &effect.columns));
                 let kind = SectionKind::Rows;
+                let head = SectionHead {
+                    kind: kind.clone(),
+                    namespace: shape.name.namespace.clone(),
+                    table: shape.name.name.clone(),
+                    columns: effect.columns.clone(),
+                    identity_columns: 0,
+                };
+                let name = d.staging(effect.table, &head);
+                statements.push(d.create_staging(shape, &name, &effect.columns));
                 staged.push(Staged { kind, name: name.clone(), sections: Vec::new(), ..effect.clone() });
                 name
             }
@@ -103,13 +111,48 @@ fn equal(d: &dyn Dialect, names: &[String], x: &str, s: &str) -> String {
 }
 
 /// The staged rows of a table.
-fn rows_of(staged: &[Staged], table: TableId) -> Option<&Staged> {
+pub(crate) fn rows_of(staged: &[Staged], table: TableId) -> Option<&Staged> {
     staged.iter().find(|s| s.table == table && s.kind == SectionKind::Rows)
 }
 
 /// A reference without its restriction to parts, which staged rows do not know.
-fn whole(r: &Reference) -> Reference {
+pub(crate) fn whole(r: &Reference) -> Reference {
     Reference { child_parts: None, parent_parts: None, ..r.clone() }
+}
+
+/// Short name of the staged rows of a table that are kept.
+fn kept(table: TableId) -> String {
+    format!("unseed_z{}", table.0)
+}
+
+/// Adds staged rows that refer strongly to kept ones, until there are no more.
+async fn grow_kept(session: &mut dyn Session, work: &Work, staged: &[Staged]) -> Result<(), SqlError> {
+    let follows: Vec<ReferenceId> =
+        work.program.stages.iter().flat_map(|s| s.visits()).flat_map(|v| &v.follows).map(|f| f.reference).collect();
+    loop {
+        let mut grew = 0;
+        for id in &follows {
+            let r = whole(work.schema.reference(*id));
+            let (Some(child), Some(parent)) = (rows_of(staged, r.child), rows_of(staged, r.parent)) else { continue };
+            let d = session.dialect();
+            let conditions = Conditions { schema: &work.schema, dialect: d };
+            let sql = format!(
+                "INSERT INTO {zc} SELECT DISTINCT {xr} FROM {} x JOIN {} y ON {} JOIN {zp} p ON p.z = {yr} \
+                 WHERE NOT EXISTS (SELECT 1 FROM {zc} c WHERE c.z = {xr})",
+                child.name,
+                parent.name,
+                conditions.refers(&r, ("x", Side::Table), ("y", Side::Table)),
+                zc = d.temp(&kept(r.child)),
+                zp = d.temp(&kept(r.parent)),
+                xr = d.staging_row("x"),
+                yr = d.staging_row("y"),
+            );
+            grew += session.run(&sql).await?;
+        }
+        if grew == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Keeps only what left because of one root: the root itself and, again and again, staged rows that refer
@@ -121,7 +164,6 @@ pub(crate) async fn narrow(
     (table, key): (TableId, &[String]),
 ) -> Result<bool, SqlError> {
     let Some(root) = rows_of(staged, table) else { return Ok(false) };
-    let kept = |id: TableId| format!("unseed_z{}", id.0);
     for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
         let d = session.dialect();
         let name = d.temp(&kept(s.table));
@@ -151,32 +193,7 @@ pub(crate) async fn narrow(
     if session.run(&sql).await? == 0 {
         return Ok(false);
     }
-    let follows: Vec<ReferenceId> =
-        work.program.stages.iter().flat_map(|s| s.visits()).flat_map(|v| &v.follows).map(|f| f.reference).collect();
-    loop {
-        let mut grew = 0;
-        for id in &follows {
-            let r = whole(work.schema.reference(*id));
-            let (Some(child), Some(parent)) = (rows_of(staged, r.child), rows_of(staged, r.parent)) else { continue };
-            let d = session.dialect();
-            let conditions = Conditions { schema: &work.schema, dialect: d };
-            let sql = format!(
-                "INSERT INTO {zc} SELECT DISTINCT {xr} FROM {} x JOIN {} y ON {} JOIN {zp} p ON p.z = {yr} \
-                 WHERE NOT EXISTS (SELECT 1 FROM {zc} c WHERE c.z = {xr})",
-                child.name,
-                parent.name,
-                conditions.refers(&r, ("x", Side::Table), ("y", Side::Table)),
-                zc = d.temp(&kept(r.child)),
-                zp = d.temp(&kept(r.parent)),
-                xr = d.staging_row("x"),
-                yr = d.staging_row("y"),
-            );
-            grew += session.run(&sql).await?;
-        }
-        if grew == 0 {
-            break;
-        }
-    }
+    grow_kept(session, work, staged).await?;
     for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
         let d = session.dialect();
         let sql = format!(
@@ -187,76 +204,73 @@ pub(crate) async fn narrow(
         );
         session.run(&sql).await?;
     }
-    narrow_detached(session, work, staged).await?;
+    // What triggers inserted because of other roots stays.
+    for s in staged.iter().filter(|s| s.kind == SectionKind::Born) {
+        session.run(&format!("DELETE FROM {}", s.name)).await?;
+    }
+    reattach::narrow(session, work, staged).await?;
     Ok(true)
 }
 
-/// Keeps only detached values that lead to rows which are put back; what triggers inserted stays.
-async fn narrow_detached(session: &mut dyn Session, work: &Work, staged: &[Staged]) -> Result<(), SqlError> {
-    for s in staged {
-        match s.kind {
-            SectionKind::Detached => {}
-            SectionKind::Born => {
-                session.run(&format!("DELETE FROM {}", s.name)).await?;
-                continue;
-            }
-            SectionKind::Rows | SectionKind::Effect => continue,
-        }
-        let d = session.dialect();
-        let conditions = Conditions { schema: &work.schema, dialect: d };
-        let detach = work.program.detaches.iter().find(|detach| detach.table == s.table);
-        let mut leads = Vec::new();
-        for (id, _) in detach.map(|detach| detach.references.as_slice()).unwrap_or_default() {
-            let r = whole(work.schema.reference(*id));
-            let names = r.child_columns.iter().map(|c| &work.schema.table(s.table).columns[*c].name);
-            if names.into_iter().all(|name| s.columns.contains(name))
-                && let Some(parent) = rows_of(staged, r.parent)
-            {
-                let refers = conditions.refers(&r, ("s", Side::Table), ("y", Side::Table));
-                leads.push(format!("EXISTS (SELECT 1 FROM {} y WHERE {refers})", parent.name));
-            }
-        }
-        let keep = if leads.is_empty() { "false".to_owned() } else { leads.join(" OR ") };
-        session.run(&format!("DELETE FROM {} AS s WHERE NOT ({keep})", s.name)).await?;
-    }
-    Ok(())
+/// What stands in the way of the staged rows.
+#[derive(Debug, Default)]
+pub(crate) struct Obstacles {
+    pub(crate) conflicts: Vec<RestoreConflict>,
+    /// Rows without a parent, by references that the store does not insist on.
+    pub(crate) orphans: Vec<(ReferenceId, RestoreConflict)>,
+}
+
+/// One question to the database: which staged rows have a problem.
+struct Question {
+    table: TableId,
+    reason: String,
+    sql: String,
+    /// Set where rows without a parent can be put back.
+    bearable: Option<ReferenceId>,
 }
 
 /// Everything that stands in the way of the staged rows.
-pub(crate) async fn conflicts(
+pub(crate) async fn obstacles(
     session: &mut dyn Session,
     work: &Work,
     staged: &[Staged],
     orphans_allowed: bool,
-) -> Result<Vec<RestoreConflict>, SqlError> {
-    let mut checks: Vec<(TableId, String, String)> = Vec::new();
+) -> Result<Obstacles, SqlError> {
     let d = session.dialect();
+    let mut questions: Vec<Question> = Vec::new();
     for s in staged {
         match s.kind {
             SectionKind::Rows => {
-                checks.extend(existing(d, work, s));
-                checks.extend(missing_parents(d, work, staged, s, orphans_allowed));
+                questions.extend(existing(d, work, s));
+                questions.extend(missing_parents(d, work, staged, s, orphans_allowed));
             }
-            SectionKind::Detached => checks.extend(changed_references(d, work, s)),
+            SectionKind::Detached => {
+                let ask = |obstacle| question(d, work, s, obstacle);
+                questions.extend(reattach::obstacles(d, work, s).into_iter().map(ask));
+            }
             SectionKind::Effect | SectionKind::Born => {}
         }
     }
-    let mut found = Vec::new();
-    for (table, reason, sql) in checks {
-        let rows = session.rows(&sql).await?;
+    let mut found = Obstacles::default();
+    for question in questions {
+        let rows = session.rows(&question.sql).await?;
         let Some(row) = rows.first().filter(|row| number(row, 0) > 0) else { continue };
-        found.push(RestoreConflict {
-            table: work.schema.table(table).name.to_string(),
+        let conflict = RestoreConflict {
+            table: work.schema.table(question.table).name.to_string(),
             key: text(row, 1),
-            reason,
+            reason: question.reason,
             rows: number(row, 0),
-        });
+        };
+        match question.bearable {
+            Some(id) => found.orphans.push((id, conflict)),
+            None => found.conflicts.push(conflict),
+        }
     }
     Ok(found)
 }
 
-/// `count, some key` of staged rows under alias `s`.
-fn counted(d: &dyn Dialect, work: &Work, s: &Staged, condition: &str) -> String {
+/// Asks for the number of rows in the way and for the key of one of them.
+fn question(d: &dyn Dialect, work: &Work, s: &Staged, obstacle: Obstacle) -> Question {
     let shape = work.schema.table(s.table);
     let key: Vec<String> = match s.kind {
         SectionKind::Detached => s.columns.iter().take(s.identity_columns).cloned().collect(),
@@ -264,15 +278,23 @@ fn counted(d: &dyn Dialect, work: &Work, s: &Staged, condition: &str) -> String 
             shape.key().unwrap_or_default().iter().map(|c| shape.columns[*c].name.clone()).collect()
         }
     };
-    let texts: Vec<String> =
-        key.iter().map(|name| d.text(&format!("s.{}", d.quote(name)))).collect();
-    let key = if texts.is_empty() { "'a row without a key'".to_owned() } else { format!("min({})", texts.join(" || ', ' || ")) };
-    format!("SELECT count(*), {key} FROM {} s WHERE {condition}", s.name)
+    let texts: Vec<String> = key
+        .iter()
+        .filter(|name| s.columns.contains(name))
+        .map(|name| d.text(&format!("s.{}", d.quote(name))))
+        .collect();
+    let key = match shape.key() {
+        Some(_) if !texts.is_empty() => format!("min({})", texts.join(" || ', ' || ")),
+        Some(_) | None => "'a row without a key'".to_owned(),
+    };
+    let Obstacle { reason, rows, condition } = obstacle;
+    let sql = format!("SELECT count(*), {key} FROM {rows} s WHERE {condition}");
+    Question { table: s.table, reason, sql, bearable: None }
 }
 
-fn existing(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<(TableId, String, String)> {
+fn existing(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<Question> {
     let shape = work.schema.table(s.table);
-    let mut checks = Vec::new();
+    let mut questions = Vec::new();
     for key in &shape.keys {
         let names: Vec<String> = key.iter().map(|c| shape.columns[*c].name.clone()).collect();
         if !names.iter().all(|name| s.columns.contains(name)) {
@@ -281,9 +303,9 @@ fn existing(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<(TableId, String, S
         let condition =
             format!("EXISTS (SELECT 1 FROM {} x WHERE {})", d.relation(shape), equal(d, &names, "x", "s"));
         let reason = format!("a row with the same {} exists", names.join(", "));
-        checks.push((s.table, reason, counted(d, work, s, &condition)));
+        questions.push(question(d, work, s, Obstacle { reason, rows: s.name.clone(), condition }));
     }
-    checks
+    questions
 }
 
 fn missing_parents(
@@ -292,15 +314,15 @@ fn missing_parents(
     staged: &[Staged],
     s: &Staged,
     orphans_allowed: bool,
-) -> Vec<(TableId, String, String)> {
+) -> Vec<Question> {
     let conditions = Conditions { schema: &work.schema, dialect: d };
-    let mut checks = Vec::new();
+    let mut questions = Vec::new();
     for id in work.schema.reference_ids() {
         let r = work.schema.reference(id);
-        let must = r.origin == Origin::Declared && (r.validated || !orphans_allowed);
-        if r.child != s.table || !must || r.child_parts.is_some() {
+        if r.child != s.table || r.origin != Origin::Declared || r.child_parts.is_some() {
             continue;
         }
+        let bearable = (!r.validated && orphans_allowed).then_some(id);
         let r = whole(r);
         let refers = conditions.refers(&r, ("s", Side::Table), ("y", Side::Table));
         let parent = work.schema.table(r.parent);
@@ -313,89 +335,16 @@ fn missing_parents(
             condition.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {} y WHERE {refers})", rows.name));
         }
         let reason = format!("its parent in `{}` is missing ({})", parent.name, work.schema.describe(id));
-        checks.push((s.table, reason, counted(d, work, s, &condition)));
+        let obstacle = Obstacle { reason, rows: s.name.clone(), condition };
+        questions.push(Question { bearable, ..question(d, work, s, obstacle) });
     }
-    checks
-}
-
-fn changed_references(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<(TableId, String, String)> {
-    let shape = work.schema.table(s.table);
-    let old = &s.columns[s.identity_columns..];
-    old.iter()
-        .map(|name| {
-            let column = d.quote(name);
-            let condition = format!(
-                "s.{column} IS NOT NULL AND EXISTS (SELECT 1 FROM {} x WHERE {} AND NOT ({}) AND NOT ({}))",
-                d.relation(shape),
-                identity(d, s, "x", "s"),
-                untouched(d, work, s, name, "x"),
-                d.same(&format!("x.{column}"), &format!("s.{column}")),
-            );
-            let reason = format!("its {name} was set to something else since");
-            (s.table, reason, counted(d, work, s, &condition))
-        })
-        .collect()
-}
-
-fn identity(d: &dyn Dialect, s: &Staged, x: &str, t: &str) -> String {
-    let terms: Vec<String> = s
-        .columns
-        .iter()
-        .take(s.identity_columns)
-        .map(|name| d.quote(name))
-        .map(|name| d.same(&format!("{x}.{name}"), &format!("{t}.{name}")))
-        .collect();
-    if terms.is_empty() { "true".to_owned() } else { terms.join(" AND ") }
-}
-
-/// The column is as the detach left it.
-fn untouched(d: &dyn Dialect, work: &Work, s: &Staged, name: &str, x: &str) -> String {
-    let shape = work.schema.table(s.table);
-    let column = format!("{x}.{}", d.quote(name));
-    let to_default = work.program.detaches.iter().filter(|detach| detach.table == s.table).any(|detach| {
-        detach.references.iter().any(|(_, detachment)| {
-            detachment.to_default && detachment.columns.iter().any(|c| shape.columns[*c].name == name)
-        })
-    });
-    let default = shape.columns.iter().find(|c| c.name == name).and_then(|c| c.default.clone());
-    match default.filter(|_| to_default) {
-        Some(default) => format!("{column} IS NULL OR {}", d.same(&column, &default)),
-        None => format!("{column} IS NULL"),
-    }
+    questions
 }
 
 /// One insert per table with rows, parents first.
 pub(crate) fn inserts(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
     let rows = staged.iter().filter(|s| s.kind == SectionKind::Rows);
     rows.map(|s| (s.table, d.insert_staged(work.schema.table(s.table), &s.columns, &s.name))).collect()
-}
-
-/// One update per table with detached references.
-pub(crate) fn reattaches(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
-    let detached = staged.iter().filter(|s| s.kind == SectionKind::Detached);
-    detached
-        .map(|s| {
-            let shape = work.schema.table(s.table);
-            let sets: Vec<String> = s.columns[s.identity_columns..]
-                .iter()
-                .map(|name| {
-                    let column = d.quote(name);
-                    format!(
-                        "{column} = CASE WHEN {} THEN s.{column} ELSE x.{column} END",
-                        untouched(d, work, s, name, "x")
-                    )
-                })
-                .collect();
-            let sql = format!(
-                "UPDATE {} AS x SET {} FROM {} s WHERE {}",
-                d.target(shape),
-                sets.join(", "),
-                s.name,
-                identity(d, s, "x", "s")
-            );
-            (s.table, sql)
-        })
-        .collect()
 }
 
 /// One delete per table in which triggers of the purge inserted rows; only rows that are still the same.

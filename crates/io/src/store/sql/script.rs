@@ -4,6 +4,7 @@
 //! any conflict leaves the database as it was.
 
 use super::dialect::Dialect;
+use super::reattach;
 use super::restore::{self, Staged};
 use std::fmt::Write;
 use unseed_core::port::store::{SectionEntry, SectionKind, Work};
@@ -17,7 +18,8 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
          \\set ON_ERROR_STOP on\n\
          BEGIN;\n\
          SET LOCAL TimeZone = 'UTC';\nSET LOCAL DateStyle = 'ISO, YMD';\nSET LOCAL IntervalStyle = 'iso_8601';\n\
-         SET LOCAL row_security = off;\nSET LOCAL client_encoding = 'UTF8';\n",
+         SET LOCAL row_security = off;\nSET LOCAL client_encoding = 'UTF8';\n\
+         SET LOCAL lc_monetary = 'C';\nSET LOCAL xmloption = content;\n",
     );
     let Ok(mut staged) = restore::staged(d, work, sections) else { return text };
     for statement in restore::create(d, work, &staged) {
@@ -83,7 +85,7 @@ fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], toge
             line(text, &statement);
         }
     }
-    for (_, statement) in restore::reattaches(d, work, staged) {
+    for (_, statement) in reattach::reattaches(d, work, staged) {
         line(text, &statement);
     }
     for statement in restore::unborn(d, work, staged) {

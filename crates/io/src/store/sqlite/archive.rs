@@ -4,9 +4,10 @@
 //! NUL characters and invalid UTF-8 come back as they were.
 
 use super::dialect::{SqliteDialect, section_table};
-use super::sql_error;
-use crate::store::sql::closure::{Sets, key_set};
-use crate::store::sql::counts::{self, DetachSource, detach_sources};
+use super::{real, sql_error};
+use crate::store::sql::closure::key_set;
+use crate::store::sql::counts;
+use crate::store::sql::detached::Detached;
 use crate::store::sql::dialect::Dialect;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -27,13 +28,7 @@ fn literal(value: ValueRef<'_>, out: &mut String) {
         ValueRef::Integer(number) => {
             write!(out, "{number}").expect("writing to a string cannot fail");
         }
-        ValueRef::Real(number) if number.is_infinite() => {
-            out.push_str(if number > 0.0 { "9e999" } else { "-9e999" });
-        }
-        ValueRef::Real(number) => {
-            // `{:?}` is the shortest text that reads back as the same number, with a point or an exponent.
-            write!(out, "{number:?}").expect("writing to a string cannot fail");
-        }
+        ValueRef::Real(number) => real::literal(number, out),
         ValueRef::Text(bytes) => text_literal(bytes, out),
         ValueRef::Blob(bytes) => hex_literal(bytes, out),
     }
@@ -66,7 +61,7 @@ fn hex_literal(bytes: &[u8], out: &mut String) {
 pub(super) fn archive(
     db: &Connection,
     work: &Work,
-    sets: &Sets,
+    detached: &[Detached],
     batch: TagRange,
     expected: &Closure,
     sink: &mut dyn ArchiveSink,
@@ -89,11 +84,9 @@ pub(super) fn archive(
         let section = Section { table: *table, kind: SectionKind::Rows, columns, identity: 0, source };
         archived.removed.insert(*table, write_section(db, work, &section, sink)?);
     }
-    for source in detach_sources(sets) {
-        if expected.detached_rows.contains_key(&source.table) {
-            let section = detached_section(work, &source, batch);
-            archived.detached.insert(source.table, write_section(db, work, &section, sink)?);
-        }
+    for section in detached {
+        let rows = write_section(db, work, &detached_section(work, section), sink)?;
+        *archived.detached.entry(section.table).or_default() += rows;
     }
     Ok(archived)
 }
@@ -107,35 +100,20 @@ pub(super) struct Section {
     pub(super) source: String,
 }
 
-fn detached_section(work: &Work, source: &DetachSource, batch: TagRange) -> Section {
+fn detached_section(work: &Work, section: &Detached) -> Section {
     let d = SqliteDialect;
-    let shape = work.schema.table(source.table);
-    let detach = work.program.detaches.iter().find(|detach| detach.table == source.table);
-    let references = detach.map(|detach| detach.references.as_slice()).unwrap_or_default();
-    let mut written: Vec<ColumnIndex> = references
-        .iter()
-        .filter(|(id, _)| source.references.contains(id))
-        .flat_map(|(_, detachment)| detachment.columns.clone())
-        .collect();
-    written.sort_unstable();
-    written.dedup();
-    let identity: Vec<ColumnIndex> = match shape.keys.iter().find(|key| key.iter().all(|c| !written.contains(c))) {
-        Some(key) => key.clone(),
-        None => shape.stored_columns().into_iter().filter(|c| !written.contains(c)).collect(),
-    };
-    let count = identity.len();
+    let shape = work.schema.table(section.table);
     Section {
-        table: source.table,
+        table: section.table,
         kind: SectionKind::Detached,
-        columns: identity.into_iter().chain(written).collect(),
-        identity: count,
+        columns: section.identity.iter().chain(&section.written).copied().collect(),
+        identity: section.identity.len(),
         source: format!(
-            "FROM {} x JOIN {} k ON {} WHERE {} AND {}",
+            "FROM {} x JOIN {} k ON {} WHERE {}",
             d.relation(shape),
-            d.temp(&source.name),
+            d.temp(&section.set),
             d.at(shape, "x", "k"),
-            source.filter,
-            counts::in_batch("k", Some(batch)),
+            section.filter,
         ),
     }
 }
@@ -153,18 +131,16 @@ pub(super) fn write_section(
     let names: Vec<String> = section.columns.iter().map(|c| shape.columns[*c].name.clone()).collect();
     let quoted: Vec<String> = names.iter().map(|n| d.quote(n)).collect();
     let listed: Vec<String> = quoted.iter().map(|n| format!("x.{n}")).collect();
-    sink.begin(SectionHead {
+    let section_head = SectionHead {
         kind: section.kind.clone(),
         namespace: shape.name.namespace.clone(),
         table: shape.name.name.clone(),
         columns: names,
         identity_columns: section.identity,
-    })?;
-    let head = format!(
-        "INSERT INTO {}({}) VALUES\n",
-        d.quote(&section_table(&shape.name.name, &section.kind)),
-        quoted.join(",")
-    );
+    };
+    let into = d.quote(&section_table(&section_head));
+    sink.begin(section_head)?;
+    let head = format!("INSERT INTO {into}({}) VALUES\n", quoted.join(","));
     let sql = format!("SELECT {} {}", listed.join(", "), section.source);
     let mut statement = db.prepare(&sql).map_err(|error| failed(&error))?;
     let mut rows = statement.query([]).map_err(|error| failed(&error))?;

@@ -4,7 +4,7 @@
 //! version: the caller holds the write lock and compares `data_version` instead.
 
 use crate::store::sql::dialect::Dialect;
-use unseed_core::port::store::SectionKind;
+use unseed_core::port::store::{SectionHead, SectionKind};
 use unseed_core::schema::{Column, Table, TableId};
 
 /// SQLite.
@@ -107,8 +107,8 @@ impl Dialect for SqliteDialect {
         "true".to_owned()
     }
 
-    fn staging(&self, table: &Table, _id: TableId, kind: &SectionKind) -> String {
-        format!("temp.{}", self.quote(&section_table(&table.name.name, kind)))
+    fn staging(&self, _id: TableId, head: &SectionHead) -> String {
+        format!("temp.{}", self.quote(&section_table(head)))
     }
 
     fn create_staging(&self, _table: &Table, name: &str, columns: &[String]) -> String {
@@ -123,6 +123,14 @@ impl Dialect for SqliteDialect {
 
     fn same(&self, a: &str, b: &str) -> String {
         format!("{a} IS {b}")
+    }
+
+    fn alike(&self, a: &str, b: &str) -> String {
+        format!("({a} COLLATE BINARY IS {b} AND typeof({a}) = typeof({b}))")
+    }
+
+    fn group(&self, expression: &str) -> String {
+        format!("{expression} COLLATE BINARY, typeof({expression})")
     }
 
     fn insert_staged(&self, table: &Table, columns: &[String], staging: &str) -> String {
@@ -142,10 +150,15 @@ impl Dialect for SqliteDialect {
 
 /// The table that the statements of an archived section insert into; a restore creates it as a temporary
 /// table, which hides the real one of the same name.
-pub(super) fn section_table(table: &str, kind: &SectionKind) -> String {
-    match kind {
-        SectionKind::Rows => table.to_owned(),
-        SectionKind::Detached => format!("unseed_detached:{table}"),
+pub(super) fn section_table(head: &SectionHead) -> String {
+    let table = &head.table;
+    match head.kind {
+        SectionKind::Rows => table.clone(),
+        SectionKind::Detached => {
+            // Sections of one table can have different columns.
+            let old = head.columns[head.identity_columns..].join(",");
+            format!("unseed_detached:{table}({old})")
+        }
         SectionKind::Effect => format!("unseed_effect:{table}"),
         SectionKind::Born => format!("unseed_born:{table}"),
     }

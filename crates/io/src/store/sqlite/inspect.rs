@@ -239,6 +239,16 @@ fn closing(characters: &[char], open: usize) -> usize {
     characters.len()
 }
 
+/// One foreign key as `foreign_key_list` tells it, row by row.
+#[derive(Default)]
+struct ForeignKey {
+    parent: String,
+    from: Vec<String>,
+    /// Empty entries mean the parent's primary key.
+    to: Vec<Option<String>>,
+    rule: String,
+}
+
 fn references(
     db: &Connection,
     schema: &Schema,
@@ -250,17 +260,17 @@ fn references(
         "SELECT id, \"table\", \"from\", \"to\", on_delete FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
     )?;
     let mut rows = query.query([&shape.name.name])?;
-    let mut grouped: BTreeMap<i64, (String, Vec<String>, Vec<Option<String>>, String)> = BTreeMap::new();
+    let mut grouped: BTreeMap<i64, ForeignKey> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let entry = grouped.entry(row.get(0)?).or_default();
-        entry.0 = row.get(1)?;
-        entry.1.push(row.get(2)?);
-        entry.2.push(row.get(3)?);
-        entry.3 = row.get(4)?;
+        let key = grouped.entry(row.get(0)?).or_default();
+        key.parent = row.get(1)?;
+        key.from.push(row.get(2)?);
+        key.to.push(row.get(3)?);
+        key.rule = row.get(4)?;
     }
     let indexes = index_columns(db, &shape.name.name)?;
     let mut found = Vec::new();
-    for (id, (parent, from, to, rule)) in grouped {
+    for (id, ForeignKey { parent, from, to, rule }) in grouped {
         let Some(parent) = ids.get(&parent.to_lowercase()).copied() else { continue };
         let child_columns: Option<Vec<usize>> = from.iter().map(|n| shape.column(n)).collect();
         let target = schema.table(parent);

@@ -15,6 +15,7 @@ mod archive;
 mod dialect;
 mod functions;
 mod inspect;
+mod real;
 mod remove;
 mod restore;
 mod scan;
@@ -22,7 +23,7 @@ mod scan;
 use super::sql::closure::Sets;
 use super::sql::dialect::Dialect;
 use super::sql::{
-    Session, SqlError, TextRow, closure, conflicts, counts, explain, fingerprint, roots, script, tags,
+    Session, SqlError, TextRow, closure, conflicts, counts, detached, explain, fingerprint, roots, script, tags,
 };
 use async_trait::async_trait;
 use dialect::SqliteDialect;
@@ -301,9 +302,18 @@ impl Store for Sqlite {
         batch: TagRange,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault> {
-        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await;
-        let expected = expected.map_err(|e| e.fault("counting the batch"))?;
-        tokio::task::block_in_place(|| archive::archive(&self.session.db, work, &self.sets, batch, &expected, sink))
+        let failed = |e: SqlError| e.fault("counting the batch");
+        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await.map_err(failed)?;
+        let mut detached = Vec::new();
+        for source in counts::detach_sources(&self.sets) {
+            if expected.detached_rows.contains_key(&source.table) {
+                let sections = detached::sections(&mut self.session, work, &source, batch).await;
+                detached.extend(sections.map_err(failed)?);
+            }
+        }
+        tokio::task::block_in_place(|| {
+            archive::archive(&self.session.db, work, &detached, batch, &expected, sink)
+        })
     }
 
     async fn remove(
@@ -319,6 +329,7 @@ impl Store for Sqlite {
     async fn commit(&mut self) -> Result<(), Fault> {
         let result = self.session.run("COMMIT").await;
         self.session.end_transaction();
+        self.end_restore().await?;
         result.map(|_| ()).map_err(|e| e.fault("committing"))
     }
 
@@ -328,6 +339,7 @@ impl Store for Sqlite {
         }
         let result = self.session.run("ROLLBACK").await;
         self.session.end_transaction();
+        self.end_restore().await?;
         result.map(|_| ()).map_err(|e| e.fault("rolling back"))
     }
 

@@ -97,7 +97,8 @@ impl Sqlite {
                 Action::SQLITE_INSERT => touched.inserted += 1,
                 Action::SQLITE_UPDATE => touched.updated += 1,
                 Action::SQLITE_DELETE => touched.deleted += 1,
-                _ => {}
+                // The enumeration may grow; whatever is new counts as a change nobody planned.
+                Action::UNKNOWN | _ => touched.updated += 1,
             }
         };
         self.session.db.update_hook(Some(hook)).map_err(|error| super::sql_error(&error))?;

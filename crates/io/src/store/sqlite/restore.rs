@@ -5,6 +5,7 @@
 
 use super::dialect::SqliteDialect;
 use super::{Sqlite, sql_error};
+use crate::store::sql::reattach;
 use crate::store::sql::restore::{self, Staged};
 use crate::store::sql::{Session, SqlError, number};
 use rusqlite::config::DbConfig;
@@ -24,17 +25,29 @@ impl Sqlite {
     ) -> Result<Restored, Fault> {
         let failed = |e: SqlError| e.fault("restoring");
         self.session.forget().map_err(failed)?;
-        self.triggers(false)?;
-        self.session.run("PRAGMA foreign_keys = OFF").await.map_err(failed)?;
+        self.begin_restore().await?;
         let result = self.restore_locked(work, source, scope, progress).await;
         let keep = matches!(&result, Ok(restored) if restored.token.is_some());
         if !keep {
             drop(self.session.run("ROLLBACK").await);
             self.session.end_transaction();
-            drop(self.session.run("PRAGMA foreign_keys = ON").await);
-            self.triggers(true)?;
+            self.end_restore().await?;
         }
         result
+    }
+
+    /// Switches triggers and foreign keys off until the transaction ends; both are settings of the connection.
+    async fn begin_restore(&mut self) -> Result<(), Fault> {
+        self.triggers(false)?;
+        let off = self.session.run("PRAGMA foreign_keys = OFF").await;
+        off.map(drop).map_err(|e| e.fault("switching foreign keys"))
+    }
+
+    /// Switches them on again, once the transaction is over.
+    pub(super) async fn end_restore(&mut self) -> Result<(), Fault> {
+        let on = self.session.run("PRAGMA foreign_keys = ON").await;
+        on.map_err(|e| e.fault("switching foreign keys"))?;
+        self.triggers(true)
     }
 
     fn triggers(&self, on: bool) -> Result<(), Fault> {
@@ -86,11 +99,13 @@ impl Sqlite {
                     .hint("name a root of the run by its key"));
             }
         }
-        let conflicts = restore::conflicts(&mut self.session, work, &staged, false).await.map_err(failed)?;
-        if !conflicts.is_empty() {
-            return Ok(Restored { conflicts, ..Restored::default() });
+        // Nothing checks foreign keys here, so that rows which referred to nothing before can do so again.
+        let found = restore::obstacles(&mut self.session, work, &staged, true).await.map_err(failed)?;
+        if !found.conflicts.is_empty() {
+            return Ok(Restored { conflicts: found.conflicts, ..Restored::default() });
         }
-        self.put_back(work, &staged).await
+        let restored = self.put_back(work, &staged).await?;
+        Ok(Restored { orphans: found.orphans, ..restored })
     }
 
     /// Runs the statements of a section; they end with `;` and a line break, and values may contain both.
@@ -129,7 +144,7 @@ impl Sqlite {
             *inserted.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
         let mut reattached: BTreeMap<TableId, u64> = BTreeMap::new();
-        for (table, statement) in restore::reattaches(&d, work, staged) {
+        for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
         for statement in restore::unborn(&d, work, staged) {
@@ -147,8 +162,8 @@ impl Sqlite {
         Ok(Restored {
             inserted: restore::by_name(work, &inserted),
             reattached: restore::by_name(work, &reattached),
-            conflicts: Vec::new(),
             token: Some("restore".to_owned()),
+            ..Restored::default()
         })
     }
 }

@@ -1,0 +1,226 @@
+//! Putting detached references back: which row is meant, whether it is as the detach left it, which of the old
+//! values count.
+//!
+//! A row is found by a key that no detach writes, or else by its content. Rows of the same content cannot be
+//! told apart, so they are numbered on both sides and matched by their numbers.
+//!
+//! Invariants
+//! - a column is only written where it is null, or at the default that the detach wrote;
+//! - an old value that is null was never detached, and changes nothing.
+
+use super::condition::{Conditions, Side};
+use super::dialect::Dialect;
+use super::restore::{Staged, rows_of, whole};
+use super::{Session, SqlError};
+use unseed_core::closure::Detachment;
+use unseed_core::port::store::{SectionKind, Work};
+use unseed_core::schema::{Reference, ReferenceId, TableId};
+
+/// Number of a row among those of the same content.
+const NUMBER: &str = "unseed_n";
+
+/// The sections of detached rows.
+fn detached(staged: &[Staged]) -> impl Iterator<Item = &Staged> {
+    staged.iter().filter(|s| s.kind == SectionKind::Detached)
+}
+
+fn identity_names(s: &Staged) -> &[String] {
+    &s.columns[..s.identity_columns]
+}
+
+fn old_names(s: &Staged) -> &[String] {
+    &s.columns[s.identity_columns..]
+}
+
+/// Whether the identity of the rows is a key, so that each is one row.
+fn has_key(work: &Work, s: &Staged) -> bool {
+    let shape = work.schema.table(s.table);
+    let is_identity = |key: &Vec<usize>| key.iter().map(|c| &shape.columns[*c].name).eq(identity_names(s));
+    shape.keys.iter().any(is_identity)
+}
+
+/// The row under alias `x` is the one that the staged row under alias `t` means, as far as values tell.
+fn identity(d: &dyn Dialect, s: &Staged, x: &str, t: &str) -> String {
+    let names = identity_names(s).iter().map(|name| d.quote(name));
+    let terms: Vec<String> = names.map(|name| d.same(&format!("{x}.{name}"), &format!("{t}.{name}"))).collect();
+    if terms.is_empty() { "true".to_owned() } else { terms.join(" AND ") }
+}
+
+/// The column is as the detach left it.
+fn untouched(d: &dyn Dialect, work: &Work, s: &Staged, name: &str, x: &str) -> String {
+    let shape = work.schema.table(s.table);
+    let column = format!("{x}.{}", d.quote(name));
+    let writes_default = |detachment: &Detachment| {
+        detachment.to_default && detachment.columns.iter().any(|c| shape.columns[*c].name == name)
+    };
+    let to_default = weak(work, s.table).any(|(_, detachment)| writes_default(detachment));
+    let default = shape.columns.iter().find(|c| c.name == name).and_then(|c| c.default.clone());
+    match default.filter(|_| to_default) {
+        Some(default) => format!("({column} IS NULL OR {})", d.same(&column, &default)),
+        None => format!("{column} IS NULL"),
+    }
+}
+
+/// The references of a table that may be detached, and what that writes.
+fn weak(work: &Work, table: TableId) -> impl Iterator<Item = &(ReferenceId, Detachment)> {
+    work.program.detaches.iter().filter(move |detach| detach.table == table).flat_map(|detach| &detach.references)
+}
+
+/// One update per section of detached rows.
+pub(crate) fn reattaches(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
+    let statement = |s: &Staged| if has_key(work, s) { by_key(d, work, s) } else { by_content(d, work, s) };
+    detached(staged).map(|s| (s.table, statement(s))).collect()
+}
+
+fn by_key(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
+    let set = |name: &String| {
+        let (column, untouched) = (d.quote(name), untouched(d, work, s, name, "x"));
+        let counts = format!("s.{column} IS NOT NULL AND {untouched}");
+        format!("{column} = CASE WHEN {counts} THEN s.{column} ELSE x.{column} END")
+    };
+    format!(
+        "UPDATE {} AS x SET {} FROM {} s WHERE {}",
+        d.target(work.schema.table(s.table)),
+        old_names(s).iter().map(set).collect::<Vec<_>>().join(", "),
+        s.name,
+        identity(d, s, "x", "s")
+    )
+}
+
+fn by_content(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
+    let shape = work.schema.table(s.table);
+    let set = |name: &String| {
+        let column = d.quote(name);
+        format!("{column} = CASE WHEN s.{column} IS NULL THEN x.{column} ELSE s.{column} END")
+    };
+    format!(
+        "UPDATE {} AS x SET {} FROM {} s, {} k WHERE {} AND {}",
+        d.target(shape),
+        old_names(s).iter().map(set).collect::<Vec<_>>().join(", "),
+        numbered(d, s),
+        candidates(d, work, s),
+        d.at(shape, "x", "k"),
+        matched(d, s)
+    )
+}
+
+/// The staged rows, numbered among those of the same content.
+fn numbered(d: &dyn Dialect, s: &Staged) -> String {
+    format!("(SELECT s.*, {} AS {NUMBER} FROM {} s)", number_among(d, s, "s"), s.name)
+}
+
+/// Addresses and content of the rows that are as a detach left them, numbered alike.
+fn candidates(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
+    let shape = work.schema.table(s.table);
+    let address = d.address_of(shape, "x").into_iter().zip(d.address());
+    let mut columns: Vec<String> = address.map(|(expression, name)| format!("{expression} AS {name}")).collect();
+    let content = identity_names(s).iter().enumerate();
+    columns.extend(content.map(|(n, name)| format!("x.{} AS i{n}", d.quote(name))));
+    let left: Vec<String> = old_names(s).iter().map(|name| untouched(d, work, s, name, "x")).collect();
+    format!(
+        "(SELECT {}, {} AS {NUMBER} FROM {} x WHERE {})",
+        columns.join(", "),
+        number_among(d, s, "x"),
+        d.relation(shape),
+        left.join(" AND ")
+    )
+}
+
+fn number_among(d: &dyn Dialect, s: &Staged, alias: &str) -> String {
+    let names = identity_names(s).iter().map(|name| d.group(&format!("{alias}.{}", d.quote(name))));
+    let groups: Vec<String> = names.collect();
+    let within = if groups.is_empty() { String::new() } else { format!("PARTITION BY {}", groups.join(", ")) };
+    format!("row_number() OVER ({within})")
+}
+
+/// A numbered staged row `s` and a candidate `k` belong together.
+fn matched(d: &dyn Dialect, s: &Staged) -> String {
+    let content = identity_names(s).iter().enumerate();
+    let mut terms: Vec<String> =
+        content.map(|(n, name)| d.alike(&format!("k.i{n}"), &format!("s.{}", d.quote(name)))).collect();
+    terms.push(format!("k.{NUMBER} = s.{NUMBER}"));
+    terms.join(" AND ")
+}
+
+/// Something that may stand in the way of a section: why, rows to look at under alias `s`, and which of them.
+pub(crate) struct Obstacle {
+    pub(crate) reason: String,
+    pub(crate) rows: String,
+    pub(crate) condition: String,
+}
+
+/// What stands in the way of a section: values that were set since, rows that cannot be found.
+pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<Obstacle> {
+    let shape = work.schema.table(s.table);
+    if !has_key(work, s) {
+        let missing = format!("NOT EXISTS (SELECT 1 FROM {} k WHERE {})", candidates(d, work, s), matched(d, s));
+        let reason = "the row that was detached is not as it was left".to_owned();
+        return vec![Obstacle { reason, rows: numbered(d, s), condition: missing }];
+    }
+    let changed = |name: &String| {
+        let column = d.quote(name);
+        let condition = format!(
+            "s.{column} IS NOT NULL AND EXISTS (SELECT 1 FROM {} x WHERE {} AND NOT ({}) AND NOT ({}))",
+            d.relation(shape),
+            identity(d, s, "x", "s"),
+            untouched(d, work, s, name, "x"),
+            d.same(&format!("x.{column}"), &format!("s.{column}")),
+        );
+        Obstacle { reason: format!("its {name} was set to something else since"), rows: s.name.clone(), condition }
+    };
+    old_names(s).iter().map(changed).collect()
+}
+
+/// Keeps only old values that lead to rows which are put back.
+pub(crate) async fn narrow(session: &mut dyn Session, work: &Work, staged: &[Staged]) -> Result<(), SqlError> {
+    for s in detached(staged) {
+        let d = session.dialect();
+        let leads: Vec<(&Detachment, String)> = weak(work, s.table)
+            .filter_map(|(id, detachment)| Some((detachment, leads(d, work, staged, s, *id)?)))
+            .collect();
+        let shape = work.schema.table(s.table);
+        let keep = |name: &String| {
+            let writes =
+                |detachment: &Detachment| detachment.columns.iter().any(|c| shape.columns[*c].name == *name);
+            let any: Vec<&str> =
+                leads.iter().filter(|(detachment, _)| writes(detachment)).map(|(_, sql)| sql.as_str()).collect();
+            let (column, any) = (d.quote(name), if any.is_empty() { "false".to_owned() } else { any.join(" OR ") });
+            format!("{column} = CASE WHEN {any} THEN s.{column} END")
+        };
+        let sets: Vec<String> = old_names(s).iter().map(keep).collect();
+        let nothing: Vec<String> =
+            old_names(s).iter().map(|name| format!("s.{} IS NULL", d.quote(name))).collect();
+        let delete = format!("DELETE FROM {} AS s WHERE {}", s.name, nothing.join(" AND "));
+        session.run(&format!("UPDATE {} AS s SET {}", s.name, sets.join(", "))).await?;
+        session.run(&delete).await?;
+    }
+    Ok(())
+}
+
+/// A staged row `s`, as it was before the detach, refers to a staged row by this reference.
+fn leads(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, id: ReferenceId) -> Option<String> {
+    let conditions = Conditions { schema: &work.schema, dialect: d };
+    let r: Reference = whole(work.schema.reference(id));
+    let parent = rows_of(staged, r.parent)?;
+    let shape = work.schema.table(s.table);
+    let needed = r.child_columns.iter().chain(r.when.iter().map(|(column, _)| column));
+    let names: Vec<&String> = needed.map(|c| &shape.columns[*c].name).collect();
+    let before = if names.iter().all(|name| s.columns.contains(name)) {
+        format!("SELECT 1 FROM {} y WHERE {}", parent.name, conditions.refers(&r, ("s", Side::Table), ("y", Side::Table)))
+    } else {
+        // What no detach wrote is as it was, in the row itself.
+        let column = |name: &String| {
+            let from = if s.columns.contains(name) { "s" } else { "x" };
+            format!("{from}.{column} AS {column}", column = d.quote(name))
+        };
+        format!(
+            "SELECT 1 FROM (SELECT {} FROM {} x WHERE {}) z JOIN {} y ON {}",
+            names.into_iter().map(column).collect::<Vec<_>>().join(", "),
+            d.relation(shape),
+            identity(d, s, "x", "s"),
+            parent.name,
+            conditions.refers(&r, ("z", Side::Table), ("y", Side::Table))
+        )
+    };
+    Some(format!("EXISTS ({before})"))
+}
