@@ -1,5 +1,6 @@
 -- One wide table of accounts for timing scans: `copies` per tenant, of which one in `one_in` looks like test data.
 -- The others have names of their own, as real companies do, and came when they came.
+SET client_min_messages = warning;
 CREATE TABLE accounts AS
 SELECT md5(t.id::text || copy)::uuid AS id,
        CASE WHEN copy % :one_in = 0 THEN t.name ELSE initcap(real.word) || ' ' || real.trade END AS name,

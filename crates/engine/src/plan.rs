@@ -186,6 +186,10 @@ fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Pa
                 .hint("leave the path out, or connect as a role that may"))
         }
         (Some(path), true) | (Some(path @ Path::Checked), false) => Ok((path, "asked for".to_owned())),
+        (None, false) if server.kind == "sqlite" => Ok((
+            Path::Checked,
+            "each batch holds the database's write lock, and what the keys demand is proven by sets".to_owned(),
+        )),
         (None, false) => Ok((
             Path::Checked,
             "this role may not skip the store's checks, so the store checks each row".to_owned(),

@@ -52,7 +52,10 @@ pub struct Populated {
 impl Populated {
     /// The predicate that picks the rows of every second tenant of a table.
     pub fn predicate(&self, table: &str) -> Option<&str> {
-        self.every_second_tenant.iter().find(|(name, _)| name == table).map(|(_, predicate)| predicate.as_str())
+        self.every_second_tenant
+            .iter()
+            .find(|(name, _)| name == table)
+            .map(|(_, predicate)| predicate.as_str())
     }
 }
 

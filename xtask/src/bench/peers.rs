@@ -3,9 +3,10 @@
 use super::catalog::Catalog;
 use super::figures::Samples;
 use super::ground::{COPY, CROWDED, Ground, SPARSE, script};
-use super::script::{self as text, Checks};
+use super::script::{self as text, ARCHIVE, Archive, Checks};
 use super::watch;
-use anyhow::Result;
+use crate::process;
+use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,7 +29,11 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(catalog: Catalog, folder: &Path, naive_tenants: usize) -> Result<Self> {
         let folder = folder.join("peers");
-        std::fs::create_dir_all(folder.join("archive"))?;
+        ensure!(
+            process::exists("zstd", "--version"),
+            "`zstd` is not installed\n  hint: the expert archives with it"
+        );
+        std::fs::create_dir_all(folder.join(ARCHIVE))?;
         Ok(Self { catalog, folder, naive_tenants })
     }
 
@@ -38,8 +43,8 @@ impl Peers {
             Way::Replica => ("replica", Checks::Replica),
             Way::Archived => ("archived", Checks::On),
         };
-        let archive = self.folder.join("archive");
-        let sql = text::expert(&self.catalog, checks, (way == Way::Archived).then_some(archive.as_path()))?;
+        let archive = if way == Way::Archived { Archive::Kept } else { Archive::None };
+        let sql = text::expert(&self.catalog, checks, archive)?;
         ground.fresh()?;
         let samples = self.timed(ground, name, &sql)?;
         ground.agree(name)?;
@@ -92,6 +97,7 @@ impl Peers {
 
     fn timed(&self, ground: &Ground, name: &str, sql: &str) -> Result<Samples> {
         let mut client = ground.psql(COPY);
+        client.current_dir(&self.folder);
         let done = watch::run(client.arg("-f").arg(self.write(name, sql)?), &self.folder, &[0])?;
         let mut samples = text::phases(&done.stdout, name)?;
         samples.insert(name.to_owned(), done.seconds);

@@ -5,7 +5,9 @@
 use super::catalog::{CYCLE_BREAKERS, Catalog, TAGGED};
 use super::figures::Samples;
 use anyhow::{Context as _, Result, ensure};
-use std::path::Path;
+
+/// Where the expert's archive goes, from the folder that psql runs in.
+pub(super) const ARCHIVE: &str = "archive";
 
 const DOOMED: &str = "SELECT id FROM tenants WHERE plan_code = 'free'";
 
@@ -18,12 +20,19 @@ pub(super) enum Checks {
     Replica,
 }
 
+/// Whether the expert keeps the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Archive {
+    Kept,
+    None,
+}
+
 /// One transaction: key tables, archive if asked for, ordered deletes.
-pub(super) fn expert(catalog: &Catalog, checks: Checks, archive: Option<&Path>) -> Result<String> {
+pub(super) fn expert(catalog: &Catalog, checks: Checks, archive: Archive) -> Result<String> {
     let mut sql = format!("BEGIN;\n{}{}", mark("begin"), key_tables(catalog, true)?);
     sql.push_str(&mark("plan"));
-    if let Some(folder) = archive {
-        sql.push_str(&copies_of_doomed(catalog, folder));
+    if archive == Archive::Kept {
+        sql.push_str(&copies_of_doomed(catalog));
         sql.push_str(&mark("archive"));
     }
     match checks {
@@ -81,11 +90,10 @@ pub(super) fn copies(catalog: &Catalog) -> String {
 }
 
 /// The same bytes compressed and on disk, as a person would do it.
-fn copies_of_doomed(catalog: &Catalog, folder: &Path) -> String {
+fn copies_of_doomed(catalog: &Catalog) -> String {
     let copy = |table: &String| {
         let (keys, on) = doomed_rows(catalog, table);
-        let file = folder.join(format!("{table}.csv.zst"));
-        let file = file.display();
+        let file = format!("{ARCHIVE}/{table}.csv.zst");
         format!(
             "\\copy (SELECT x.* FROM {table} x JOIN {keys} d ON {on}) TO PROGRAM 'zstd -q -3 -T1 -f -o {file} && sync {file}' (FORMAT csv)\n"
         )

@@ -9,8 +9,17 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Counted {
     pub(super) statements: f64,
-    /// Of any transaction that was opened as one, also those that only read.
-    pub(super) longest_transaction_s: f64,
+    /// Of transactions that lock, change or remove rows.
+    pub(super) longest_holding_s: f64,
+    /// Of all that were opened as a transaction.
+    pub(super) longest_s: f64,
+}
+
+/// A transaction that has begun.
+struct Open {
+    at: f64,
+    /// Whether it has taken locks that others may wait for.
+    holds: bool,
 }
 
 /// From now on new sessions in the copy log each statement with its duration.
@@ -32,20 +41,23 @@ pub(super) fn during<T>(ground: &Ground, act: impl FnOnce() -> Result<T>) -> Res
 
 /// A line is `seconds.milliseconds process database LOG:  duration: 0.1 ms  statement: BEGIN`.
 fn count(log: &str, database: &str) -> Counted {
-    let mut statements = 0.0;
-    let mut longest_transaction_s: f64 = 0.0;
-    let mut open: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut counted = Counted { statements: 0.0, longest_holding_s: 0.0, longest_s: 0.0 };
+    let mut open: BTreeMap<&str, Open> = BTreeMap::new();
     for (at, process, text) in log.lines().filter_map(|line| statement(line, database)) {
-        statements += 1.0;
+        counted.statements += 1.0;
         if starts_with(text, &["BEGIN", "START TRANSACTION"]) {
-            open.insert(process, at);
-        } else if starts_with(text, &["COMMIT", "ROLLBACK"])
-            && let Some(begun) = open.remove(process)
-        {
-            longest_transaction_s = longest_transaction_s.max(at - begun);
+            open.insert(process, Open { at, holds: false });
+        } else if starts_with(text, &["COMMIT", "ROLLBACK"]) {
+            let Some(ended) = open.remove(process) else { continue };
+            counted.longest_s = counted.longest_s.max(at - ended.at);
+            if ended.holds {
+                counted.longest_holding_s = counted.longest_holding_s.max(at - ended.at);
+            }
+        } else if let Some(current) = open.get_mut(process) {
+            current.holds |= ["FOR UPDATE", "DELETE FROM", "UPDATE "].iter().any(|word| text.contains(word));
         }
     }
-    Counted { statements, longest_transaction_s }
+    counted
 }
 
 fn statement<'a>(line: &'a str, database: &str) -> Option<(f64, &'a str, &'a str)> {
@@ -75,6 +87,9 @@ mod tests {
             10.750 7 app LOG:  duration: 1.0 ms  statement: commit\n";
         let counted = count(log, "app");
         assert!((counted.statements - 3.0).abs() < 1e-9);
-        assert!((counted.longest_transaction_s - 0.75).abs() < 1e-9);
+        assert!((counted.longest_s - 0.75).abs() < 1e-9);
+        assert!((counted.longest_holding_s - 0.75).abs() < 1e-9);
+        let reading = count(&log.replace("DELETE FROM a", "SELECT 2"), "app");
+        assert!((reading.longest_s - 0.75).abs() < 1e-9 && reading.longest_holding_s < 1e-9);
     }
 }

@@ -122,7 +122,8 @@ impl Subject {
         samples.insert(format!("{name}.log.plan"), counted.statements);
         let (counted, run) = statements::during(ground, || journey.purge(&id))?;
         samples.insert(format!("{name}.log.purge"), counted.statements);
-        samples.insert(format!("{name}.log.longest"), counted.longest_transaction_s);
+        samples.insert(format!("{name}.log.longest_holding"), counted.longest_holding_s);
+        samples.insert(format!("{name}.log.longest"), counted.longest_s);
         let (counted, ()) = statements::during(ground, || journey.verify(&run))?;
         samples.insert(format!("{name}.log.verify"), counted.statements);
         Ok(samples)
@@ -167,7 +168,10 @@ impl<'a> Journey<'a> {
         for stage in ["prepare", "close", "archive", "remove", "finish"] {
             self.note(stage, number(&report, &format!("/timings/{stage}_ms"))? / 1e3);
         }
-        self.note("statements", number(&report, "/statements/total")?);
+        let (total, archive) =
+            (number(&report, "/statements/total")?, number(&report, "/statements/archive")?);
+        self.note("statements", total);
+        self.note("statements.not_archive", total - archive);
         self.note("longest", number(&report, "/statements/longest_transaction_us")? / 1e6);
         self.note("batches", number(&report, "/batches/done")?);
         self.note("rows", number(&report, "/rows/deleted")?);

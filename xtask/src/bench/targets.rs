@@ -130,18 +130,37 @@ const STAGES: [Compared<'_>; 10] = [
         Some(0.05),
     ),
     ("… `verify` alone", &["fast.verify"], EXPERT, &["expert"], None),
-    ("closure again, batch by batch", &["fast.close"], "key tables over `tenant_id`", &["keys"], None),
+    (
+        "closure of the purge, which repeats the plan's",
+        &["fast.close"],
+        "key tables over `tenant_id`",
+        &["keys"],
+        None,
+    ),
 ];
 
-const LIMITS: [Limited<'_>; 14] = [
-    ("statements of a purge, fast", &["fast.statements"], "", Some(500.0)),
-    ("statements of a purge, checked", &["checked.statements"], "", Some(500.0)),
+const LIMITS: [Limited<'_>; 17] = [
+    (
+        "statements of a purge without those that only archive, fast",
+        &["fast.statements.not_archive"],
+        "",
+        Some(500.0),
+    ),
+    (
+        "statements of a purge without those that only archive, checked",
+        &["checked.statements.not_archive"],
+        "",
+        Some(500.0),
+    ),
+    ("… all of them, fast", &["fast.statements"], "", None),
+    ("… all of them, checked", &["checked.statements"], "", None),
     ("… in the server's log, fast: plan", &["fast.log.plan"], "", None),
     ("… in the server's log, fast: purge", &["fast.log.purge"], "", None),
     ("… in the server's log, fast: verify", &["fast.log.verify"], "", None),
-    ("longest transaction that holds locks, fast", &["fast.longest"], " s", Some(0.5)),
     ("longest transaction that holds locks, checked", &["checked.longest"], " s", Some(0.5)),
-    ("longest transaction of any kind in the server's log, fast", &["fast.log.longest"], " s", None),
+    ("longest transaction that holds locks, fast", &["fast.longest"], " s", Some(0.5)),
+    ("… in the server's log, fast", &["fast.log.longest_holding"], " s", None),
+    ("… one that only reads included, as the closure does", &["fast.log.longest"], " s", None),
     ("memory of plan", &["fast.plan.mib", "checked.plan.mib"], " MiB", Some(200.0)),
     ("memory of purge", &["fast.purge.mib", "checked.purge.mib"], " MiB", Some(200.0)),
     ("memory of verify", &["fast.verify.mib", "checked.verify.mib"], " MiB", Some(200.0)),

@@ -7,7 +7,7 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::port::store::{
     ArchiveSource, RestoreConflict, RestoreScope, Restored, SectionEntry, SectionKind, Work,
 };
-use unseed_core::schema::{ColumnIndex, Origin, TableId, TableName};
+use unseed_core::schema::{ColumnIndex, Origin, ReferenceId, TableId, TableName};
 
 /// A section, decoded.
 struct Section {
@@ -67,8 +67,13 @@ pub(super) fn restore(
     if let RestoreScope::Root { table, key } = scope {
         back = with_root(work, back, *table, key)?;
     }
-    let mut restoring =
-        Restoring { work, tables: database.tables.clone(), back, restored: Restored::default() };
+    let mut restoring = Restoring {
+        work,
+        tables: database.tables.clone(),
+        back,
+        reattached: Vec::new(),
+        restored: Restored::default(),
+    };
     restoring.insert();
     for section in sections.iter().rev().filter(|section| section.kind == SectionKind::Detached) {
         for line in section.lines.iter().rev() {
@@ -133,6 +138,8 @@ struct Restoring<'a> {
     work: &'a Work,
     tables: Vec<Vec<Row>>,
     back: Vec<(TableId, Row)>,
+    /// Rows that stayed and got values back.
+    reattached: Vec<(TableId, Row)>,
     restored: Restored,
 }
 
@@ -202,7 +209,7 @@ impl Restoring<'_> {
             return self.conflict(section.table, key.join(","), reason);
         }
         *self.restored.reattached.entry(self.name(section.table)).or_default() += 1;
-        self.back.push((section.table, row.clone()));
+        self.reattached.push((section.table, row.clone()));
         let place = self.tables[section.table.0].iter_mut().find(|known| known.id == row.id);
         *place.expect("the row was just found") = row;
     }
@@ -222,12 +229,18 @@ impl Restoring<'_> {
     /// Every row that was written must find what it refers to; where the store does not insist on it, the rows
     /// that do not are told.
     fn check_parents(&mut self) {
+        let detached = |id: ReferenceId| {
+            let mut references = self.work.program.detaches.iter().flat_map(|detach| &detach.references);
+            references.any(|(known, _)| *known == id)
+        };
         let mut missing = Vec::new();
-        for (table, row) in &self.back {
-            for id in self.work.schema.reference_ids() {
-                let reference = self.work.schema.reference(id);
-                let declared = reference.origin == Origin::Declared && reference.child == *table;
-                if declared && counts(reference, row) && parents(reference, row, &self.tables).next().is_none() {
+        for id in self.work.schema.reference_ids() {
+            let reference = self.work.schema.reference(id);
+            // Of a row that stayed, only what was written matters.
+            let reattached = self.reattached.iter().filter(|_| detached(id));
+            let rows = self.back.iter().chain(reattached).filter(|(table, _)| *table == reference.child);
+            for (table, row) in rows.filter(|_| reference.origin == Origin::Declared) {
+                if counts(reference, row) && parents(reference, row, &self.tables).next().is_none() {
                     missing.push((*table, row.clone(), id));
                 }
             }

@@ -196,7 +196,11 @@ fn table(entry: &Value) -> Table {
         has_primary_key: entry["primary"] == json!(true),
         checks: list(&entry["checks"])
             .iter()
-            .map(|c| Check { name: text(&c["name"]), columns: positions(&c["columns"]), text: text(&c["text"]) })
+            .map(|c| Check {
+                name: text(&c["name"]),
+                columns: positions(&c["columns"]),
+                text: text(&c["text"]),
+            })
             .collect(),
     }
 }
@@ -248,7 +252,8 @@ pub(super) fn script(shape: &Shape, rows: &[Vec<Row>]) -> String {
 
 /// What else the columns could hold that checks mention, and those columns per check, by their place in a row.
 fn alternatives(table: &Table, written: &[usize]) -> (Value, Value) {
-    let place = |column: &usize| written.iter().position(|c| c == column).map(|index| (index + 1).to_string());
+    let place =
+        |column: &usize| written.iter().position(|c| c == column).map(|index| (index + 1).to_string());
     // Others refer to such a key, so it stays as it is, unless it is made of several columns.
     let is_key = |column: &usize| table.has_primary_key && table.uniques[0] == [*column];
     let mut choices = serde_json::Map::new();

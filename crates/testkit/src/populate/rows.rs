@@ -71,7 +71,8 @@ fn own_row(shape: &Shape, table: &Table, number: usize, population: Population, 
 fn order(shape: &Shape) -> Vec<usize> {
     let mut waits: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); shape.tables.len()];
     for key in shape.keys.iter().filter(|key| key.child != key.parent) {
-        let borrowed = references_of(shape, key.parent).any(|k| k.child_columns.iter().any(|c| key.parent_columns.contains(c)));
+        let borrowed = references_of(shape, key.parent)
+            .any(|k| k.child_columns.iter().any(|c| key.parent_columns.contains(c)));
         if borrowed {
             waits[key.child].insert(key.parent);
         }
@@ -112,11 +113,18 @@ impl Maker<'_> {
     }
 
     /// The row with parents chosen; nothing when a required one cannot be had.
-    fn with_parents(&mut self, table: &Table, keys: &[&ForeignKey], row: &Row, ordinal: Option<usize>) -> Option<Row> {
+    fn with_parents(
+        &mut self,
+        table: &Table,
+        keys: &[&ForeignKey],
+        row: &Row,
+        ordinal: Option<usize>,
+    ) -> Option<Row> {
         let mut made = row.clone();
         let mut fixed: BTreeSet<usize> = BTreeSet::new();
         for (index, key) in keys.iter().enumerate() {
-            let optional = key.child_columns.iter().any(|c| !table.columns[*c].required && !fixed.contains(c));
+            let optional =
+                key.child_columns.iter().any(|c| !table.columns[*c].required && !fixed.contains(c));
             let chance = if key.child == key.parent { 30 } else { 12 };
             let parent = if optional && self.dice.chance(chance) {
                 None
@@ -130,7 +138,11 @@ impl Maker<'_> {
                     }
                 }
                 None if optional => {
-                    for column in key.child_columns.iter().filter(|c| !table.columns[**c].required && !fixed.contains(c)) {
+                    for column in key
+                        .child_columns
+                        .iter()
+                        .filter(|c| !table.columns[**c].required && !fixed.contains(c))
+                    {
                         made.cells[*column] = None;
                     }
                 }
@@ -148,16 +160,24 @@ impl Maker<'_> {
     }
 
     /// Key values of a parent that agrees with what is fixed already: of the same tenant, but for a few.
-    fn choose(&mut self, key: &ForeignKey, row: &Row, fixed: &BTreeSet<usize>, nth: Option<usize>) -> Option<Vec<String>> {
+    fn choose(
+        &mut self,
+        key: &ForeignKey,
+        row: &Row,
+        fixed: &BTreeSet<usize>,
+        nth: Option<usize>,
+    ) -> Option<Vec<String>> {
         let strays = self.population.stray_every > 0 && self.dice.below(self.population.stray_every) == 0;
         let values = |parent: &Row| -> Option<Vec<String>> {
-            let values: Vec<String> = key.parent_columns.iter().filter_map(|c| parent.cells[*c].clone()).collect();
+            let values: Vec<String> =
+                key.parent_columns.iter().filter_map(|c| parent.cells[*c].clone()).collect();
             let mut pairs = key.child_columns.iter().zip(&values);
             let agrees = pairs.all(|(c, value)| !fixed.contains(c) || row.cells[*c].as_ref() == Some(value));
             (values.len() == key.parent_columns.len() && agrees).then_some(values)
         };
         let own = |parent: &&Row| strays || parent.tenant == row.tenant;
-        let candidates: Vec<Vec<String>> = self.rows[key.parent].iter().filter(own).filter_map(values).collect();
+        let candidates: Vec<Vec<String>> =
+            self.rows[key.parent].iter().filter(own).filter_map(values).collect();
         if candidates.is_empty() {
             return None;
         }
@@ -168,7 +188,8 @@ impl Maker<'_> {
 
 /// Wide and required keys first, since they leave the least choice.
 fn sorted_keys(shape: &Shape, table: usize) -> Vec<&ForeignKey> {
-    let required = |key: &ForeignKey| key.child_columns.iter().all(|c| shape.tables[table].columns[*c].required);
+    let required =
+        |key: &ForeignKey| key.child_columns.iter().all(|c| shape.tables[table].columns[*c].required);
     let mut keys: Vec<&ForeignKey> = references_of(shape, table).collect();
     keys.sort_by_key(|key| (!required(key), usize::MAX - key.child_columns.len()));
     keys
@@ -176,7 +197,9 @@ fn sorted_keys(shape: &Shape, table: usize) -> Vec<&ForeignKey> {
 
 /// Notes the unique values of a row, unless one of them is taken.
 fn take(table: &Table, taken: &mut [BTreeSet<Vec<String>>], row: &Row) -> bool {
-    let values = |unique: &Vec<usize>| -> Option<Vec<String>> { unique.iter().map(|c| row.cells[*c].clone()).collect() };
+    let values = |unique: &Vec<usize>| -> Option<Vec<String>> {
+        unique.iter().map(|c| row.cells[*c].clone()).collect()
+    };
     let all: Vec<Option<Vec<String>>> = table.uniques.iter().map(values).collect();
     let is_free = |(values, taken): (&Option<Vec<String>>, &BTreeSet<Vec<String>>)| {
         values.as_ref().is_none_or(|values| !taken.contains(values))

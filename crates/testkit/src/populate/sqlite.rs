@@ -104,7 +104,12 @@ fn column(entry: &Value) -> Column {
     let name = MEANINGS.iter().find(|(word, _)| name.contains(word)).map_or("text", |(_, meaning)| *meaning);
     Column {
         name: text(&entry["name"]),
-        kind: Kind { name: name.to_owned(), size: sizes.next(), scale: sizes.next().unwrap_or(0), ..Kind::default() },
+        kind: Kind {
+            name: name.to_owned(),
+            size: sizes.next(),
+            scale: sizes.next().unwrap_or(0),
+            ..Kind::default()
+        },
         required: entry["required"] == 1,
         generated: entry["hidden"] != 0,
     }
@@ -118,7 +123,8 @@ fn foreign_key(shape: &Shape, child: usize, entries: &[Value]) -> Option<Foreign
     let child_columns: Option<Vec<usize>> =
         entries.iter().map(|e| position(&shape.tables[child], e["from"].as_str()?)).collect();
     // Without columns, the key leads to the primary key.
-    let parent_columns = named.or_else(|| target.uniques.first().filter(|_| target.has_primary_key).cloned())?;
+    let parent_columns =
+        named.or_else(|| target.uniques.first().filter(|_| target.has_primary_key).cloned())?;
     Some(ForeignKey { child, child_columns: child_columns?, parent, parent_columns })
 }
 
@@ -132,7 +138,8 @@ pub(super) fn script(shape: &Shape, rows: &[Vec<Row>]) -> String {
         let head = format!("INSERT OR IGNORE INTO {} ({}) VALUES", table.name, names.join(", "));
         for row in rows {
             for variant in variants(table, row, &mut dice) {
-                let cells: Vec<String> = written.iter().map(|c| literal(&table.columns[*c], &variant[*c])).collect();
+                let cells: Vec<String> =
+                    written.iter().map(|c| literal(&table.columns[*c], &variant[*c])).collect();
                 script.push_str(&format!("{head} ({});\n", cells.join(", ")));
             }
         }
@@ -176,9 +183,11 @@ fn literal(column: &Column, cell: &Option<String>) -> String {
 /// Takes back references to rows that do not exist, or the rows that hold them.
 fn mend(shape: &Shape, key: &ForeignKey) -> String {
     let (child, parent) = (&shape.tables[key.child], &shape.tables[key.parent]);
-    let child_names: Vec<String> = key.child_columns.iter().map(|c| quoted(&child.columns[*c].name)).collect();
+    let child_names: Vec<String> =
+        key.child_columns.iter().map(|c| quoted(&child.columns[*c].name)).collect();
     let pairs = child_names.iter().zip(&key.parent_columns);
-    let same: Vec<String> = pairs.map(|(c, p)| format!("x.{c} = y.{}", quoted(&parent.columns[*p].name))).collect();
+    let same: Vec<String> =
+        pairs.map(|(c, p)| format!("x.{c} = y.{}", quoted(&parent.columns[*p].name))).collect();
     let set: Vec<String> = child_names.iter().map(|c| format!("x.{c} IS NOT NULL")).collect();
     let dangling = format!(
         "{} AND NOT EXISTS (SELECT 1 FROM {} y WHERE {})",
@@ -190,7 +199,8 @@ fn mend(shape: &Shape, key: &ForeignKey) -> String {
     let emptied: Vec<String> = free.map(|(_, name)| format!("{name} = NULL")).collect();
     let mut statements = String::new();
     if !emptied.is_empty() {
-        statements = format!("UPDATE OR IGNORE {} AS x SET {} WHERE {dangling};\n", child.name, emptied.join(", "));
+        statements =
+            format!("UPDATE OR IGNORE {} AS x SET {} WHERE {dangling};\n", child.name, emptied.join(", "));
     }
     format!("{statements}DELETE FROM {} AS x WHERE {dangling};\n", child.name)
 }

@@ -127,11 +127,14 @@ pub(super) fn choices(column: &Column, conditions: &[&str], n: usize) -> Vec<Opt
         }
         "bytea" => {
             let lengths = numbers().filter_map(|number| number.parse::<usize>().ok());
-            let bytes = |length: usize| format!("\\x{}", format!("{n:02x}").repeat(length)).chars().take(2 + 2 * length).collect();
+            let bytes = |length: usize| {
+                format!("\\x{}", format!("{n:02x}").repeat(length)).chars().take(2 + 2 * length).collect()
+            };
             add(lengths.filter(|length| (1..=256).contains(length)).map(bytes).collect());
         }
         "date" | "timestamp" | "timestamptz" => {
-            let is_date = |literal: &&String| literal.len() >= 10 && literal.starts_with(|c: char| c.is_ascii_digit());
+            let is_date =
+                |literal: &&String| literal.len() >= 10 && literal.starts_with(|c: char| c.is_ascii_digit());
             add(literals.iter().filter(is_date).cloned().collect());
             add(["2020-02-02", "2030-03-03"].map(str::to_owned).to_vec());
         }

@@ -24,14 +24,15 @@ pub(super) struct Dress {
     pub(super) odd: bool,
     /// SQLite: no rowid.
     pub(super) without_rowid: bool,
-    /// SQLite: columns that refer have no type, or another one than what they refer to.
+    /// Columns that refer have another type than what they refer to; in SQLite, some have none.
     pub(super) loose: bool,
 }
 
 impl Case {
     /// The extras of a table.
     pub(super) fn dress(&self, number: usize) -> Dress {
-        let mut dice = Dice::new(self.seed.wrapping_mul(31).wrapping_add(super::sql::number(number)) ^ 0x00d1_2e55);
+        let mut dice =
+            Dice::new(self.seed.wrapping_mul(31).wrapping_add(super::sql::number(number)) ^ 0x00d1_2e55);
         let table = &self.model.tables[number];
         let keyed = !table.primary_key.is_empty();
         Dress {

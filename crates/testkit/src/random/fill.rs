@@ -55,6 +55,8 @@ fn row(dice: &mut Dice, model: &Model, number: usize, position: usize) -> Row {
             }
             ("id" | "Id", None) => Some(key(column.kind, position, table.primary_key.len() > 1)),
             ("scope", None) => Some(dice.below(3).to_string()),
+            // Rows without a key are often told apart by nothing else.
+            ("label", None) if table.primary_key.is_empty() && dice.chance(50) => Some("plain".to_owned()),
             ("label", None) => (!dice.chance(15)).then(|| dice.pick(TEXTS).to_owned()),
             // The first row always has one, so that there is something to refer to.
             ("code", None) => {
@@ -157,7 +159,8 @@ fn target(dice: &mut Dice, model: &Model, reference: &ReferenceModel, position: 
     let fits = |parent: &&Row| {
         let mut pairs = reference.columns.iter().zip(&reference.parent_columns);
         let inside = |part| table.partition_of(parent) == Some(part);
-        reference.parent_partition.is_none_or(inside) && pairs.all(|(c, p)| parent[*p].is_some() && (own.contains(c) || row[*c] == parent[*p]))
+        reference.parent_partition.is_none_or(inside)
+            && pairs.all(|(c, p)| parent[*p].is_some() && (own.contains(c) || row[*c] == parent[*p]))
     };
     let parents: Vec<&Row> = table.rows.iter().filter(fits).collect();
     if parents.is_empty() {

@@ -8,7 +8,20 @@ use crate::oracle;
 use unseed_core::schema::OnDelete;
 
 /// Names that need quoting, differ in case only from ordinary ones, or are words of SQL.
-const NAMES: &[&str] = &["tenants", "User", "order", "line item", "say \"hi\"", "größe", "UPPER", "select"];
+const NAMES: &[&str] = &[
+    "tenants",
+    "User",
+    "order",
+    "line item",
+    "say \"hi\"",
+    "größe",
+    "UPPER",
+    "select",
+    "it's",
+    "dot.ted",
+    "back\\slash",
+    "50%",
+];
 
 /// What kind of key a table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

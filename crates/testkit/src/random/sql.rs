@@ -11,10 +11,15 @@ use unseed_core::schema::OnDelete;
 
 /// Name of the generated column of a dress.
 const GENERATED: &str = "made";
-/// Name of the column of a dress that holds odd values.
-const ODD: &str = "odd value";
+/// Names of the column of a dress that holds odd values; `rowid` hides a row's own number in SQLite.
+const ODD: [&str; 6] = ["odd value", "rowid", "it's", "a,b)", "back\\slash", "tid"];
 
 impl Case {
+    /// Name of the column of odd values in a table.
+    fn odd_name(&self, number: usize) -> &'static str {
+        ODD[(usize::try_from(self.seed % 89).unwrap_or_default() + number) % ODD.len()]
+    }
+
     /// A query that gives every row of the model as its table, a tab, and `row` of the columns as text.
     fn rows_sql(
         &self,

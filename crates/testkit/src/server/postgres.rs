@@ -77,6 +77,14 @@ impl Postgres {
         Ok(Database { server: self, name })
     }
 
+    /// A copy of a database that nobody is connected to; it is dropped with the handle.
+    pub fn copy(&self, database: &Database<'_>) -> Result<Database<'_>, ServerError> {
+        let number = self.database_count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}_copy_{number}", database.name());
+        self.psql("postgres", &format!("CREATE DATABASE \"{name}\" TEMPLATE \"{}\"", database.name()))?;
+        Ok(Database { server: self, name })
+    }
+
     /// A role that may log in, without any right. With a password it must show it, else it needs none.
     /// Roles belong to the whole server: on the shared one, take a name that no other test takes.
     pub fn role(&self, name: &str, password: Option<&str>) -> Result<(), ServerError> {

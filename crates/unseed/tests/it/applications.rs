@@ -10,6 +10,7 @@
 //! Not here: traps one by one (`semantics_*`), random schemas (`property`).
 
 mod oracle;
+mod shapes;
 
 use crate::lab::{Lab, Picture, assert_same};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use unseed_testkit::populate::Population;
 use unseed_testkit::schemas::{self, Engine};
-use unseed_testkit::server::{Postgres, SqliteFile, sqlite};
+use unseed_testkit::server::SqliteFile;
 use unseed_testkit::zoo::Zoo;
 
 /// Limits are not what these tests are about.
@@ -53,7 +54,10 @@ impl Figures {
     fn print(&self) {
         let times: Vec<String> = self.seconds.iter().map(|(what, s)| format!("{what} {s:.1} s")).collect();
         let Self { name, tables, rows, removed, detached, .. } = self;
-        println!("{name}: {tables} tables, {rows} rows, {removed} removed, {detached} detached: {}", times.join(", "));
+        println!(
+            "{name}: {tables} tables, {rows} rows, {removed} removed, {detached} detached: {}",
+            times.join(", ")
+        );
     }
 }
 
@@ -105,7 +109,10 @@ fn circle(
     let report = figures.time("purge", || lab.purge());
     let (removed, detached) = (&report["rows"]["deleted"], &report["rows"]["detached"]);
     (figures.removed, figures.detached) = (removed.as_u64().unwrap(), detached.as_u64().unwrap());
-    assert_eq!(plan.0["steps"].as_array().unwrap().iter().filter_map(|s| s["rows"].as_u64()).sum::<u64>(), figures.removed + figures.detached);
+    assert_eq!(
+        plan.0["steps"].as_array().unwrap().iter().filter_map(|s| s["rows"].as_u64()).sum::<u64>(),
+        figures.removed + figures.detached
+    );
     assert_left(expected, &lab.picture(), &report);
     figures.time("verify", || lab.verify("r-1"));
     purged(figures);
@@ -116,7 +123,8 @@ fn circle(
 /// Exactly the expected rows are there, and as many more as the report says that triggers inserted.
 #[track_caller]
 fn assert_left(expected: &Picture, found: &Picture, report: &Value) {
-    let inserted: u64 = report["inserted_by_triggers"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    let inserted: u64 =
+        report["inserted_by_triggers"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
     let mut more = 0;
     for (table, rows) in expected {
         let mut counts: BTreeMap<&String, i64> = BTreeMap::new();
@@ -124,7 +132,10 @@ fn assert_left(expected: &Picture, found: &Picture, report: &Value) {
         rows.iter().for_each(|row| *counts.entry(row).or_default() -= 1);
         let missing: Vec<_> = counts.iter().filter(|(_, n)| **n < 0).collect();
         let extra: Vec<_> = counts.iter().filter(|(_, n)| **n > 0).collect();
-        assert!(missing.is_empty() && (extra.is_empty() || inserted > 0), "`{table}`: lost {missing:#?}, kept {extra:#?}");
+        assert!(
+            missing.is_empty() && (extra.is_empty() || inserted > 0),
+            "`{table}`: lost {missing:#?}, kept {extra:#?}"
+        );
         more += extra.iter().map(|(_, n)| n.unsigned_abs()).sum::<u64>();
     }
     assert_eq!(more, inserted, "rows beyond the expected ones are those that triggers inserted");
@@ -166,7 +177,11 @@ fn application_in_sqlite(name: &str, root: &str) {
         let mut client = Command::new("sqlite3");
         client.arg(&copy).current_dir(&archive).stdin(Stdio::from(script));
         let output = figures.time("by hand", || client.output().unwrap());
-        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert_same(&Lab::of_file(copy).picture(), &before);
     });
     figures.print();
@@ -253,7 +268,8 @@ fn zabbix_in_sqlite() {
 #[track_caller]
 fn zoo(name: &str, zoo: Zoo) {
     let lab = Lab::postgres(&zoo.sql());
-    let populated = Population { first_number: 1001, ..Population::default() }.fill_postgres(lab.database()).unwrap();
+    let populated =
+        Population { first_number: 1001, ..Population::default() }.fill_postgres(lab.database()).unwrap();
     assert!(populated.empty.is_empty(), "{:?}", populated.empty);
     let root = oracle::most_referenced(lab.database());
     let predicate = populated.predicate(&root).unwrap().to_owned();

@@ -53,17 +53,27 @@ impl Lab<'static> {
         lab.sql(&format!("BEGIN;\n{ddl};\nCOMMIT;"));
         lab
     }
+
+    /// A database file that is there already.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, base: Base::Sqlite(path), role: None, options: String::new() }
+    }
 }
 
 impl<'s> Lab<'s> {
     /// A database on a server of the test's own.
     #[track_caller]
     pub(crate) fn on(server: &'s Postgres, ddl: &str) -> Self {
-        let database = server.database("semantics").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let lab = Self { folder, base: Base::Postgres(database), role: None, options: String::new() };
+        let lab = Self::of(server.database("semantics").unwrap());
         lab.sql(ddl);
         lab
+    }
+
+    /// A database that is there already.
+    pub(crate) fn of(database: Database<'s>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, base: Base::Postgres(database), role: None, options: String::new() }
     }
 
     /// From here on unseed connects as a new role that owns everything in `public`, but is no superuser.
@@ -147,11 +157,17 @@ impl<'s> Lab<'s> {
     /// Every row there is.
     #[track_caller]
     pub(crate) fn picture(&self) -> Picture {
+        self.picture_within("")
+    }
+
+    /// Every row there would be after this SQL, which is rolled back.
+    #[track_caller]
+    pub(crate) fn picture_within(&self, sql: &str) -> Picture {
         let text = match &self.base {
-            Base::Postgres(_) => self.sql(POSTGRES_PICTURE),
+            Base::Postgres(_) => self.sql(&format!("BEGIN;\n{sql}\n{POSTGRES_PICTURE}\nROLLBACK;")),
             Base::Sqlite(path) => {
-                let tables = self.sql(SQLITE_TABLES);
-                sqlite::run(path, &sqlite_picture(&tables)).unwrap()
+                let picture = sqlite_picture(&self.sql(SQLITE_TABLES));
+                sqlite::run(path, &format!("BEGIN;\n{sql}\n{picture}\nROLLBACK;")).unwrap()
             }
         };
         let mut picture = Picture::new();
@@ -372,9 +388,10 @@ ORDER BY n.nspname, c.relname
 \\gexec
 ";
 
-const SQLITE_TABLES: &str = "SELECT t.name || '|' || group_concat('quote(\"' || replace(c.name, '\"', '\"\"') || '\")', ' || '','' || ')
-FROM pragma_table_list t, pragma_table_info(t.name) c
-WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite!_%' ESCAPE '!' GROUP BY t.name ORDER BY t.name";
+const SQLITE_TABLES: &str = "SELECT t.name || '|' || group_concat(
+    'CASE WHEN typeof(' || c.q || ') = ''text'' THEN ''text:'' || hex(CAST(' || c.q || ' AS BLOB)) ELSE quote(' || c.q || ') END', ' || '','' || ')
+FROM pragma_table_list t, (SELECT name AS q FROM pragma_table_info('')) c
+WHERE false";
 
 fn sqlite_picture(tables: &str) -> String {
     let mut script = String::new();

@@ -11,6 +11,7 @@ use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::restore::archived_columns;
 use futures_util::StreamExt;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{
@@ -76,12 +77,6 @@ pub(super) fn in_part(table: &Table, part: &Part) -> String {
     if table.parts.len() > 1 { format!(" AND k.part = {}", part.handle) } else { String::new() }
 }
 
-fn stored(table: &Table) -> (Vec<String>, String) {
-    let names: Vec<String> = table.stored_columns().iter().map(|c| table.columns[*c].name.clone()).collect();
-    let list: Vec<String> = names.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
-    (names, list.join(", "))
-}
-
 async fn archive_rows(
     session: &mut PgSession,
     work: &Work,
@@ -91,7 +86,10 @@ async fn archive_rows(
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Fault> {
     let shape = work.schema.table(table);
-    let (columns, list) = stored(shape);
+    let columns = archived_columns(work, table).into_iter().map(|c| shape.columns[c].name.clone());
+    let columns: Vec<String> = columns.collect();
+    let list: Vec<String> = columns.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
+    let list = list.join(", ");
     sink.begin(SectionHead {
         kind: SectionKind::Rows,
         namespace: shape.name.namespace.clone(),

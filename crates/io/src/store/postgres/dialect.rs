@@ -17,6 +17,16 @@ pub(super) fn qualified(name: &TableName) -> String {
     format!("{}.{}", d.quote(&name.namespace), d.quote(&name.name))
 }
 
+/// The row under alias `x` was written by the transaction with this id, or by a part of it: a block with an
+/// exception handler has an id of its own. Only for rows that this very transaction looks at.
+pub(super) fn written_by(own: u64, x: &str) -> String {
+    let id = own % (1 << 32);
+    format!(
+        "CASE WHEN {x}.xmin = '{id}'::xid THEN true WHEN age({x}.xmin) >= age('{id}'::xid) THEN false \
+         ELSE pg_xact_status(({own} + age('{id}'::xid) - age({x}.xmin))::text::xid8) = 'in progress' END"
+    )
+}
+
 fn handles(handles: &[u64]) -> String {
     let list: Vec<String> = handles.iter().map(u64::to_string).collect();
     if list.is_empty() { "0".to_owned() } else { list.join(", ") }

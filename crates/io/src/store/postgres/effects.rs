@@ -4,7 +4,7 @@
 //! whoever did it. Anything beyond the batch's own rows is an effect.
 
 use super::archive::copy_out;
-use super::dialect::{PostgresDialect, qualified};
+use super::dialect::{PostgresDialect, qualified, written_by};
 use super::remove::{Stop, Swept};
 use super::session::PgSession;
 use crate::store::sql::closure::{Sets, key_set};
@@ -13,6 +13,7 @@ use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
+use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Closure, Removed, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Effect, EffectKind, Table, TableId};
 
@@ -37,25 +38,48 @@ pub(super) fn describe(effect: &Effect) -> String {
     format!("{kind} `{}`: {}", effect.name, effect.definition)
 }
 
-/// Copies the tables whose change by triggers was allowed, so that what changes can be archived.
-pub(super) async fn remember(session: &mut PgSession, work: &Work) -> Result<(), Stop> {
-    for table in &work.allowed_effects {
-        let shape = work.schema.table(*table);
-        let columns: Vec<String> = shape
-            .stored_columns()
-            .iter()
-            .map(|c| format!("x.{}", PostgresDialect.quote(&shape.columns[*c].name)))
-            .collect();
-        let sql = format!(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT x.tableoid AS unseed_part, x.ctid AS unseed_tid, \
-             x.xmin AS unseed_ver, {} FROM {} x",
-            remembered(*table),
-            columns.join(", "),
+/// Copies the tables whose change by triggers was allowed, so that what changes can be archived; and of tables
+/// with triggers on updates, the rows that are detached.
+pub(super) async fn remember(
+    session: &mut PgSession,
+    work: &Work,
+    sets: &Sets,
+    batch: TagRange,
+    expected: &Closure,
+) -> Result<(), Stop> {
+    for table in work.schema.table_ids() {
+        let allowed = work.allowed_effects.contains(&table);
+        if !allowed && !stamped(work, table, expected) {
+            continue;
+        }
+        let shape = work.schema.table(table);
+        let select = format!(
+            "SELECT x.tableoid AS unseed_part, x.ctid AS unseed_tid, x.xmin AS unseed_ver, {} FROM {} x",
+            columns(shape, "x"),
             PostgresDialect.relation(shape),
         );
+        let sources = detach_sources(sets);
+        let mut selects: Vec<String> = Vec::new();
+        for source in sources.iter().filter(|s| s.table == table && !allowed) {
+            selects.push(format!(
+                "{select} JOIN {} k ON {} AND x.xmin = k.ver WHERE {} AND {}",
+                PostgresDialect.temp(&source.name),
+                PostgresDialect.at(shape, "x", "k"),
+                source.filter,
+                counts::in_batch("k", Some(batch)),
+            ));
+        }
+        let select = if allowed { select } else { selects.join(" UNION ALL ") };
+        let sql = format!("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {select}", remembered(table));
         session.run(&sql).await?;
     }
     Ok(())
+}
+
+/// Rows of the table are detached, and triggers on updates fire and may write more into them.
+fn stamped(work: &Work, table: TableId, expected: &Closure) -> bool {
+    let fires = |e: &Effect| e.on_update && e.kind == EffectKind::Trigger && (work.path == Path::Checked || e.always);
+    expected.detached_rows.contains_key(&table) && work.schema.table(table).effects.iter().any(fires)
 }
 
 /// Rows inserted, updated and deleted.
@@ -183,7 +207,11 @@ fn judge(
         removed.inserted.insert(name.to_owned(), born);
     }
     let deleted = touched.deleted.saturating_sub(of(&removed.removed) + of(&swept.deleted));
-    let updated = touched.updated.saturating_sub(of(&removed.detached) + of(&swept.updated));
+    let changed = match table.and_then(|id| swept.left.get(&id)) {
+        Some(left) => left.saturating_sub(born),
+        None => touched.updated,
+    };
+    let updated = changed.saturating_sub(of(&removed.detached) + of(&swept.updated));
     let allowed = table.is_some_and(|id| work.allowed_effects.contains(&id));
     if deleted + updated == 0 || allowed {
         return Ok(());
@@ -229,30 +257,27 @@ fn columns(shape: &Table, alias: &str) -> String {
     quoted.join(", ")
 }
 
-/// Archives what triggers changed or deleted in allowed tables, as it was before.
+/// Archives what triggers changed or deleted, as it was before.
 pub(super) async fn archive(
     session: &mut PgSession,
     work: &Work,
     sets: &Sets,
     batch: TagRange,
+    expected: &Closure,
     sink: &mut dyn ArchiveSink,
 ) -> Result<BTreeMap<String, u64>, Stop> {
     let mut effects = BTreeMap::new();
-    for table in &work.allowed_effects {
-        let shape = work.schema.table(*table);
-        let mut known = String::new();
-        if sets.has(*table) {
-            known.push_str(&format!(
-                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.tid = e.unseed_tid AND k.part = e.unseed_part AND {})",
-                PostgresDialect.temp(&key_set(*table)),
-                counts::in_batch("k", Some(batch)),
-            ));
+    for table in work.schema.table_ids() {
+        let allowed = work.allowed_effects.contains(&table);
+        if !allowed && !stamped(work, table, expected) {
+            continue;
         }
-        for source in detach_sources(sets).iter().filter(|s| s.table == *table) {
+        let shape = work.schema.table(table);
+        let mut known = String::new();
+        if sets.has(table) {
             known.push_str(&format!(
-                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.tid = e.unseed_tid AND k.part = e.unseed_part AND {} AND {})",
-                PostgresDialect.temp(&source.name),
-                source.filter,
+                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.tid = e.unseed_tid AND k.part = e.unseed_part AND k.doomed AND {})",
+                PostgresDialect.temp(&key_set(table)),
                 counts::in_batch("k", Some(batch)),
             ));
         }
@@ -260,38 +285,34 @@ pub(super) async fn archive(
             "COPY (SELECT {} FROM pg_temp.{} e WHERE NOT EXISTS (SELECT 1 FROM {} x WHERE x.tableoid = e.unseed_part \
              AND x.ctid = e.unseed_tid AND x.xmin = e.unseed_ver){known}) TO STDOUT",
             columns(shape, "e"),
-            remembered(*table),
+            remembered(table),
             PostgresDialect.relation(shape),
         );
         sink.begin(head(shape, SectionKind::Effect))?;
         let rows = copy_out(session, &sql, sink).await?;
         sink.end(rows)?;
-        if rows > 0 {
+        if rows > 0 && allowed {
             effects.insert(shape.name.to_string(), rows);
         }
     }
     Ok(effects)
 }
 
-/// Archives the rows that triggers inserted, so that a restore can take them away again.
+/// Archives the rows that triggers inserted, and the later versions of those that they changed, so that a
+/// restore can undo that.
 pub(super) async fn archive_born(
     session: &mut PgSession,
     work: &Work,
+    expected: &Closure,
     removed: &mut Removed,
     sink: &mut dyn ArchiveSink,
 ) -> Result<(), Stop> {
+    let own = written_by(removed.token.parse().unwrap_or_default(), "x");
     for table in work.schema.table_ids() {
         let shape = work.schema.table(table);
-        let Some(expected) = removed.inserted.get(&shape.name.to_string()).copied() else { continue };
-        if shape.rows_estimate > BORN_TABLE_ROWS_MAX || removed.detached.contains_key(&table) {
-            continue;
-        }
-        let token: u64 = removed.token.parse().unwrap_or_default();
-        let own = format!("x.xmin = '{}'::xid", token % (1 << 32));
-        let counted = session
-            .rows(&format!("SELECT count(*) FROM {} x WHERE {own}", PostgresDialect.relation(shape)))
-            .await?;
-        if counted.first().map_or(0, |row| number(row, 0)) != expected {
+        let inserted = removed.inserted.get(&shape.name.to_string()).copied();
+        let changed = work.allowed_effects.contains(&table) || stamped(work, table, expected);
+        if !changed && !(inserted.is_some() && only_inserted(session, shape, table, removed, &own).await?) {
             continue;
         }
         sink.begin(head(shape, SectionKind::Born))?;
@@ -307,4 +328,21 @@ pub(super) async fn archive_born(
         sink.end(rows)?;
     }
     Ok(())
+}
+
+/// Whether the rows that the batch wrote into a table are those that triggers inserted, and no others.
+async fn only_inserted(
+    session: &mut PgSession,
+    shape: &Table,
+    table: TableId,
+    removed: &Removed,
+    own: &str,
+) -> Result<bool, Stop> {
+    if shape.rows_estimate > BORN_TABLE_ROWS_MAX || removed.detached.contains_key(&table) {
+        return Ok(false);
+    }
+    let sql = format!("SELECT count(*) FROM {} x WHERE {own}", PostgresDialect.relation(shape));
+    let counted = session.rows(&sql).await?;
+    let inserted = removed.inserted.get(&shape.name.to_string()).copied();
+    Ok(counted.first().map(|row| number(row, 0)) == inserted)
 }

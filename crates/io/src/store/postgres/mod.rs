@@ -52,6 +52,10 @@ pub(crate) struct Postgres {
     prepared: bool,
     /// Whether joins are planned to fetch rows by address.
     by_address: bool,
+    /// Whether triggers change rows that leave, so that tables have to be removed one after the other.
+    apart: bool,
+    /// Whether all rows of a batch are locked first, since triggers remove some of them on their own.
+    held: bool,
 }
 
 /// What is remembered of the last closure.
@@ -105,6 +109,8 @@ impl Postgres {
             protected: None,
             prepared: false,
             by_address: false,
+            apart: false,
+            held: false,
         })
     }
 

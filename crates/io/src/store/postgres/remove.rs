@@ -6,7 +6,7 @@
 //! statements of their own with checks on, children first, so that those triggers fire.
 
 use super::archive::{self, in_part};
-use super::dialect::{PostgresDialect, qualified};
+use super::dialect::{PostgresDialect, qualified, written_by};
 use super::effects::{self, Counters};
 use super::{Closed, Postgres};
 use crate::store::sql::closure::key_set;
@@ -76,10 +76,22 @@ impl Postgres {
                 match stop {
                     Stop::Changed(why) => Ok(Removal::Changed(why)),
                     Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
-                        Ok(Removal::Changed(error.message))
+                        match self.keeper(work, batch, &expected).await {
+                            Some(fault) => Err(fault),
+                            None => Ok(Removal::Changed(error.message)),
+                        }
+                    }
+                    // 27000: a trigger changed a row that the same statement was to remove.
+                    Stop::Sql(error) if !self.apart && error.code.as_deref() == Some("27000") => {
+                        self.apart = true;
+                        Ok(Removal::Changed("a trigger changes rows that leave; removing table by table".to_owned()))
                     }
                     Stop::Sql(error) => Err(error.fault("removing a batch")),
-                    Stop::Fault(fault) => Err(fault),
+                    // What a cascade of the server took along may be news and no effect of a trigger.
+                    Stop::Fault(fault) => match self.refuse_news(work, &referring(work, &expected, true)).await {
+                        Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
+                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
+                    },
                 }
             }
         }
@@ -92,27 +104,89 @@ impl Postgres {
         expected: &Closure,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
-        self.session.run("SET LOCAL lock_timeout = '10s'").await?;
+        // A wait that the role or the URL asks for is kept.
+        let wait = "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
+        self.session.rows(wait).await?;
         let before = effects::counters(&mut self.session).await?;
-        self.lock_roots(work, batch, expected).await?;
+        self.lock_tables(work, batch, expected).await?;
+        self.lock_rows(work, batch, expected).await?;
         self.compare_files(work).await?;
-        effects::remember(&mut self.session, work).await?;
+        effects::remember(&mut self.session, work, &self.closed.sets, batch, expected).await?;
         self.detach(work, batch, expected).await?;
-        for segment in segments(work, expected) {
-            self.delete(work, batch, expected, &segment).await?;
+        let mut rewritten = BTreeSet::new();
+        for segment in segments(work, expected, self.apart) {
+            rewritten.extend(self.delete(work, batch, expected, &segment).await?);
         }
-        let swept = self.sweep(work, expected, &before).await?;
+        if work.path == Path::Checked || work.schema.tables.iter().any(|t| !t.effects.is_empty()) {
+            // Checks and triggers that wait for the commit would act after the proof.
+            self.session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        let mut swept = self.sweep(work, expected, &before).await?;
+        for table in rewritten {
+            let own = written_by(self.own().await?, "x");
+            let relation = PostgresDialect.relation(work.schema.table(table));
+            let rows = self.session.rows(&format!("SELECT count(*) FROM {relation} x WHERE {own}")).await?;
+            swept.left.insert(table, rows.first().map_or(0, |row| number(row, 0)));
+        }
         let now = effects::counters(&mut self.session).await?;
         let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
         removed.effects =
-            effects::archive(&mut self.session, work, &self.closed.sets, batch, sink).await?;
-        effects::archive_born(&mut self.session, work, &mut removed, sink).await?;
+            effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;
+        effects::archive_born(&mut self.session, work, expected, &mut removed, sink).await?;
         Ok(removed)
     }
 
-    /// Locks the rows of root tables, so that no new row can refer to them.
-    async fn lock_roots(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
-        for table in &work.program.roots {
+    /// Keeps the tables of the batch from being rewritten until it ends, which would move their rows.
+    async fn lock_tables(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), SqlError> {
+        let mut names = BTreeSet::new();
+        for table in expected.removed.keys() {
+            names.extend(self.parts_of(work, *table, batch).await?.iter().map(|part| qualified(&part.name)));
+        }
+        for table in expected.detached_rows.keys() {
+            names.extend(work.schema.table(*table).parts.iter().map(|part| qualified(&part.name)));
+        }
+        if !names.is_empty() {
+            let list: Vec<String> = names.iter().map(|name| format!("ONLY {name}")).collect();
+            self.session.run(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", list.join(", "))).await?;
+        }
+        Ok(())
+    }
+
+    /// The id of the open transaction.
+    async fn own(&mut self) -> Result<u64, SqlError> {
+        let rows = self.session.rows("SELECT pg_current_xact_id()::text").await?;
+        Ok(rows.first().map_or(0, |row| number(row, 0)))
+    }
+
+    /// A row that a trigger keeps can make a key fail before anything is counted. Removing table by table,
+    /// children first, tells which trigger it is; all of that is rolled back.
+    async fn keeper(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Option<Fault> {
+        if !expected.removed.keys().any(|table| fires(work, *table)) {
+            return None;
+        }
+        self.session.run("BEGIN").await.ok()?;
+        let mut found = None;
+        for table in work.program.removal.iter().flatten().filter(|t| expected.removed.contains_key(t)) {
+            let segment = Segment { mode: Mode::Firing, tables: vec![*table] };
+            match self.delete(work, batch, expected, &segment).await {
+                Ok(_) => {}
+                Err(Stop::Fault(fault)) => {
+                    found = Some(fault);
+                    break;
+                }
+                Err(Stop::Sql(_) | Stop::Changed(_)) => break,
+            }
+        }
+        // If this fails the connection is gone, and the next statement tells.
+        drop(self.session.run("ROLLBACK").await);
+        found
+    }
+
+    /// Locks the rows of root tables, so that no new row can refer to them, or all rows of the batch.
+    async fn lock_rows(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
+        let all = work.program.removal.iter().flatten();
+        let tables: Vec<TableId> = if self.held { all.copied().collect() } else { work.program.roots.clone() };
+        for table in &tables {
             let Some(rows) = expected.removed.get(table) else { continue };
             let shape = work.schema.table(*table);
             let mut locked = 0;
@@ -130,7 +204,7 @@ impl Postgres {
             }
             if locked != *rows {
                 let gone = rows.saturating_sub(locked);
-                return Err(Stop::Changed(format!("{gone} roots of `{}` changed or are gone", shape.name)));
+                return Err(Stop::Changed(format!("{gone} rows of `{}` changed or are gone", shape.name)));
             }
         }
         Ok(())
@@ -173,7 +247,11 @@ impl Postgres {
             return Ok(());
         }
         self.set_mode(work, if work.path == Path::Fast { Mode::Skipped } else { Mode::Firing }).await?;
-        let counted = self.run_counted(&updates).await?;
+        let counted = if updates.iter().any(|(table, _)| has_rule(work, *table, |e| e.on_update)) {
+            self.run_one_by_one(&updates).await?
+        } else {
+            self.run_counted(&updates).await?
+        };
         for (table, rows) in &expected.detached_rows {
             self.compare(work, *table, "detached", *rows, counted.get(table).copied().unwrap_or(0), batch).await?;
         }
@@ -186,7 +264,7 @@ impl Postgres {
         batch: TagRange,
         expected: &Closure,
         segment: &Segment,
-    ) -> Result<(), Stop> {
+    ) -> Result<BTreeSet<TableId>, Stop> {
         let mut deletes = Vec::new();
         for table in &segment.tables {
             for part in self.parts_of(work, *table, batch).await? {
@@ -194,17 +272,73 @@ impl Postgres {
             }
         }
         self.set_mode(work, segment.mode).await?;
-        let counted = if segment.tables.iter().any(|t| has_rule(work, *t)) {
+        let mut counted = if segment.tables.iter().any(|t| has_rule(work, *t, |e| e.on_delete)) {
             // Rules are not supported inside a common table expression.
             self.run_one_by_one(&deletes).await?
         } else {
             self.run_counted(&deletes).await?
         };
+        let mut rewritten = BTreeSet::new();
         for table in &segment.tables {
             let rows = expected.removed.get(table).copied().unwrap_or(0);
-            self.compare(work, *table, "deleted", rows, counted.get(table).copied().unwrap_or(0), batch).await?;
+            let found = counted.entry(*table).or_default();
+            if *found < rows && work.schema.tables.iter().any(|t| !t.effects.is_empty()) {
+                let more = self.delete_rewritten(work, *table, batch).await?;
+                *found += more;
+                rewritten.extend((more > 0).then_some(*table));
+            }
+            if *found < rows && self.removed_by_triggers(work, *table, batch, expected).await? {
+                *found = rows;
+            }
+            self.compare(work, *table, "deleted", rows, *found, batch).await?;
         }
-        Ok(())
+        Ok(rewritten)
+    }
+
+    /// Removes rows of the batch that a trigger of this very transaction has changed since they were archived.
+    /// They have another address now, and are found by the columns that other rows refer to them by.
+    async fn delete_rewritten(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<u64, SqlError> {
+        let references = work.schema.references.iter();
+        let mut targets =
+            references.filter(|r| r.parent == table && r.origin == Origin::Declared && r.parent_parts.is_none());
+        let Some(target) = targets.next() else { return Ok(0) };
+        let shape = work.schema.table(table);
+        let same: Vec<String> = target
+            .parent_columns
+            .iter()
+            .map(|c| format!("x.{} = k.c{c}", PostgresDialect.quote(&shape.columns[*c].name)))
+            .collect();
+        let sql = format!(
+            "DELETE FROM {} x USING {} k WHERE {} AND k.doomed AND {} AND {}",
+            PostgresDialect.relation(shape),
+            PostgresDialect.temp(&key_set(table)),
+            same.join(" AND "),
+            counts::in_batch("k", Some(batch)),
+            written_by(self.own().await?, "x"),
+        );
+        self.session.run(&sql).await
+    }
+
+    /// Whether rows of the batch are gone because a trigger of it has removed them. That is certain only when
+    /// they were locked, so that nobody else could; how many were removed is counted in the proof.
+    async fn removed_by_triggers(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        batch: TagRange,
+        expected: &Closure,
+    ) -> Result<bool, Stop> {
+        let sets = [(key_set(table), "k.doomed")];
+        let suspected = expected.removed.keys().any(|t| fires(work, *t));
+        if !suspected || self.still_there(work, table, &sets, batch).await? {
+            return Ok(false);
+        }
+        if self.held {
+            return Ok(true);
+        }
+        self.held = true;
+        let name = &work.schema.table(table).name;
+        Err(Stop::Changed(format!("rows of `{name}` left by themselves; locking all rows of a batch")))
     }
 
     async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
@@ -265,7 +399,13 @@ impl Postgres {
         let message = format!("{found} of {expected} rows of `{}` could be {word}", shape.name);
         let blockers: Vec<&Effect> =
             shape.effects.iter().filter(|e| if word == "deleted" { e.on_delete } else { e.on_update }).collect();
-        if blockers.is_empty() || word == "deleted" && !self.still_there(work, table, batch).await? {
+        let sets: Vec<(String, &str)> = if word == "deleted" {
+            vec![(key_set(table), "k.doomed")]
+        } else {
+            let sources = detach_sources(&self.closed.sets);
+            sources.into_iter().filter(|s| s.table == table).map(|s| (s.name, s.filter)).collect()
+        };
+        if blockers.is_empty() || !self.still_there(work, table, &sets, batch).await? {
             return Err(Stop::Changed(message));
         }
         let mut fault = Fault::refused(message)
@@ -277,17 +417,29 @@ impl Postgres {
         Err(Stop::Fault(fault))
     }
 
-    async fn still_there(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<bool, SqlError> {
+    /// Whether rows of these sets are there as they were archived: then something kept them.
+    async fn still_there(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        sets: &[(String, &str)],
+        batch: TagRange,
+    ) -> Result<bool, SqlError> {
         let shape = work.schema.table(table);
         let d = PostgresDialect;
-        let sql = format!(
-            "SELECT count(*) FROM {} k JOIN {} x ON {} AND x.xmin = k.ver WHERE k.doomed AND {}",
-            d.temp(&key_set(table)),
-            d.relation(shape),
-            d.at(shape, "x", "k"),
-            counts::in_batch("k", Some(batch)),
-        );
-        Ok(self.session.rows(&sql).await?.first().is_some_and(|row| number(row, 0) > 0))
+        for (name, filter) in sets {
+            let sql = format!(
+                "SELECT count(*) FROM {} k JOIN {} x ON {} AND x.xmin = k.ver WHERE {filter} AND {}",
+                d.temp(name),
+                d.relation(shape),
+                d.at(shape, "x", "k"),
+                counts::in_batch("k", Some(batch)),
+            );
+            if self.session.rows(&sql).await?.first().is_some_and(|row| number(row, 0) > 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Looks for rows that refer to removed ones although the closure did not know them. Rows that other
@@ -299,7 +451,7 @@ impl Postgres {
         before: &Counters,
     ) -> Result<Swept, Stop> {
         let mut swept = Swept::default();
-        let by_child = self.referring(work, expected);
+        let by_child = referring(work, expected, false);
         if by_child.is_empty() {
             return Ok(swept);
         }
@@ -347,23 +499,6 @@ impl Postgres {
         Ok(quiet)
     }
 
-    /// References that nothing but this proof enforces, per referring table.
-    fn referring(&self, work: &Work, expected: &Closure) -> BTreeMap<TableId, Vec<ReferenceId>> {
-        let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
-        for id in work.schema.reference_ids() {
-            let r = work.schema.reference(id);
-            let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
-            if !enforced && expected.removed.contains_key(&r.parent) {
-                by_child.entry(r.child).or_default().push(id);
-            }
-        }
-        by_child
-    }
-
-    /// Our own transaction as it stands in a row's `xmin`: 32 bits of it.
-    fn own_xid(&self) -> String {
-        format!("'{}'::xid", self.closed.own % (1 << 32))
-    }
 
     /// The row under alias `x` refers to a row that leaves, in whatever batch.
     fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId]) -> String {
@@ -390,7 +525,8 @@ impl Postgres {
         by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
     ) -> Result<(), Stop> {
         let horizon = self.closed.horizon.clone();
-        let news = format!("x.xmin <> {} AND age(x.xmin) <= age('{horizon}'::xid)", self.own_xid());
+        let own = written_by(self.closed.own, "x");
+        let news = format!("age(x.xmin) <= age('{horizon}'::xid) AND NOT {own}");
         for (table, rows) in self.count_dangling(work, by_child, &news).await? {
             if rows > 0 {
                 let name = &work.schema.table(table).name;
@@ -398,6 +534,24 @@ impl Postgres {
             }
         }
         Ok(())
+    }
+
+    /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
+    fn unknown(&self, table: TableId) -> String {
+        let d = PostgresDialect;
+        let mut names: Vec<String> = Vec::new();
+        if self.closed.sets.has(table) {
+            names.push(key_set(table));
+        }
+        names.extend(detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table).map(|s| s.name));
+        names.dedup();
+        let known = names.iter().map(|name| {
+            format!(
+                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
+                d.temp(name)
+            )
+        });
+        known.collect()
     }
 
     async fn count_dangling(
@@ -410,10 +564,11 @@ impl Postgres {
             .iter()
             .map(|(table, ids)| {
                 format!(
-                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}",
+                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}{}",
                     table.0,
                     PostgresDialect.relation(work.schema.table(*table)),
                     self.refers_to_removed(work, ids),
+                    self.unknown(*table),
                 )
             })
             .collect();
@@ -437,7 +592,7 @@ impl Postgres {
         let mut found = 0;
         let shape = work.schema.table(table);
         let relation = PostgresDialect.relation(shape);
-        let own = format!("x.xmin = {}", self.own_xid());
+        let own = written_by(self.own().await?, "x");
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
         if !strong.is_empty() {
             let refers = self.refers_to_removed(work, &strong);
@@ -470,6 +625,22 @@ impl Postgres {
 pub(super) struct Swept {
     pub(super) deleted: BTreeMap<TableId, u64>,
     pub(super) updated: BTreeMap<TableId, u64>,
+    /// Rows that the batch wrote and left, for tables where triggers changed rows that then left: the
+    /// server's counts of updates say nothing there.
+    pub(super) left: BTreeMap<TableId, u64>,
+}
+
+/// References to removed rows per referring table: all, or those that nothing but this proof enforces.
+fn referring(work: &Work, expected: &Closure, all: bool) -> BTreeMap<TableId, Vec<ReferenceId>> {
+    let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
+    for id in work.schema.reference_ids() {
+        let r = work.schema.reference(id);
+        let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
+        if (all || !enforced) && expected.removed.contains_key(&r.parent) {
+            by_child.entry(r.child).or_default().push(id);
+        }
+    }
+    by_child
 }
 
 fn is_weak(work: &Work, id: ReferenceId) -> bool {
@@ -480,8 +651,8 @@ fn is_transient(error: &SqlError) -> bool {
     matches!(error.code.as_deref(), Some("40001" | "40P01" | "55P03" | "23503"))
 }
 
-fn has_rule(work: &Work, table: TableId) -> bool {
-    work.schema.table(table).effects.iter().any(|e| e.kind == EffectKind::Rule && e.on_delete)
+fn has_rule(work: &Work, table: TableId, event: fn(&Effect) -> bool) -> bool {
+    work.schema.table(table).effects.iter().any(|e| e.kind == EffectKind::Rule && event(e))
 }
 
 /// Whether rows of the table must be deleted with triggers firing.
@@ -489,8 +660,9 @@ pub(super) fn fires(work: &Work, table: TableId) -> bool {
     work.schema.table(table).effects.iter().any(|e| e.on_delete)
 }
 
-/// Splits the removal order, children first, where the mode changes; a cycle is never split.
-fn segments(work: &Work, expected: &Closure) -> Vec<Segment> {
+/// Splits the removal order, children first, where the mode changes, or between all tables (`apart`); a cycle
+/// is never split.
+fn segments(work: &Work, expected: &Closure, apart: bool) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for group in &work.program.removal {
         let tables: Vec<TableId> =
@@ -500,9 +672,10 @@ fn segments(work: &Work, expected: &Closure) -> Vec<Segment> {
         }
         let firing = work.path == Path::Checked || tables.iter().any(|t| fires(work, *t));
         let mode = if firing { Mode::Firing } else { Mode::Skipped };
-        let alone = tables.iter().any(|t| has_rule(work, *t));
+        let with_rule = |t: &TableId| has_rule(work, *t, |e| e.on_delete);
+        let alone = apart && mode == Mode::Firing || tables.iter().any(with_rule);
         match segments.last_mut() {
-            Some(last) if last.mode == mode && !alone && !last.tables.iter().any(|t| has_rule(work, *t)) => {
+            Some(last) if last.mode == mode && !alone && !last.tables.iter().any(with_rule) => {
                 last.tables.extend(tables);
             }
             Some(_) | None => segments.push(Segment { mode, tables }),
@@ -510,7 +683,7 @@ fn segments(work: &Work, expected: &Closure) -> Vec<Segment> {
     }
     // The server's own SET NULL would change rows that a later segment is to remove as they were: such
     // segments become one statement, after which there is nothing left to change.
-    while let Some((first, last)) = detaching(work, &segments) {
+    while let Some((first, last)) = detaching(work, &segments).filter(|_| !apart) {
         let rest = segments.split_off(last + 1);
         let tables = segments.split_off(first).into_iter().flat_map(|s| s.tables).collect();
         segments.push(Segment { mode: Mode::Firing, tables });
@@ -590,7 +763,7 @@ pub(super) fn explain(work: &Work) -> Vec<String> {
         removed: work.program.sets.iter().map(|set| (set.table, 1)).collect(),
         ..Closure::default()
     };
-    for segment in segments(work, &expected) {
+    for segment in segments(work, &expected, false) {
         if work.path == Path::Fast {
             let role = if segment.mode == Mode::Firing { "origin" } else { "replica" };
             statements.push(format!("SET LOCAL session_replication_role = {role}"));

@@ -5,17 +5,23 @@
 
 use super::Postgres;
 use super::dialect::PostgresDialect;
+use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::effects as sql_effects;
 use crate::store::sql::reattach;
-use crate::store::sql::restore::{self, Staged};
+use crate::store::sql::restore::{self, Obstacles, Staged};
 use crate::store::sql::{Session, SqlError, number, script, text};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
 use unseed_core::port::progress::Progress;
-use unseed_core::port::store::{ArchiveSource, RestoreScope, Restored, SectionKind, Work};
-use unseed_core::schema::TableId;
+use unseed_core::port::store::{ArchiveSource, RestoreConflict, RestoreScope, Restored, SectionKind, Work};
+use unseed_core::schema::{ColumnIndex, Table, TableId};
+
+fn key_text(table: &Table, column: ColumnIndex) -> String {
+    PostgresDialect.text(&format!("x.{}", PostgresDialect.quote(&table.columns[column].name)))
+}
 
 impl Postgres {
     pub(super) async fn restore_archive(
@@ -56,7 +62,7 @@ impl Postgres {
             self.session.run(&statement).await.map_err(failed)?;
         }
         self.load_sections(source, &staged, progress).await?;
-        for statement in restore::merge_effects(&PostgresDialect, work, &mut staged) {
+        for statement in sql_effects::merge(&PostgresDialect, work, &mut staged) {
             self.session.run(&statement).await.map_err(failed)?;
         }
         for s in &staged {
@@ -76,7 +82,52 @@ impl Postgres {
             return Ok(Restored { conflicts: found.conflicts, ..Restored::default() });
         }
         let restored = self.put_back(work, &staged, skip).await?;
-        Ok(Restored { orphans: found.orphans, ..restored })
+        let placed = if skip { self.missing_partners(work, &staged).await? } else { Obstacles::default() };
+        if !placed.conflicts.is_empty() {
+            return Ok(Restored { conflicts: placed.conflicts, ..Restored::default() });
+        }
+        let orphans = found.orphans.into_iter().chain(placed.orphans).collect();
+        Ok(Restored { orphans, ..restored })
+    }
+
+    /// Restored rows without a parent, by references of or to single partitions: such a reference only counts
+    /// for rows that are in the right one, which is known once they are there.
+    async fn missing_partners(&mut self, work: &Work, staged: &[Staged]) -> Result<Obstacles, Fault> {
+        let d = PostgresDialect;
+        let conditions = Conditions { schema: &work.schema, dialect: &d };
+        let mut found = Obstacles::default();
+        for id in work.schema.reference_ids() {
+            let r = work.schema.reference(id);
+            let is_back = staged.iter().any(|s| s.table == r.child && s.kind == SectionKind::Rows);
+            if !is_back || r.child_parts.is_none() && r.parent_parts.is_none() {
+                continue;
+            }
+            let (child, parent) = (work.schema.table(r.child), work.schema.table(r.parent));
+            let key: Vec<String> = child.key().unwrap_or_default().iter().map(|c| key_text(child, *c)).collect();
+            let sql = format!(
+                "SELECT count(*), min({}) FROM {} x WHERE x.xmin = pg_current_xact_id()::xid AND {} \
+                 AND NOT EXISTS (SELECT 1 FROM {} y WHERE {})",
+                if key.is_empty() { "'a row without a key'".to_owned() } else { key.join(" || ', ' || ") },
+                d.relation(child),
+                conditions.is_set(r, "x"),
+                d.relation(parent),
+                conditions.refers(r, ("x", Side::Table), ("y", Side::Table)),
+            );
+            let rows = self.session.rows(&sql).await.map_err(|e| e.fault("looking for parents"))?;
+            let Some(row) = rows.first().filter(|row| number(row, 0) > 0) else { continue };
+            let conflict = RestoreConflict {
+                table: child.name.to_string(),
+                key: text(row, 1),
+                reason: format!("its parent in `{}` is missing ({})", parent.name, work.schema.describe(id)),
+                rows: number(row, 0),
+            };
+            if r.validated {
+                found.conflicts.push(conflict);
+            } else {
+                found.orphans.push((id, conflict));
+            }
+        }
+        Ok(found)
     }
 
     async fn load_sections(
@@ -97,6 +148,9 @@ impl Postgres {
                     let message = format!("{rows} of {} archived rows could be read", sections[*index].rows);
                     return Err(Fault::new(unseed_core::fault::Category::Archive, message)
                         .hint("the archive is damaged; look for a copy of it"));
+                }
+                if let Some(statement) = sql_effects::loaded(s, sections[*index].batch) {
+                    self.session.run(&statement).await.map_err(|e| e.fault("restoring"))?;
                 }
                 done += 1;
                 progress.update("reading the archive", done, total);
@@ -147,7 +201,7 @@ impl Postgres {
         for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
-        for statement in restore::unborn(&d, work, staged) {
+        for statement in sql_effects::undo(&d, work, staged) {
             self.session.run(&statement).await.map_err(failed)?;
         }
         self.compare_restored(work, staged, &inserted).await?;

@@ -28,7 +28,9 @@ impl Conditions<'_> {
             let (cc, pc) = (&child_table.columns[*c], &parent_table.columns[*p]);
             let left = self.column(x, child, *c, &cc.name);
             let right = self.column(j, parent, *p, &pc.name);
-            if r.origin == Origin::Declared || self.dialect.comparable(cc, pc) {
+            if r.origin == Origin::Declared {
+                terms.push(self.dialect.refers((&left, cc), (&right, pc)));
+            } else if self.dialect.comparable(cc, pc) {
                 terms.push(format!("{left} = {right}"));
             } else if cc.kind == unseed_core::schema::ColumnKind::Text {
                 terms.push(format!("{left} = {}", self.dialect.text(&right)));

@@ -9,7 +9,7 @@ use super::closure::{Sets, key_set};
 use super::condition::{Conditions, Side};
 use super::counts::{DetachSource, detach_sources};
 use super::dialect::Dialect;
-use super::{Session, SqlError, TextRow, fingerprint, number, roots, text};
+use super::{Session, SqlError, fingerprint, number, roots, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::{Conflict, Harm, Hop, Work};
 use unseed_core::schema::{ReferenceId, TableId};
@@ -19,6 +19,10 @@ const LEVELS_MAX: u64 = 64;
 
 const WALK: &str = "unseed_walk";
 const VERDICT: &str = "unseed_verdict";
+const ENTRY: &str = "unseed_entry";
+
+/// So many conflicts of one table are described; the others are like them.
+const KIND_NAMED_MAX: u64 = 3;
 
 /// Where a row is, as literals for SQL.
 type Address = Vec<String>;
@@ -229,32 +233,121 @@ impl Search<'_> {
         )
     }
 
-    async fn describe(&self, session: &mut dyn Session, limit: usize) -> Result<Vec<Conflict>, SqlError> {
-        let d = session.dialect();
-        let columns: Vec<String> = d.address().iter().map(|a| d.text(&format!("o_{a}"))).collect();
-        let order = origin_columns(d).join(", ");
-        let sql = format!(
-            "SELECT DISTINCT harm, o_table, {} FROM {} ORDER BY 1 DESC, 2, 3 LIMIT {}",
-            columns.join(", "),
-            d.temp(VERDICT),
-            limit.max(1)
-        );
-        let total_sql =
-            format!("SELECT count(*) FROM (SELECT DISTINCT {order} FROM {}) v", d.temp(VERDICT));
-        let found = session.rows(&sql).await?;
-        let total = session.rows(&total_sql).await?.first().map_or(0, |row| number(row, 0));
-        let mut conflicts = Vec::new();
-        for row in &found {
-            conflicts.push(self.describe_one(session, row).await?);
+    /// Keeps the rows at which the closure enters what is protected: what leaves only because such a row
+    /// leaves says nothing new. In a ring of such rows nobody is first; then all are kept.
+    async fn entries(&self, session: &mut dyn Session) -> Result<&'static str, SqlError> {
+        let (verdict, entry) = (session.dialect().temp(VERDICT), session.dialect().temp(ENTRY));
+        session.run(&format!("DROP TABLE IF EXISTS {entry}")).await?;
+        session.run(&format!("CREATE TEMPORARY TABLE {entry} AS SELECT * FROM {verdict} WHERE false")).await?;
+        for source in &self.sources {
+            let sql = self.detached_entry_sql(session.dialect(), source);
+            session.run(&sql).await?;
         }
-        let described = u64::try_from(conflicts.len()).unwrap_or(u64::MAX);
-        if let Some(last) = conflicts.last_mut() {
-            last.rows += total.saturating_sub(described);
+        let tables = session.rows(&format!("SELECT DISTINCT o_table FROM {verdict} WHERE harm = 'r'")).await?;
+        for row in &tables {
+            let table = TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX));
+            let sql = self.entry_sql(session.dialect(), table);
+            session.run(&sql).await?;
         }
-        Ok(conflicts)
+        let found = session.rows(&format!("SELECT count(*) FROM {entry}")).await?;
+        let any = found.first().is_some_and(|row| number(row, 0) > 0);
+        Ok(if any { ENTRY } else { VERDICT })
     }
 
-    async fn describe_one(&self, session: &mut dyn Session, row: &TextRow) -> Result<Conflict, SqlError> {
+    fn entry_sql(&self, d: &dyn Dialect, table: TableId) -> String {
+        let conditions = self.conditions(d);
+        let shape = self.work.schema.table(table);
+        let at = |alias: &str, prefix: &str| {
+            let pairs = d.address_of(shape, alias).into_iter().zip(d.address());
+            pairs.map(|(e, name)| format!("{e} = {prefix}{name}")).collect::<Vec<_>>().join(" AND ")
+        };
+        let mut led = String::new();
+        for id in self.strong(table) {
+            let r = self.work.schema.reference(id);
+            if !self.sets.has(r.parent) {
+                continue;
+            }
+            let same: Vec<String> = d.address().iter().map(|a| format!("v.o_{a} = j.{a}")).collect();
+            led.push_str(&format!(
+                " AND NOT EXISTS (SELECT 1 FROM {} j JOIN {} v ON v.harm = 'r' AND v.o_table = {} AND {} WHERE {} AND j.doomed)",
+                d.temp(&key_set(r.parent)),
+                d.temp(VERDICT),
+                r.parent.0,
+                same.join(" AND "),
+                conditions.refers(r, ("x", Side::Table), ("j", Side::Keys)),
+            ));
+        }
+        format!(
+            "INSERT INTO {} SELECT w.* FROM {} w JOIN {} x ON {} WHERE w.harm = 'r' AND w.o_table = {}{led}",
+            d.temp(ENTRY),
+            d.temp(VERDICT),
+            d.relation(shape),
+            at("x", "w.o_"),
+            table.0,
+        )
+    }
+
+    /// Detached rows that refer to a row which leaves for a reason of its own.
+    fn detached_entry_sql(&self, d: &dyn Dialect, source: &DetachSource) -> String {
+        let conditions = self.conditions(d);
+        let shape = self.work.schema.table(source.table);
+        let mut led = Vec::new();
+        for id in &source.references {
+            let r = self.work.schema.reference(*id);
+            let same: Vec<String> = d.address().iter().map(|a| format!("v.o_{a} = j.{a}")).collect();
+            led.push(format!(
+                "EXISTS (SELECT 1 FROM {} j WHERE {} AND j.doomed AND NOT EXISTS \
+                 (SELECT 1 FROM {} v WHERE v.harm = 'r' AND v.o_table = {} AND {}))",
+                d.temp(&key_set(r.parent)),
+                conditions.refers(r, ("x", Side::Table), ("j", Side::Keys)),
+                d.temp(VERDICT),
+                r.parent.0,
+                same.join(" AND "),
+            ));
+        }
+        let pairs = d.address_of(shape, "x").into_iter().zip(d.address());
+        let at: Vec<String> = pairs.map(|(e, name)| format!("{e} = w.o_{name}")).collect();
+        format!(
+            "INSERT INTO {} SELECT w.* FROM {} w JOIN {} x ON {} WHERE w.harm = 'd' AND w.o_table = {} AND ({})",
+            d.temp(ENTRY),
+            d.temp(VERDICT),
+            d.relation(shape),
+            at.join(" AND "),
+            source.table.0,
+            led.join(" OR "),
+        )
+    }
+
+    /// Describes a few conflicts of each kind, and counts the others of the kind in its last one.
+    async fn describe(&self, session: &mut dyn Session, limit: usize) -> Result<Vec<Conflict>, SqlError> {
+        let from = self.entries(session).await?;
+        let d = session.dialect();
+        let columns: Vec<String> = d.address().iter().map(|a| d.text(&format!("o_{a}"))).collect();
+        let origin = origin_columns(d).join(", ");
+        let sql = format!(
+            "SELECT harm, o_table, {}, n, kind FROM (SELECT e.*, row_number() OVER (PARTITION BY harm, o_table ORDER BY {origin}) AS n,              count(*) OVER (PARTITION BY harm, o_table) AS kind FROM (SELECT DISTINCT {origin} FROM {}) e) numbered              WHERE n <= {KIND_NAMED_MAX} ORDER BY 1 DESC, 2, n LIMIT {}",
+            columns.join(", "),
+            d.temp(from),
+            limit.max(1)
+        );
+        let width = columns.len();
+        let mut conflicts = Vec::new();
+        for row in session.rows(&sql).await? {
+            let (n, kind) = (number(&row, width + 2), number(&row, width + 3));
+            let mut conflict = self.describe_one(session, &row[..width + 2]).await?;
+            if n == KIND_NAMED_MAX {
+                conflict.rows += kind.saturating_sub(n);
+            }
+            conflicts.push(conflict);
+        }
+        Ok(without_consequences(conflicts))
+    }
+
+    async fn describe_one(
+        &self,
+        session: &mut dyn Session,
+        row: &[Option<String>],
+    ) -> Result<Conflict, SqlError> {
         let harm = if text(row, 0) == "d" { Harm::Detached } else { Harm::Removed };
         let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
         let address: Address = (2..row.len()).map(|n| text(row, n)).collect();
@@ -444,6 +537,24 @@ impl Search<'_> {
         let names = key.iter().map(|c| shape.columns[*c].name.clone());
         Ok(names.enumerate().map(|(n, name)| (name, text(&row, n))).collect())
     }
+}
+
+/// Leaves out conflicts whose path leads through the row of another one: they go when that one goes.
+fn without_consequences(mut conflicts: Vec<Conflict>) -> Vec<Conflict> {
+    conflicts.sort_by_key(|c| c.path.len());
+    let mut kept: Vec<Conflict> = Vec::new();
+    for conflict in conflicts {
+        let before = &conflict.path[..conflict.path.len().saturating_sub(1)];
+        let through = |known: &Conflict| {
+            let last = known.path.last();
+            last.is_some_and(|last| before.iter().any(|hop| hop.table == last.table && hop.key == last.key))
+        };
+        match kept.iter_mut().find(|known| through(known)) {
+            Some(known) => known.rows += conflict.rows,
+            None => kept.push(conflict),
+        }
+    }
+    kept
 }
 
 fn origin_columns(d: &dyn Dialect) -> Vec<String> {

@@ -5,7 +5,7 @@
 //! is as it will be afterwards, and finds it again.
 
 use super::counts::{DetachSource, in_batch};
-use super::{Session, SqlError, text};
+use super::{Session, SqlError, number, text};
 use std::collections::BTreeSet;
 use unseed_core::port::store::{TagRange, Work};
 use unseed_core::schema::{ColumnIndex, ReferenceId, Table, TableId};
@@ -41,7 +41,9 @@ pub(crate) async fn sections(
         written,
     };
     let all = written(work, source.table, &source.references);
-    if let Some(key) = shape.keys.iter().find(|key| key.iter().all(|c| !all.contains(c))) {
+    if let Some(key) = shape.keys.iter().find(|key| key.iter().all(|c| !all.contains(c)))
+        && !has_nulls(session, shape, source, &filter, key).await?
+    {
         return Ok(vec![section(filter, key.clone(), all)]);
     }
     let mut sections = Vec::new();
@@ -55,6 +57,29 @@ pub(crate) async fn sections(
         sections.push(section(format!("{filter}{}", flags.collect::<String>()), identity, written));
     }
     Ok(sections)
+}
+
+/// Whether a key is null in any of the rows; SQLite allows that.
+async fn has_nulls(
+    session: &mut dyn Session,
+    shape: &Table,
+    source: &DetachSource,
+    filter: &str,
+    key: &[ColumnIndex],
+) -> Result<bool, SqlError> {
+    if key.iter().all(|c| !shape.columns[*c].nullable) {
+        return Ok(false);
+    }
+    let d = session.dialect();
+    let nulls = key.iter().map(|c| format!("x.{} IS NULL", d.quote(&shape.columns[*c].name)));
+    let sql = format!(
+        "SELECT count(*) FROM {} x JOIN {} k ON {} WHERE {filter} AND ({})",
+        d.relation(shape),
+        d.temp(&source.name),
+        d.at(shape, "x", "k"),
+        nulls.collect::<Vec<_>>().join(" OR "),
+    );
+    Ok(session.rows(&sql).await?.first().is_some_and(|row| number(row, 0) > 0))
 }
 
 /// Combinations of references that rows of a source lose together.

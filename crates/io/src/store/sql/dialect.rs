@@ -59,6 +59,11 @@ pub(crate) trait Dialect: Send + Sync {
     /// Whether two columns hold comparable values without a conversion.
     fn comparable(&self, a: &Column, b: &Column) -> bool;
 
+    /// Whether a declared key takes the value of one column for that of another.
+    fn refers(&self, (left, _child): (&str, &Column), (right, _parent): (&str, &Column)) -> String {
+        format!("{left} = {right}")
+    }
+
     /// Restriction of rows under alias `x` to parts of a partitioned table.
     fn in_parts(&self, x: &str, handles: &[u64]) -> String;
 

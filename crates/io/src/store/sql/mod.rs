@@ -16,6 +16,7 @@ pub(crate) mod conflicts;
 pub(crate) mod counts;
 pub(crate) mod detached;
 pub(crate) mod dialect;
+pub(crate) mod effects;
 pub(crate) mod explain;
 pub(crate) mod fingerprint;
 pub(crate) mod reattach;

@@ -10,7 +10,7 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
-use super::restore::{Staged, rows_of, whole};
+use super::restore::{Staged, parents_of, whole};
 use super::{Session, SqlError};
 use unseed_core::closure::Detachment;
 use unseed_core::port::store::{SectionKind, Work};
@@ -32,11 +32,11 @@ fn old_names(s: &Staged) -> &[String] {
     &s.columns[s.identity_columns..]
 }
 
-/// Whether the identity of the rows is a key, so that each is one row.
+/// Whether the identity of the rows is a key without nulls, so that each is one row.
 fn has_key(work: &Work, s: &Staged) -> bool {
     let shape = work.schema.table(s.table);
-    let is_identity = |key: &Vec<usize>| key.iter().map(|c| &shape.columns[*c].name).eq(identity_names(s));
-    shape.keys.iter().any(is_identity)
+    let is_identity = |key: &&Vec<usize>| key.iter().map(|c| &shape.columns[*c].name).eq(identity_names(s));
+    shape.keys.iter().find(is_identity).is_some_and(|key| key.iter().all(|c| !shape.columns[*c].nullable))
 }
 
 /// The row under alias `x` is the one that the staged row under alias `t` means, as far as values tell.
@@ -201,7 +201,7 @@ pub(crate) async fn narrow(session: &mut dyn Session, work: &Work, staged: &[Sta
 fn leads(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, id: ReferenceId) -> Option<String> {
     let conditions = Conditions { schema: &work.schema, dialect: d };
     let r: Reference = whole(work.schema.reference(id));
-    let parent = rows_of(staged, r.parent)?;
+    let parent = parents_of(work, staged, &r)?;
     let shape = work.schema.table(s.table);
     let needed = r.child_columns.iter().chain(r.when.iter().map(|(column, _)| column));
     let names: Vec<&String> = needed.map(|c| &shape.columns[*c].name).collect();

@@ -5,11 +5,12 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
+use super::effects;
 use super::reattach::{self, Obstacle};
 use super::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
-use unseed_core::port::store::{RestoreConflict, SectionEntry, SectionHead, SectionKind, Work};
-use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
+use unseed_core::port::store::{RestoreConflict, SectionEntry, SectionKind, Work};
+use unseed_core::schema::{ColumnIndex, Origin, Reference, ReferenceId, TableId};
 
 /// One staging table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,19 @@ pub(crate) struct Staged {
     pub(crate) identity_columns: usize,
     /// Indexes of the sections that are loaded into it.
     pub(crate) sections: Vec<usize>,
+}
+
+/// Columns of a table that an archive holds: all that an insert may write, and the generated ones that keys or
+/// references are made of, which a restore compares.
+pub(crate) fn archived_columns(work: &Work, table: TableId) -> Vec<ColumnIndex> {
+    let shape = work.schema.table(table);
+    let refers = |c: &ColumnIndex| {
+        work.schema.references.iter().any(|r| {
+            (r.child == table && r.child_columns.contains(c)) || (r.parent == table && r.parent_columns.contains(c))
+        })
+    };
+    let compared = |c: &ColumnIndex| shape.keys.iter().any(|key| key.contains(c)) || refers(c);
+    (0..shape.columns.len()).filter(|c| !shape.columns[*c].generated || compared(c)).collect()
 }
 
 /// Staging tables for all sections, parents before children; an error names the missing table.
@@ -59,59 +73,33 @@ pub(crate) fn staged(d: &dyn Dialect, work: &Work, sections: &[SectionEntry]) ->
 
 /// Statements that create the staging tables.
 pub(crate) fn create(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
-    staged.iter().map(|s| d.create_staging(work.schema.table(s.table), &s.name, &s.columns)).collect()
+    let create = |s: &Staged| d.create_staging(work.schema.table(s.table), &s.name, &s.columns);
+    staged.iter().flat_map(|s| std::iter::once(create(s)).chain(effects::create(s))).collect()
 }
 
-/// Statements that move what triggers deleted to the rows, unless the row is there again.
-pub(crate) fn merge_effects(d: &dyn Dialect, work: &Work, staged: &mut Vec<Staged>) -> Vec<String> {
-    let mut statements = Vec::new();
-    let effects: Vec<Staged> = staged.iter().filter(|s| s.kind == SectionKind::Effect).cloned().collect();
-    for effect in effects {
-        let shape = work.schema.table(effect.table);
-        let rows = staged.iter().find(|s| s.table == effect.table && s.kind == SectionKind::Rows);
-        let target = match rows {
-            Some(rows) => rows.name.clone(),
-            None => {
-                let kind = SectionKind::Rows;
-                let head = SectionHead {
-                    kind: kind.clone(),
-                    namespace: shape.name.namespace.clone(),
-                    table: shape.name.name.clone(),
-                    columns: effect.columns.clone(),
-                    identity_columns: 0,
-                };
-                let name = d.staging(effect.table, &head);
-                statements.push(d.create_staging(shape, &name, &effect.columns));
-                staged.push(Staged { kind, name: name.clone(), sections: Vec::new(), ..effect.clone() });
-                name
-            }
-        };
-        let columns = quoted(d, &effect.columns).join(", ");
-        let there = shape.key().map(|key| {
-            let names: Vec<String> = key.iter().map(|c| shape.columns[*c].name.clone()).collect();
-            format!(" WHERE NOT EXISTS (SELECT 1 FROM {} x WHERE {})", d.relation(shape), equal(d, &names, "x", "s"))
-        });
-        statements.push(format!(
-            "INSERT INTO {target} ({columns}) SELECT {columns} FROM {} s{}",
-            effect.name,
-            there.unwrap_or_default()
-        ));
-    }
-    statements
-}
-
-fn quoted(d: &dyn Dialect, names: &[String]) -> Vec<String> {
+pub(crate) fn quoted(d: &dyn Dialect, names: &[String]) -> Vec<String> {
     names.iter().map(|name| d.quote(name)).collect()
 }
 
-fn equal(d: &dyn Dialect, names: &[String], x: &str, s: &str) -> String {
+pub(crate) fn equal(d: &dyn Dialect, names: &[String], x: &str, s: &str) -> String {
     let terms: Vec<String> =
         names.iter().map(|name| d.quote(name)).map(|name| format!("{x}.{name} = {s}.{name}")).collect();
     terms.join(" AND ")
 }
 
+/// Whether a staging table has these columns of its table.
+pub(crate) fn holds(work: &Work, s: &Staged, columns: &[ColumnIndex]) -> bool {
+    let shape = work.schema.table(s.table);
+    columns.iter().all(|c| s.columns.contains(&shape.columns[*c].name))
+}
+
+/// The staged rows that a reference can lead to.
+pub(crate) fn parents_of<'a>(work: &Work, staged: &'a [Staged], r: &Reference) -> Option<&'a Staged> {
+    rows_of(staged, r.parent).filter(|parent| holds(work, parent, &r.parent_columns))
+}
+
 /// The staged rows of a table.
-pub(crate) fn rows_of(staged: &[Staged], table: TableId) -> Option<&Staged> {
+fn rows_of(staged: &[Staged], table: TableId) -> Option<&Staged> {
     staged.iter().find(|s| s.table == table && s.kind == SectionKind::Rows)
 }
 
@@ -133,7 +121,8 @@ async fn grow_kept(session: &mut dyn Session, work: &Work, staged: &[Staged]) ->
         let mut grew = 0;
         for id in &follows {
             let r = whole(work.schema.reference(*id));
-            let (Some(child), Some(parent)) = (rows_of(staged, r.child), rows_of(staged, r.parent)) else { continue };
+            let child = rows_of(staged, r.child).filter(|child| holds(work, child, &r.child_columns));
+            let (Some(child), Some(parent)) = (child, parents_of(work, staged, &r)) else { continue };
             let d = session.dialect();
             let conditions = Conditions { schema: &work.schema, dialect: d };
             let sql = format!(
@@ -204,8 +193,8 @@ pub(crate) async fn narrow(
         );
         session.run(&sql).await?;
     }
-    // What triggers inserted because of other roots stays.
-    for s in staged.iter().filter(|s| s.kind == SectionKind::Born) {
+    // What triggers changed or inserted because of other roots stays.
+    for s in staged.iter().filter(|s| matches!(s.kind, SectionKind::Born | SectionKind::Effect)) {
         session.run(&format!("DELETE FROM {}", s.name)).await?;
     }
     reattach::narrow(session, work, staged).await?;
@@ -248,7 +237,10 @@ pub(crate) async fn obstacles(
                 let ask = |obstacle| question(d, work, s, obstacle);
                 questions.extend(reattach::obstacles(d, work, s).into_iter().map(ask));
             }
-            SectionKind::Effect | SectionKind::Born => {}
+            SectionKind::Effect | SectionKind::Born => {
+                let obstacle = effects::obstacles(d, work, staged, s);
+                questions.extend(obstacle.map(|obstacle| question(d, work, s, obstacle)));
+            }
         }
     }
     let mut found = Obstacles::default();
@@ -319,19 +311,20 @@ fn missing_parents(
     let mut questions = Vec::new();
     for id in work.schema.reference_ids() {
         let r = work.schema.reference(id);
-        if r.child != s.table || r.origin != Origin::Declared || r.child_parts.is_some() {
+        let speaks = r.child == s.table && r.origin == Origin::Declared && holds(work, s, &r.child_columns);
+        // In which partition a row will be is only known when it is there.
+        if !speaks || r.child_parts.is_some() || r.parent_parts.is_some() {
             continue;
         }
         let bearable = (!r.validated && orphans_allowed).then_some(id);
-        let r = whole(r);
-        let refers = conditions.refers(&r, ("s", Side::Table), ("y", Side::Table));
+        let refers = conditions.refers(r, ("s", Side::Table), ("y", Side::Table));
         let parent = work.schema.table(r.parent);
         let mut condition = format!(
             "{} AND NOT EXISTS (SELECT 1 FROM {} y WHERE {refers})",
-            conditions.is_set(&r, "s"),
+            conditions.is_set(r, "s"),
             d.relation(parent)
         );
-        if let Some(rows) = rows_of(staged, r.parent) {
+        if let Some(rows) = parents_of(work, staged, r) {
             condition.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {} y WHERE {refers})", rows.name));
         }
         let reason = format!("its parent in `{}` is missing ({})", parent.name, work.schema.describe(id));
@@ -344,29 +337,13 @@ fn missing_parents(
 /// One insert per table with rows, parents first.
 pub(crate) fn inserts(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
     let rows = staged.iter().filter(|s| s.kind == SectionKind::Rows);
-    rows.map(|s| (s.table, d.insert_staged(work.schema.table(s.table), &s.columns, &s.name))).collect()
-}
-
-/// One delete per table in which triggers of the purge inserted rows; only rows that are still the same.
-pub(crate) fn unborn(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
-    let born = staged.iter().filter(|s| s.kind == SectionKind::Born);
-    born.map(|s| {
+    let statement = |s: &Staged| {
         let shape = work.schema.table(s.table);
-        let mut terms: Vec<String> = Vec::new();
-        if let Some(key) = shape.key() {
-            let names: Vec<String> = key.iter().map(|c| shape.columns[*c].name.clone()).collect();
-            terms.push(equal(d, &names, "x", "s"));
-        }
-        let same = s.columns.iter().map(|name| d.quote(name));
-        terms.extend(same.map(|name| d.same(&format!("x.{name}"), &format!("s.{name}"))));
-        format!(
-            "DELETE FROM {} AS x WHERE EXISTS (SELECT 1 FROM {} s WHERE {})",
-            d.target(shape),
-            s.name,
-            terms.join(" AND ")
-        )
-    })
-    .collect()
+        let generated = |name: &String| shape.columns.iter().any(|c| c.generated && c.name == *name);
+        let columns: Vec<String> = s.columns.iter().filter(|name| !generated(name)).cloned().collect();
+        (s.table, d.insert_staged(shape, &columns, &s.name))
+    };
+    rows.map(statement).collect()
 }
 
 /// Adds counts under the names of the tables.

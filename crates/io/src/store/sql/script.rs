@@ -4,6 +4,7 @@
 //! any conflict leaves the database as it was.
 
 use super::dialect::Dialect;
+use super::effects;
 use super::reattach;
 use super::restore::{self, Staged};
 use std::fmt::Write;
@@ -32,9 +33,12 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
             // A psql meta-command ends with its line.
             let copy = format!("\\copy {} ({}) FROM PROGRAM 'gunzip -c {file}'\n", s.name, columns.join(", "));
             text.push_str(&copy);
+            if let Some(statement) = effects::loaded(s, sections[*index].batch) {
+                line(&mut text, &statement);
+            }
         }
     }
-    for statement in restore::merge_effects(d, work, &mut staged) {
+    for statement in effects::merge(d, work, &mut staged) {
         line(&mut text, &statement);
     }
     text.push_str(
@@ -64,11 +68,14 @@ pub(crate) fn sqlite(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], fi
     for statement in restore::create(d, work, &staged) {
         line(&mut text, &statement);
     }
-    for index in staged.iter().flat_map(|s| &s.sections) {
+    for (s, index) in staged.iter().flat_map(|s| s.sections.iter().map(move |index| (s, index))) {
         let read = format!(".read '|gunzip -c {}'\n", files[*index]);
         text.push_str(&read);
+        if let Some(statement) = effects::loaded(s, sections[*index].batch) {
+            line(&mut text, &statement);
+        }
     }
-    for statement in restore::merge_effects(d, work, &mut staged) {
+    for statement in effects::merge(d, work, &mut staged) {
         line(&mut text, &statement);
     }
     body(&mut text, d, work, &staged, false);
@@ -88,7 +95,7 @@ fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], toge
     for (_, statement) in reattach::reattaches(d, work, staged) {
         line(text, &statement);
     }
-    for statement in restore::unborn(d, work, staged) {
+    for statement in effects::undo(d, work, staged) {
         line(text, &statement);
     }
 }

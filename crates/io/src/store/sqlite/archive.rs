@@ -9,6 +9,7 @@ use crate::store::sql::closure::key_set;
 use crate::store::sql::counts;
 use crate::store::sql::detached::Detached;
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::restore::archived_columns;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::fmt::Write;
@@ -73,7 +74,7 @@ pub(super) fn archive(
             continue;
         }
         let shape = work.schema.table(*table);
-        let columns = shape.stored_columns();
+        let columns = archived_columns(work, *table);
         let source = format!(
             "FROM {} x JOIN {} k ON {} WHERE k.doomed AND {}",
             d.relation(shape),

@@ -99,6 +99,17 @@ impl Dialect for SqliteDialect {
         true
     }
 
+    /// A key compares as its parent column does: with its affinity and its collation. The collation is always
+    /// named, since that of the child would win otherwise.
+    fn refers(&self, (left, child): (&str, &Column), (right, parent): (&str, &Column)) -> String {
+        let (from, to) = (affinity(&child.type_name), affinity(&parent.type_name));
+        let is_number = ["INTEGER", "REAL", "NUMERIC"].contains(&to);
+        // A plus takes the affinity off. Where the parent holds numbers, its own wins anyway.
+        let bare = if is_number || from == to || from.is_empty() { "" } else { "+" };
+        let collation = if is_number { String::new() } else { format!(" COLLATE {}", self.collation_of(parent)) };
+        format!("{bare}{left} = {right}{collation}")
+    }
+
     fn in_parts(&self, _x: &str, _handles: &[u64]) -> String {
         "true".to_owned()
     }
@@ -111,10 +122,12 @@ impl Dialect for SqliteDialect {
         format!("temp.{}", self.quote(&section_table(head)))
     }
 
-    fn create_staging(&self, _table: &Table, name: &str, columns: &[String]) -> String {
-        // Columns without a type keep every value as it is.
-        let columns: Vec<String> = columns.iter().map(|c| self.quote(c)).collect();
-        format!("CREATE TABLE {name} ({})", columns.join(", "))
+    fn create_staging(&self, table: &Table, name: &str, columns: &[String]) -> String {
+        let typed = |column: &String| {
+            let known = table.columns.iter().find(|known| known.name == *column);
+            format!("{} {}", self.quote(column), known.map_or("", |known| affinity(&known.type_name)))
+        };
+        format!("CREATE TABLE {name} ({})", columns.iter().map(typed).collect::<Vec<_>>().join(", "))
     }
 
     fn staging_row(&self, alias: &str) -> String {
@@ -145,6 +158,35 @@ impl Dialect for SqliteDialect {
 
     fn tag_of(&self, ordinal: &str, group: u64) -> String {
         format!("({ordinal} / {group})")
+    }
+}
+
+/// A type with the affinity of this one. Values that come from such a column are not changed by it, and are
+/// compared as SQLite compares those of the column.
+fn affinity(type_name: &str) -> &'static str {
+    let upper = type_name.split(COLLATE).next().unwrap_or_default().to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| upper.contains(word));
+    if has(&["INT"]) {
+        "INTEGER"
+    } else if has(&["CHAR", "CLOB", "TEXT"]) {
+        "TEXT"
+    } else if upper.is_empty() || has(&["BLOB"]) || upper == "ANY" {
+        // ANY has no affinity in strict tables; elsewhere it has one, which does not matter here.
+        ""
+    } else if has(&["REAL", "FLOA", "DOUB"]) {
+        "REAL"
+    } else {
+        "NUMERIC"
+    }
+}
+
+/// What stands between the type of a column and its collation, if that is not the ordinary one.
+pub(super) const COLLATE: &str = " COLLATE ";
+
+impl SqliteDialect {
+    fn collation_of(self, column: &Column) -> String {
+        let named = column.type_name.split_once(COLLATE).map(|(_, name)| self.quote(name));
+        named.unwrap_or_else(|| "BINARY".to_owned())
     }
 }
 

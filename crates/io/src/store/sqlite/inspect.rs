@@ -3,7 +3,7 @@
 //! Left out: views, virtual tables and their shadow tables, SQLite's own tables. A foreign key whose parent
 //! columns are not unique is a mismatch that makes every delete of the parent fail, so it is reported.
 
-use super::dialect::WITHOUT_ROWID;
+use super::dialect::{COLLATE, WITHOUT_ROWID};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
@@ -65,6 +65,7 @@ fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlit
             default: row.get(3)?,
         });
     }
+    add_collations(db, name, &mut columns)?;
     primary.sort_unstable();
     let primary: Vec<usize> = primary.into_iter().map(|(_, index)| index).collect();
     // A primary key implies NOT NULL only for rowid aliases and tables without a rowid.
@@ -96,6 +97,23 @@ fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlit
         visibility: Visibility::Full,
         rows_estimate: u64::try_from(estimate).unwrap_or_default(),
     })
+}
+
+/// Adds the collation to the types of key columns: keys that refer to them compare with it.
+fn add_collations(db: &Connection, name: &str, columns: &mut [Column]) -> rusqlite::Result<()> {
+    // An index that somebody made can have a collation of its own; those of constraints have the column's.
+    let mut query = db.prepare(
+        "SELECT x.name, x.coll FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x \
+         WHERE l.\"unique\" AND x.key AND x.name IS NOT NULL AND upper(x.coll) <> 'BINARY' ORDER BY l.origin = 'c'",
+    )?;
+    let mut rows = query.query([name])?;
+    while let Some(row) = rows.next()? {
+        let (key, collation): (String, String) = (row.get(0)?, row.get(1)?);
+        for column in columns.iter_mut().filter(|c| c.name == key && !c.type_name.contains(COLLATE)) {
+            column.type_name = format!("{}{COLLATE}{collation}", column.type_name);
+        }
+    }
+    Ok(())
 }
 
 fn unique_keys(

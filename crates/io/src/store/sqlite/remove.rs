@@ -345,7 +345,8 @@ impl Sqlite {
         Ok(effects)
     }
 
-    /// Archives rows that triggers inserted, where their rowids tell them apart.
+    /// Archives rows that triggers inserted, where their rowids tell them apart, and in allowed tables every
+    /// row that was not there like that before.
     async fn archive_born(
         &mut self,
         work: &Work,
@@ -355,6 +356,19 @@ impl Sqlite {
         let d = SqliteDialect;
         for table in work.schema.table_ids() {
             let shape = work.schema.table(table);
+            if work.allowed_effects.contains(&table) {
+                let source = format!(
+                    "FROM {} x WHERE NOT EXISTS (SELECT 1 FROM {} e WHERE e.unseed_tid = {} AND e.unseed_ver = {})",
+                    d.relation(shape),
+                    d.temp(&format!("unseed_e{}", table.0)),
+                    d.address_of(shape, "x").join(", "),
+                    d.row_hash(shape, "x"),
+                );
+                let columns = shape.stored_columns();
+                let section = Section { table, kind: SectionKind::Born, columns, identity: 0, source };
+                tokio::task::block_in_place(|| write_section(&self.session.db, work, &section, sink))?;
+                continue;
+            }
             let Some(expected) = removed.inserted.get(&shape.name.to_string()).copied() else { continue };
             let Some(rowid) = super::dialect::rowid(shape) else { continue };
             let source = format!(

@@ -5,6 +5,7 @@
 
 use super::dialect::SqliteDialect;
 use super::{Sqlite, sql_error};
+use crate::store::sql::effects;
 use crate::store::sql::reattach;
 use crate::store::sql::restore::{self, Staged};
 use crate::store::sql::{Session, SqlError, number};
@@ -78,6 +79,9 @@ impl Sqlite {
         for s in &staged {
             for index in &s.sections {
                 self.load_section(source, *index)?;
+                if let Some(statement) = effects::loaded(s, sections[*index].batch) {
+                    self.session.run(&statement).await.map_err(failed)?;
+                }
                 done += 1;
                 progress.update("reading the archive", done, total);
             }
@@ -88,7 +92,7 @@ impl Sqlite {
                     .hint("the archive is damaged; look for a copy of it"));
             }
         }
-        for statement in restore::merge_effects(&SqliteDialect, work, &mut staged) {
+        for statement in effects::merge(&SqliteDialect, work, &mut staged) {
             self.session.run(&statement).await.map_err(failed)?;
         }
         if let RestoreScope::Root { table, key } = scope {
@@ -147,7 +151,7 @@ impl Sqlite {
         for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
-        for statement in restore::unborn(&d, work, staged) {
+        for statement in effects::undo(&d, work, staged) {
             self.session.run(&statement).await.map_err(failed)?;
         }
         for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {

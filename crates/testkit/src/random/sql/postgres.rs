@@ -1,7 +1,7 @@
 //! A case as SQL text for PostgreSQL 15 and later.
 
 use super::{
-    GENERATED, ODD, check_for_postgres, check_name, key_lines, list, literal, part_name, quote, rule,
+    GENERATED, check_for_postgres, check_name, key_lines, list, literal, part_name, quote, rule,
 };
 use crate::random::{Case, ColumnModel, Kind, ReferenceModel, TableModel};
 
@@ -115,7 +115,11 @@ impl Case {
     fn column_lines(&self, number: usize) -> Vec<String> {
         let dress = self.dress(number);
         let table = &self.model.tables[number];
-        let mut lines: Vec<String> = table.columns.iter().map(column_line).collect();
+        let line = |(index, column): (usize, &ColumnModel)| {
+            let refers = self.model.references.iter().any(|r| r.child == number && r.columns.contains(&index));
+            column_line(column, dress.loose && refers && !table.primary_key.contains(&index))
+        };
+        let mut lines: Vec<String> = table.columns.iter().enumerate().map(line).collect();
         if dress.identity {
             let how = if number.is_multiple_of(2) { "ALWAYS" } else { "BY DEFAULT" };
             lines[table.primary_key[0]].push_str(&format!(" GENERATED {how} AS IDENTITY"));
@@ -125,7 +129,7 @@ impl Case {
             lines.insert(1, line);
         }
         if dress.odd {
-            lines.push(format!("{} {}", quote(ODD), self.odd(number).0));
+            lines.push(format!("{} {}", quote(self.odd_name(number)), self.odd(number).0));
         }
         lines
     }
@@ -213,7 +217,7 @@ impl Case {
             let value = values.get(position % 3).copied();
             vec![value.unwrap_or("NULL").to_owned()]
         };
-        self.insert(number, &relation, (&[ODD], odd), overriding)
+        self.insert(number, &relation, (&[self.odd_name(number)], odd), overriding)
     }
 
     /// Tables with the same rows that no purge may touch.
@@ -262,10 +266,12 @@ impl Case {
     }
 }
 
-fn column_line(column: &ColumnModel) -> String {
-    let kind = match column.kind {
-        Kind::Integer => "bigint",
-        Kind::Text => "text",
+fn column_line(column: &ColumnModel, loose: bool) -> String {
+    let kind = match (column.kind, loose) {
+        (Kind::Integer, false) => "bigint",
+        (Kind::Text, false) => "text",
+        (Kind::Integer, true) => "int",
+        (Kind::Text, true) => "varchar(40)",
     };
     let null = if column.nullable { "" } else { " NOT NULL" };
     let default = column.default.as_ref().map(|v| format!(" DEFAULT {}", literal(Some(v), column.kind)));

@@ -1,6 +1,6 @@
 //! A case as SQL text for SQLite.
 
-use super::{GENERATED, ODD, check_for_sqlite, check_name, key_lines, list, literal, quote, rule, text_literal};
+use super::{GENERATED, check_for_sqlite, check_name, key_lines, list, literal, quote, rule, text_literal};
 use crate::random::{Case, ColumnModel, Kind, ReferenceModel, TableModel};
 
 /// Values that archives get wrong, of every storage class.
@@ -36,7 +36,7 @@ impl Case {
             let odd = |position: usize| vec![ODD_VALUES[(start + position) % ODD_VALUES.len()].to_owned()];
             let relation = quote(&table.name);
             sql.push_str(&if case.dress(number).odd {
-                case.insert(number, &relation, (&[ODD], odd), "")
+                case.insert(number, &relation, (&[case.odd_name(number)], odd), "")
             } else {
                 case.insert(number, &relation, (&[], |_| Vec::new()), "")
             });
@@ -69,7 +69,7 @@ impl Case {
             let dress = self.dress(number);
             let mut names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
             names.extend(dress.generated.then_some(GENERATED));
-            names.extend(dress.odd.then_some(ODD));
+            names.extend(dress.odd.then_some(self.odd_name(number)));
             let columns: Vec<String> = names.into_iter().map(|name| exact(quote(name))).collect();
             let name = text_literal(&format!("{} ", table.name));
             format!("SELECT {name} || {} FROM {}", columns.join(" || ',' || "), quote(&table.name))
@@ -96,7 +96,7 @@ impl Case {
             lines.insert(1, format!("{} AS (length(\"label\")) {kind}", quote(GENERATED)));
         }
         if dress.odd {
-            lines.push(quote(ODD));
+            lines.push(quote(self.odd_name(number)));
         }
         lines.extend(key_lines(table, !rowid));
         for (index, check) in table.checks.iter().enumerate() {

@@ -18,7 +18,7 @@ SELECT f.oid AS id, c.oid AS child, p.oid AS parent,
     format('%s%s', CASE p.relkind WHEN 'r' THEN 'ONLY ' ELSE '' END, p.oid::regclass) AS parent_rows,
     (SELECT string_agg(format('x.%I = y.%I', a.attname, b.attname), ' AND ') FROM unnest(f.conkey, f.confkey) AS pairs(i, j),
         pg_attribute a, pg_attribute b WHERE a.attrelid = c.oid AND a.attnum = i AND b.attrelid = p.oid AND b.attnum = j) AS same,
-    (SELECT array_agg(relid::oid) FROM pg_partition_tree(p.oid) UNION ALL SELECT ARRAY[p.oid] WHERE p.relkind = 'r' LIMIT 1) AS parents,
+    coalesce((SELECT array_agg(relid::oid) FROM pg_partition_tree(p.oid)), ARRAY[p.oid]) AS parents,
     CASE WHEN f.confdeltype = 'd' AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum = ANY (f.conkey) AND atthasdef)
         THEN (SELECT string_agg(format('%I = DEFAULT', attname), ', ') FROM pg_attribute
             WHERE attrelid = c.oid AND attnum = ANY (coalesce(f.confdelsetcols, f.conkey)))
@@ -41,11 +41,11 @@ CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE k record; grown oid[]; step int := 1;
 BEGIN
     LOOP
-        SELECT array_agg(DISTINCT rel) INTO grown FROM doomed WHERE found = step;
+        SELECT array_agg(DISTINCT rel) INTO grown FROM doomed WHERE seen = step;
         EXIT WHEN grown IS NULL;
         FOR k IN SELECT * FROM links WHERE parents && grown ORDER BY id LOOP
             EXECUTE format('INSERT INTO %s SELECT x.tableoid, x.ctid, %s FROM %s x JOIN %s y ON %s
-                JOIN doomed d ON d.rel = y.tableoid AND d.tid = y.ctid WHERE d.found = %s ON CONFLICT DO NOTHING',
+                JOIN doomed d ON d.rel = y.tableoid AND d.tid = y.ctid WHERE d.seen = %s ON CONFLICT DO NOTHING',
                 CASE WHEN k.writes IS NULL THEN 'doomed' ELSE 'loose' END,
                 CASE WHEN k.writes IS NULL THEN (step + 1)::text ELSE format('%s, %L', step, k.writes) END,
                 k.child_rows, k.parent_rows, k.same, step);
@@ -54,7 +54,7 @@ BEGIN
         INSERT INTO doomed SELECT DISTINCT l.rel, l.tid, step + 1 FROM loose l
             CROSS JOIN LATERAL (SELECT array_agg(DISTINCT writes ORDER BY writes) AS lost FROM loose m WHERE m.rel = l.rel AND m.tid = l.tid) m
             CROSS JOIN LATERAL generate_series(1, (1 << least(cardinality(lost), 6)) - 1) AS subset
-            WHERE l.found = step AND NOT EXISTS (SELECT FROM doomed d WHERE d.rel = l.rel AND d.tid = l.tid)
+            WHERE l.seen = step AND NOT EXISTS (SELECT FROM doomed d WHERE d.rel = l.rel AND d.tid = l.tid)
             AND pg_temp.cannot(l.rel, l.tid, (SELECT string_agg(lost[bit + 1], ', ') FROM generate_series(0, 5) bit
                 WHERE subset & (1 << bit) > 0))
             ON CONFLICT DO NOTHING;
@@ -73,8 +73,8 @@ END $$;";
 pub(super) fn postgres(table: &str, predicate: &str) -> String {
     format!(
         "SET LOCAL session_replication_role = replica; SET LOCAL client_min_messages = error; {LINKS} {WORKLIST}
-         CREATE TEMP TABLE doomed (rel oid, tid tid, found int, PRIMARY KEY (rel, tid)) ON COMMIT DROP;
-         CREATE TEMP TABLE loose (rel oid, tid tid, found int, writes text, PRIMARY KEY (rel, tid, writes)) ON COMMIT DROP;
+         CREATE TEMP TABLE doomed (rel oid, tid tid, seen int, PRIMARY KEY (rel, tid)) ON COMMIT DROP;
+         CREATE TEMP TABLE loose (rel oid, tid tid, seen int, writes text, PRIMARY KEY (rel, tid, writes)) ON COMMIT DROP;
          INSERT INTO doomed SELECT tableoid, ctid, 1 FROM {table} WHERE {predicate};
          DO $$ BEGIN PERFORM pg_temp.work(); END $$;"
     )
@@ -143,7 +143,9 @@ pub(super) fn sqlite(file: &SqliteFile, table: &str, predicate: &str) -> String 
     }
     let tables: Vec<&String> = links.iter().map(|link| &link.child).collect();
     for name in tables.into_iter().chain([&table.to_owned()]) {
-        script.push_str(&format!("DELETE FROM {name} WHERE rowid IN (SELECT r FROM doomed WHERE t = '{name}');\n"));
+        script.push_str(&format!(
+            "DELETE FROM {name} WHERE rowid IN (SELECT r FROM doomed WHERE t = '{name}');\n"
+        ));
     }
     format!("{script}DROP TABLE doomed; DROP TABLE grown; DROP TABLE settled;\n")
 }
@@ -161,7 +163,12 @@ fn sqlite_links(file: &SqliteFile) -> Vec<Link> {
         let cells: Vec<&str> = line.split('|').collect();
         let [child, parent, same, weak, writes] = cells[..] else { panic!("{line}") };
         let text = str::to_owned;
-        Link { child: text(child), parent: text(parent), same: text(same), writes: (weak == "1").then(|| text(writes)) }
+        Link {
+            child: text(child),
+            parent: text(parent),
+            same: text(same),
+            writes: (weak == "1").then(|| text(writes)),
+        }
     });
     links.collect()
 }

@@ -68,6 +68,7 @@ fn an_orphan_under_a_key_that_was_never_validated_comes_back() {
 fn purged_orphans_of_a_root_are_not_new_orphans() {
     let lab = Lab::postgres(
         "CREATE TABLE tenants (id int PRIMARY KEY); CREATE TABLE users (id int PRIMARY KEY, tenant_id int);
+         CREATE TABLE sessions (id int PRIMARY KEY, user_id int REFERENCES users);
          INSERT INTO tenants VALUES (1), (2); INSERT INTO users VALUES (1, 1), (2, 2), (3, 99);
          ALTER TABLE users ADD FOREIGN KEY (tenant_id) REFERENCES tenants NOT VALID;",
     );
