@@ -388,10 +388,12 @@ ORDER BY n.nspname, c.relname
 \\gexec
 ";
 
+/// Text that would break a line, or end before its end, is shown as its bytes.
 const SQLITE_TABLES: &str = "SELECT t.name || '|' || group_concat(
-    'CASE WHEN typeof(' || c.q || ') = ''text'' THEN ''text:'' || hex(CAST(' || c.q || ' AS BLOB)) ELSE quote(' || c.q || ') END', ' || '','' || ')
-FROM pragma_table_list t, (SELECT name AS q FROM pragma_table_info('')) c
-WHERE false";
+    'CASE WHEN typeof(' || c.q || ') = ''text'' AND (instr(CAST(' || c.q || ' AS BLOB), x''00'') OR instr(CAST(' || c.q || ' AS BLOB), x''0a'') OR instr(CAST(' || c.q || ' AS BLOB), x''0d'')) THEN ''text:'' || hex(CAST(' || c.q || ' AS BLOB)) ELSE quote(' || c.q || ') END', ' || '','' || ')
+FROM pragma_table_list t JOIN (SELECT l.name AS t, '\"' || replace(i.name, '\"', '\"\"') || '\"' AS q
+    FROM pragma_table_list l, pragma_table_info(l.name) i) c ON c.t = t.name
+WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite!_%' ESCAPE '!' GROUP BY t.name ORDER BY t.name";
 
 fn sqlite_picture(tables: &str) -> String {
     let mut script = String::new();

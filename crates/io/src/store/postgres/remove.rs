@@ -2,8 +2,8 @@
 //!
 //! All tables of a batch are deleted by one statement with one common table expression each: PostgreSQL
 //! checks foreign keys at the end of a statement, so neither order nor cycles matter. On the fast path the
-//! statement runs with checks skipped, but tables with triggers of the application's own are deleted in
-//! statements of their own with checks on, children first, so that those triggers fire.
+//! statement runs with checks skipped, and tables with triggers of the application's own follow in a second
+//! one with checks on, so that those triggers fire.
 
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
-use unseed_core::schema::{Effect, EffectKind, OnDelete, Origin, Part, ReferenceId, TableId};
+use unseed_core::schema::{Effect, EffectKind, Origin, Part, ReferenceId, TableId};
 
 /// Why a batch was not removed.
 pub(super) enum Stop {
@@ -660,52 +660,46 @@ pub(super) fn fires(work: &Work, table: TableId) -> bool {
     work.schema.table(table).effects.iter().any(|e| e.on_delete)
 }
 
-/// Splits the removal order, children first, where the mode changes, or between all tables (`apart`); a cycle
-/// is never split.
+/// Tables without triggers first and at once, as far as nothing is checked; then the others, children first, so
+/// that what their triggers do finds few rows that leave as well. Rules and triggers that change such rows
+/// (`apart`) need tables to be removed one after the other; a cycle is never split.
 fn segments(work: &Work, expected: &Closure, apart: bool) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = Vec::new();
-    for group in &work.program.removal {
-        let tables: Vec<TableId> =
-            group.iter().copied().filter(|t| expected.removed.contains_key(t)).collect();
-        if tables.is_empty() {
-            continue;
-        }
-        let firing = work.path == Path::Checked || tables.iter().any(|t| fires(work, *t));
-        let mode = if firing { Mode::Firing } else { Mode::Skipped };
-        let with_rule = |t: &TableId| has_rule(work, *t, |e| e.on_delete);
-        let alone = apart && mode == Mode::Firing || tables.iter().any(with_rule);
+    let mut groups: Vec<Vec<TableId>> = work.program.removal.clone();
+    if apart {
+        quiet_first(work, &mut groups);
+    }
+    let leaves = |table: &TableId| expected.removed.contains_key(table);
+    let skips = |table: &TableId| work.path == Path::Fast && !fires(work, *table);
+    let with_rule = |table: &TableId| has_rule(work, *table, |e| e.on_delete);
+    let skipped: Vec<TableId> = groups.iter().flatten().copied().filter(|t| leaves(t) && skips(t)).collect();
+    let mut segments = Vec::new();
+    if !skipped.is_empty() {
+        segments.push(Segment { mode: Mode::Skipped, tables: skipped });
+    }
+    for group in groups {
+        let tables: Vec<TableId> = group.into_iter().filter(|t| leaves(t) && !skips(t)).collect();
+        let alone = apart || tables.iter().any(with_rule);
         match segments.last_mut() {
-            Some(last) if last.mode == mode && !alone && !last.tables.iter().any(with_rule) => {
+            _ if tables.is_empty() => {}
+            Some(last) if last.mode == Mode::Firing && !alone && !last.tables.iter().any(with_rule) => {
                 last.tables.extend(tables);
             }
-            Some(_) | None => segments.push(Segment { mode, tables }),
+            Some(_) | None => segments.push(Segment { mode: Mode::Firing, tables }),
         }
-    }
-    // The server's own SET NULL would change rows that a later segment is to remove as they were: such
-    // segments become one statement, after which there is nothing left to change.
-    while let Some((first, last)) = detaching(work, &segments).filter(|_| !apart) {
-        let rest = segments.split_off(last + 1);
-        let tables = segments.split_off(first).into_iter().flat_map(|s| s.tables).collect();
-        segments.push(Segment { mode: Mode::Firing, tables });
-        segments.extend(rest);
     }
     segments
 }
 
-/// A segment whose removal makes the server detach rows of a later segment, and that later one.
-fn detaching(work: &Work, segments: &[Segment]) -> Option<(usize, usize)> {
-    let mut place: BTreeMap<TableId, usize> = BTreeMap::new();
-    for (index, segment) in segments.iter().enumerate() {
-        place.extend(segment.tables.iter().map(|table| (*table, index)));
+/// Moves groups of tables to the front that have no triggers, nor have the tables that refer to them.
+fn quiet_first(work: &Work, groups: &mut [Vec<TableId>]) {
+    let mut late: BTreeSet<TableId> = BTreeSet::new();
+    for group in groups.iter() {
+        let children = work.schema.references.iter().filter(|r| group.contains(&r.parent)).map(|r| r.child);
+        if group.iter().copied().chain(children).any(|t| fires(work, t) || late.contains(&t)) {
+            late.extend(group);
+        }
     }
-    work.schema.references.iter().find_map(|r| {
-        let writes = match r.on_delete {
-            OnDelete::SetNull | OnDelete::SetDefault => r.origin == Origin::Declared,
-            OnDelete::NoAction | OnDelete::Restrict | OnDelete::Cascade => false,
-        };
-        let (first, last) = (*place.get(&r.parent)?, *place.get(&r.child)?);
-        (writes && first < last && segments[first].mode == Mode::Firing).then_some((first, last))
-    })
+    groups.sort_by_key(|group| group.iter().any(|table| late.contains(table)));
 }
 
 fn delete_sql(work: &Work, closed: &Closed, table: TableId, part: &Part, batch: TagRange) -> String {
