@@ -113,7 +113,10 @@ mod tests {
 
     #[test]
     fn tags_share_a_batch_up_to_the_budget() {
-        assert_eq!(ranges(&pack(&tags(&[4, 4, 4, 9, 1], &[]), 8)), [(0, 1, 8), (2, 2, 4), (3, 3, 9), (4, 4, 1)]);
+        assert_eq!(
+            ranges(&pack(&tags(&[4, 4, 4, 9, 1], &[]), 8)),
+            [(0, 1, 8), (2, 2, 4), (3, 3, 9), (4, 4, 1)]
+        );
     }
 
     #[test]

@@ -50,7 +50,10 @@ pub struct RootSet {
 pub enum Keys {
     Inline(Vec<RootRow>),
     /// A JSON Lines file beside the plan, with its blake3 hash.
-    File { file: String, hash: String },
+    File {
+        file: String,
+        hash: String,
+    },
 }
 
 /// The roots of one table.
@@ -145,7 +148,9 @@ impl Plan {
     /// Whether digest and id belong to the content.
     pub fn is_intact(&self) -> bool {
         let digest = self.compute_digest();
-        digest == self.digest && digest.trim_start_matches("blake3:").starts_with(&self.id) && self.id.len() == 8
+        digest == self.digest
+            && digest.trim_start_matches("blake3:").starts_with(&self.id)
+            && self.id.len() == 8
     }
 
     /// Rows that leave, over all tables.

@@ -93,6 +93,7 @@ pub async fn make(
         work = work::build(catalog.schema, request.policy, &root_tables, work.path)?;
     }
     let closure = close(store, &work, &roots, request.batch_rows_max, progress).await?;
+    refuse_lost(&work.schema, &roots, &closure)?;
     // Limits need exact numbers; elsewhere the store's estimate will do, where it has one.
     let mut counted = root_tables.clone();
     let unknown = closure.removed.keys().chain(closure.detached_rows.keys());
@@ -108,6 +109,27 @@ pub async fn make(
     let keys = roots.iter().map(|set| set.rows.clone()).collect();
     let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, warnings };
     Ok(WholePlan::seal(bare.plan(&work.schema, &roots, clock.now()), keys, INLINE_ROWS_MAX))
+}
+
+/// Refuses roots that the closure did not find again by their keys: a look-up that finds less than was chosen
+/// must not shrink a plan in silence.
+fn refuse_lost(schema: &Schema, roots: &[RootSet], closure: &Closure) -> Result<(), Fault> {
+    for set in roots {
+        let chosen = u64::try_from(set.rows.len()).expect("a length fits 64 bits");
+        let found = closure.removed.get(&set.table).copied().unwrap_or(0);
+        if found < chosen {
+            let table = schema.table(set.table);
+            let message = format!(
+                "{} of {chosen} chosen rows of `{}` cannot be found again by their key {}",
+                chosen - found,
+                table.name,
+                table.column_names(&set.columns)
+            );
+            return Err(Fault::refused(message)
+                .hint("choose rows whose key is not null and is of the type of its column"));
+        }
+    }
+    Ok(())
 }
 
 fn resolve(schema: &Schema, choices: &[Choice]) -> Result<Vec<RootChoice>, Fault> {
@@ -188,7 +210,8 @@ fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Pa
         (Some(path), true) | (Some(path @ Path::Checked), false) => Ok((path, "asked for".to_owned())),
         (None, false) if server.kind == "sqlite" => Ok((
             Path::Checked,
-            "each batch holds the database's write lock, and what the keys demand is proven by sets".to_owned(),
+            "each batch holds the database's write lock, and what the keys demand is proven by sets"
+                .to_owned(),
         )),
         (None, false) => Ok((
             Path::Checked,

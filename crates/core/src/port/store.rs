@@ -253,7 +253,10 @@ pub struct Fingerprint {
 pub enum RestoreScope {
     Everything,
     /// One root row, by table and key text, with what left because of it.
-    Root { table: TableId, key: Vec<String> },
+    Root {
+        table: TableId,
+        key: Vec<String>,
+    },
 }
 
 /// A row that cannot be put back.
@@ -383,7 +386,12 @@ pub trait Store: Send {
     fn explain(&self, work: &Work) -> Vec<String>;
 
     /// Files that let a person restore with the store's own client alone: name and content.
-    fn restore_script(&self, work: &Work, sections: &[SectionEntry], files: &[String]) -> Vec<(String, String)>;
+    fn restore_script(
+        &self,
+        work: &Work,
+        sections: &[SectionEntry],
+        files: &[String],
+    ) -> Vec<(String, String)>;
 
     /// Number of statements sent so far, those that only archive counted apart.
     fn statements(&self) -> Statements;

@@ -57,7 +57,11 @@ impl Case {
         if lines.is_empty() {
             return String::new();
         }
-        format!("INSERT INTO {relation} ({}){overriding} VALUES\n  {};\n", columns.join(", "), lines.join(",\n  "))
+        format!(
+            "INSERT INTO {relation} ({}){overriding} VALUES\n  {};\n",
+            columns.join(", "),
+            lines.join(",\n  ")
+        )
     }
 }
 

@@ -142,7 +142,8 @@ mod tests {
     use super::*;
 
     fn months(count: u64) -> Vec<Month> {
-        let month = |n: u64| Month { month: format!("{}-{:02}", 2000 + n / 12, n % 12 + 1), test: 1, real: 2 };
+        let month =
+            |n: u64| Month { month: format!("{}-{:02}", 2000 + n / 12, n % 12 + 1), test: 1, real: 2 };
         (0..count).map(month).collect()
     }
 

@@ -336,13 +336,18 @@ impl Plan {
     /// Rows that a step takes from a table.
     pub(crate) fn rows(&self, table: &str, action: &str) -> u64 {
         let steps = self.0["steps"].as_array().unwrap().iter();
-        steps.filter(|s| s["table"] == table && s["action"] == action).filter_map(|s| s["rows"].as_u64()).sum()
+        steps
+            .filter(|s| s["table"] == table && s["action"] == action)
+            .filter_map(|s| s["rows"].as_u64())
+            .sum()
     }
 
     /// What the warnings of a kind say.
     pub(crate) fn warnings(&self, id: &str) -> Vec<String> {
         let warnings = self.0["warnings"].as_array().unwrap().iter().filter(|w| w["id"] == id);
-        warnings.map(|w| format!("{}: {}", w["table"].as_str().unwrap(), w["says"].as_str().unwrap())).collect()
+        warnings
+            .map(|w| format!("{}: {}", w["table"].as_str().unwrap(), w["says"].as_str().unwrap()))
+            .collect()
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -400,7 +405,10 @@ fn sqlite_picture(tables: &str) -> String {
     for line in tables.lines() {
         let (name, columns) = line.split_once('|').unwrap();
         let quoted = name.replace('"', "\"\"");
-        script.push_str(&format!("SELECT '## {}';\nSELECT {columns} FROM \"{quoted}\";\n", name.replace('\'', "''")));
+        script.push_str(&format!(
+            "SELECT '## {}';\nSELECT {columns} FROM \"{quoted}\";\n",
+            name.replace('\'', "''")
+        ));
     }
     script
 }

@@ -3,20 +3,18 @@
 //! Rows are read by address and version, so a row that changed since the closure is missing from the
 //! count and the batch is closed again.
 
+use super::Closed;
 use super::dialect::{PostgresDialect, qualified};
 use super::session::{PgSession, sql_error};
-use crate::store::sql::{Session, SqlError, number};
-use super::Closed;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::restore::archived_columns;
+use crate::store::sql::{Session, SqlError, number};
 use futures_util::StreamExt;
 use unseed_core::fault::Fault;
-use unseed_core::port::store::{
-    ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work,
-};
+use unseed_core::port::store::{ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Part, Table, TableId};
 
 /// Archives a batch, of which `expected` is what the closure found; returns what the sections hold.
@@ -170,7 +168,9 @@ pub(super) async fn copy_out(
         let chunk = chunk.map_err(|error| failed(&error))?;
         // Every message of the server is one whole row in text format.
         rows += u64::try_from(memchr::memchr_iter(b'\n', &chunk).count()).unwrap_or_default();
-        if broken.is_none() && let Err(fault) = sink.write(&chunk) {
+        if broken.is_none()
+            && let Err(fault) = sink.write(&chunk)
+        {
             // Ask the server to stop, then read what is left, so that the connection stays usable.
             drop(client.cancel_token().cancel_query(tokio_postgres::NoTls).await);
             broken = Some(fault);

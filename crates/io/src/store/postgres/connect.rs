@@ -121,7 +121,22 @@ fn take_ssl_parameters(url: &str) -> (String, Option<String>, Option<String>) {
         match pair.split_once('=') {
             Some(("sslmode", value)) => mode = Some(decode(value)),
             Some(("sslrootcert", value)) => root = Some(decode(value)),
-            Some(("channel_binding" | "options" | "connect_timeout" | "application_name" | "host" | "port" | "user" | "password" | "dbname" | "target_session_attrs" | "hostaddr" | "keepalives" | "keepalives_idle", _)) => {
+            Some((
+                "channel_binding"
+                | "options"
+                | "connect_timeout"
+                | "application_name"
+                | "host"
+                | "port"
+                | "user"
+                | "password"
+                | "dbname"
+                | "target_session_attrs"
+                | "hostaddr"
+                | "keepalives"
+                | "keepalives_idle",
+                _,
+            )) => {
                 rest.push(pair);
             }
             // Parameters of poolers and object mappers (`pgbouncer`, `schema`, `pool_timeout`) mean nothing here.
@@ -163,7 +178,12 @@ fn password_file(config: &Config, lookup: Lookup<'_>) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let host = config.get_hosts().first().map(host_text).unwrap_or_default();
     let port = config.get_ports().first().copied().unwrap_or(5432).to_string();
-    let wanted = [host.as_str(), &port, config.get_dbname().unwrap_or_default(), config.get_user().unwrap_or_default()];
+    let wanted = [
+        host.as_str(),
+        &port,
+        config.get_dbname().unwrap_or_default(),
+        config.get_user().unwrap_or_default(),
+    ];
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let fields = password_fields(line);
         let (password, keys) = fields.split_last()?;
@@ -212,7 +232,10 @@ fn tls(verify: bool, root_file: Option<&str>) -> Result<MakeRustlsConnect, Fault
     let config = if verify {
         builder.with_root_certificates(roots(root_file)?).with_no_client_auth()
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth()
     };
     Ok(MakeRustlsConnect::new(config))
 }
@@ -285,8 +308,9 @@ mod tests {
 
     #[test]
     fn ssl_and_foreign_parameters_are_taken_out_of_the_url() {
-        let (url, mode, root) =
-            take_ssl_parameters("postgres://a@b/c?sslmode=verify-full&connect_timeout=3&pgbouncer=true&sslrootcert=%2Fca.pem");
+        let (url, mode, root) = take_ssl_parameters(
+            "postgres://a@b/c?sslmode=verify-full&connect_timeout=3&pgbouncer=true&sslrootcert=%2Fca.pem",
+        );
         assert_eq!(url, "postgres://a@b/c?connect_timeout=3");
         assert_eq!((mode.as_deref(), root.as_deref()), (Some("verify-full"), Some("/ca.pem")));
     }

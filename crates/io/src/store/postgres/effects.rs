@@ -5,8 +5,9 @@
 
 use super::archive::copy_out;
 use super::dialect::{PostgresDialect, qualified, written_by};
-use super::remove::{Stop, Swept};
+use super::remove::Stop;
 use super::session::PgSession;
+use super::sweep::Swept;
 use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
@@ -78,7 +79,8 @@ pub(super) async fn remember(
 
 /// Rows of the table are detached, and triggers on updates fire and may write more into them.
 fn stamped(work: &Work, table: TableId, expected: &Closure) -> bool {
-    let fires = |e: &Effect| e.on_update && e.kind == EffectKind::Trigger && (work.path == Path::Checked || e.always);
+    let fires =
+        |e: &Effect| e.on_update && e.kind == EffectKind::Trigger && (work.path == Path::Checked || e.always);
     expected.detached_rows.contains_key(&table) && work.schema.table(table).effects.iter().any(fires)
 }
 
@@ -181,8 +183,7 @@ pub(super) fn prove(
         None => Ok(removed),
         Some((table, rows)) => {
             let name = &work.schema.table(*table).name;
-            let message =
-                format!("the server counted {} deletes in `{name}`, not {rows}", counted(table));
+            let message = format!("the server counted {} deletes in `{name}`, not {rows}", counted(table));
             Err(Stop::Fault(Fault::refused(message).state("the batch was rolled back")))
         }
     }
@@ -228,9 +229,7 @@ fn judge(
         what.join(" and ")
     ))
     .state("the batch was rolled back")
-    .hint(format!(
-        "plan again with --allow-effect {name} if that is meant, or change the trigger"
-    ));
+    .hint(format!("plan again with --allow-effect {name} if that is meant, or change the trigger"));
     for id in removed.removed.keys() {
         let shape = work.schema.table(*id);
         for effect in shape.effects.iter().filter(|e| e.on_delete) {
@@ -312,7 +311,9 @@ pub(super) async fn archive_born(
         let shape = work.schema.table(table);
         let inserted = removed.inserted.get(&shape.name.to_string()).copied();
         let changed = work.allowed_effects.contains(&table) || stamped(work, table, expected);
-        if !changed && !(inserted.is_some() && only_inserted(session, shape, table, removed, &own).await?) {
+        let knowable =
+            changed || inserted.is_some() && only_inserted(session, shape, table, removed, &own).await?;
+        if !knowable {
             continue;
         }
         sink.begin(head(shape, SectionKind::Born))?;

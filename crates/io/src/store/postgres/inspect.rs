@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use tokio_postgres::{Client, Row};
 use unseed_core::schema::{
-    Check, Column, ColumnKind, Effect, EffectKind, Identity, OnDelete, Origin, Part, Reference, Schema, Table,
-    TableId, TableName, Visibility,
+    Check, Column, ColumnKind, Effect, EffectKind, Identity, OnDelete, Origin, Part, Reference, Schema,
+    Table, TableId, TableName, Visibility,
 };
 
 const TABLES: &str = "
@@ -264,10 +264,14 @@ impl Building {
     fn add_references(&mut self, rows: &[Row]) {
         for row in rows {
             let (child, parent): (i64, i64) = (row.get(1), row.get(3));
-            let (Some(from), Some(to)) = (self.places.get(&child), self.places.get(&parent)) else { continue };
+            let (Some(from), Some(to)) = (self.places.get(&child), self.places.get(&parent)) else {
+                continue;
+            };
             let child_columns = self.indexes(child, &row.get::<_, Vec<i16>>(2));
             let parent_columns = self.indexes(parent, &row.get::<_, Vec<i16>>(4));
-            let (Some(child_columns), Some(parent_columns)) = (child_columns, parent_columns) else { continue };
+            let (Some(child_columns), Some(parent_columns)) = (child_columns, parent_columns) else {
+                continue;
+            };
             let set: Option<serde_json::Value> = row.get(10);
             let set: Option<Vec<i16>> = set.and_then(|v| serde_json::from_value(v).ok());
             let set_columns = set.and_then(|numbers| self.indexes(child, &numbers));
@@ -384,4 +388,3 @@ fn on_delete(code: &str) -> OnDelete {
         _ => OnDelete::NoAction,
     }
 }
-

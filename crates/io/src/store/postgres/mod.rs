@@ -23,11 +23,14 @@ mod restore;
 mod rows;
 mod scan;
 mod session;
+mod sweep;
 
 use super::Lookup;
 use super::sql::closure::Sets;
 use super::sql::counts::Tally;
-use super::sql::{Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text};
+use super::sql::{
+    Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text,
+};
 use async_trait::async_trait;
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,9 +204,9 @@ impl Postgres {
 impl Store for Postgres {
     async fn inspect(&mut self) -> Result<Catalog, Fault> {
         let server = self.server().await?;
-        let schema = inspect::schema(self.session.client()).await.map_err(|error| {
-            session::sql_error(&error).fault("reading the catalog")
-        })?;
+        let schema = inspect::schema(self.session.client())
+            .await
+            .map_err(|error| session::sql_error(&error).fault("reading the catalog"))?;
         self.session.count_statements(7);
         Ok(Catalog { schema, server })
     }
@@ -226,9 +229,14 @@ impl Store for Postgres {
         progress: &dyn Progress,
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
-        if self.session.rows("SHOW transaction_read_only").await.map_err(failed)?.concat() == [Some("on".to_owned())] {
-            return Err(Fault::refused(format!("store `{}` can only be read, and a closure needs temporary tables", self.location))
-                .hint("connect to the primary, as a role that may write"));
+        if self.session.rows("SHOW transaction_read_only").await.map_err(failed)?.concat()
+            == [Some("on".to_owned())]
+        {
+            return Err(Fault::refused(format!(
+                "store `{}` can only be read, and a closure needs temporary tables",
+                self.location
+            ))
+            .hint("connect to the primary, as a role that may write"));
         }
         self.read_by_address(false).await.map_err(failed)?;
         self.closed = Closed::default();
@@ -316,7 +324,8 @@ impl Store for Postgres {
     async fn settle(&mut self, _work: &Work, token: &str, _roots: &[RootSet]) -> Result<Outcome, Fault> {
         let id: u64 = token.parse().map_err(|_| Fault::store(format!("`{token}` is no transaction id")))?;
         let sql = format!("SELECT pg_xact_status('{id}'::xid8)");
-        let rows = self.session.rows(&sql).await.map_err(|e| e.fault("asking for a transaction's outcome"))?;
+        let rows =
+            self.session.rows(&sql).await.map_err(|e| e.fault("asking for a transaction's outcome"))?;
         match rows.first().map(|row| text(row, 0)).unwrap_or_default().as_str() {
             "committed" => Ok(Outcome::Committed),
             "in progress" => Ok(Outcome::Pending),

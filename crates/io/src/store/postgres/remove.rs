@@ -2,15 +2,15 @@
 //!
 //! All tables of a batch are deleted by one statement with one common table expression each: PostgreSQL
 //! checks foreign keys at the end of a statement, so neither order nor cycles matter. On the fast path the
-//! statement runs with checks skipped, and tables with triggers of the application's own follow in a second
-//! one with checks on, so that those triggers fire.
+//! statement runs with checks skipped, but tables with triggers of the application's own are deleted in
+//! statements of their own with checks on, children first, so that those triggers fire.
 
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
-use super::effects::{self, Counters};
+use super::effects;
+use super::sweep::referring;
 use super::{Closed, Postgres};
 use crate::store::sql::closure::key_set;
-use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
-use unseed_core::schema::{Effect, EffectKind, Origin, Part, ReferenceId, TableId};
+use unseed_core::schema::{Effect, EffectKind, Origin, Part, TableId};
 
 /// Why a batch was not removed.
 pub(super) enum Stop {
@@ -42,7 +42,7 @@ impl From<Fault> for Stop {
 
 /// Whether triggers and checks of the server run during a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Skipped,
     Firing,
 }
@@ -84,14 +84,18 @@ impl Postgres {
                     // 27000: a trigger changed a row that the same statement was to remove.
                     Stop::Sql(error) if !self.apart && error.code.as_deref() == Some("27000") => {
                         self.apart = true;
-                        Ok(Removal::Changed("a trigger changes rows that leave; removing table by table".to_owned()))
+                        Ok(Removal::Changed(
+                            "a trigger changes rows that leave; removing table by table".to_owned(),
+                        ))
                     }
                     Stop::Sql(error) => Err(error.fault("removing a batch")),
                     // What a cascade of the server took along may be news and no effect of a trigger.
-                    Stop::Fault(fault) => match self.refuse_news(work, &referring(work, &expected, true)).await {
-                        Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
-                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
-                    },
+                    Stop::Fault(fault) => {
+                        match self.refuse_news(work, &referring(work, &expected, true)).await {
+                            Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
+                            Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
+                        }
+                    }
                 }
             }
         }
@@ -105,7 +109,8 @@ impl Postgres {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
         // A wait that the role or the URL asks for is kept.
-        let wait = "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
+        let wait =
+            "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
         self.session.rows(wait).await?;
         let before = effects::counters(&mut self.session).await?;
         self.lock_tables(work, batch, expected).await?;
@@ -137,7 +142,12 @@ impl Postgres {
     }
 
     /// Keeps the tables of the batch from being rewritten until it ends, which would move their rows.
-    async fn lock_tables(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), SqlError> {
+    async fn lock_tables(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+    ) -> Result<(), SqlError> {
         let mut names = BTreeSet::new();
         for table in expected.removed.keys() {
             names.extend(self.parts_of(work, *table, batch).await?.iter().map(|part| qualified(&part.name)));
@@ -153,7 +163,7 @@ impl Postgres {
     }
 
     /// The id of the open transaction.
-    async fn own(&mut self) -> Result<u64, SqlError> {
+    pub(super) async fn own(&mut self) -> Result<u64, SqlError> {
         let rows = self.session.rows("SELECT pg_current_xact_id()::text").await?;
         Ok(rows.first().map_or(0, |row| number(row, 0)))
     }
@@ -185,7 +195,8 @@ impl Postgres {
     /// Locks the rows of root tables, so that no new row can refer to them, or all rows of the batch.
     async fn lock_rows(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
         let all = work.program.removal.iter().flatten();
-        let tables: Vec<TableId> = if self.held { all.copied().collect() } else { work.program.roots.clone() };
+        let tables: Vec<TableId> =
+            if self.held { all.copied().collect() } else { work.program.roots.clone() };
         for table in &tables {
             let Some(rows) = expected.removed.get(table) else { continue };
             let shape = work.schema.table(*table);
@@ -220,7 +231,12 @@ impl Postgres {
     }
 
     /// Parts of a table that hold rows of the batch; all when there is only one.
-    async fn parts_of(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<Vec<Part>, SqlError> {
+    async fn parts_of(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        batch: TagRange,
+    ) -> Result<Vec<Part>, SqlError> {
         archive::parts_with_rows(&mut self.session, work, table, &key_set(table), "k.doomed", batch).await
     }
 
@@ -253,7 +269,8 @@ impl Postgres {
             self.run_counted(&updates).await?
         };
         for (table, rows) in &expected.detached_rows {
-            self.compare(work, *table, "detached", *rows, counted.get(table).copied().unwrap_or(0), batch).await?;
+            self.compare(work, *table, "detached", *rows, counted.get(table).copied().unwrap_or(0), batch)
+                .await?;
         }
         Ok(())
     }
@@ -297,10 +314,15 @@ impl Postgres {
 
     /// Removes rows of the batch that a trigger of this very transaction has changed since they were archived.
     /// They have another address now, and are found by the columns that other rows refer to them by.
-    async fn delete_rewritten(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<u64, SqlError> {
+    async fn delete_rewritten(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        batch: TagRange,
+    ) -> Result<u64, SqlError> {
         let references = work.schema.references.iter();
-        let mut targets =
-            references.filter(|r| r.parent == table && r.origin == Origin::Declared && r.parent_parts.is_none());
+        let mut targets = references
+            .filter(|r| r.parent == table && r.origin == Origin::Declared && r.parent_parts.is_none());
         let Some(target) = targets.next() else { return Ok(0) };
         let shape = work.schema.table(table);
         let same: Vec<String> = target
@@ -341,7 +363,7 @@ impl Postgres {
         Err(Stop::Changed(format!("rows of `{name}` left by themselves; locking all rows of a batch")))
     }
 
-    async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
+    pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
         if work.path == Path::Checked {
             return Ok(());
         }
@@ -374,7 +396,10 @@ impl Postgres {
         Ok(counted)
     }
 
-    async fn run_one_by_one(&mut self, parts: &[(TableId, String)]) -> Result<BTreeMap<TableId, u64>, SqlError> {
+    async fn run_one_by_one(
+        &mut self,
+        parts: &[(TableId, String)],
+    ) -> Result<BTreeMap<TableId, u64>, SqlError> {
         let mut counted = BTreeMap::new();
         for (table, sql) in parts {
             *counted.entry(*table).or_default() += self.session.run(sql).await?;
@@ -397,8 +422,11 @@ impl Postgres {
         }
         let shape = work.schema.table(table);
         let message = format!("{found} of {expected} rows of `{}` could be {word}", shape.name);
-        let blockers: Vec<&Effect> =
-            shape.effects.iter().filter(|e| if word == "deleted" { e.on_delete } else { e.on_update }).collect();
+        let blockers: Vec<&Effect> = shape
+            .effects
+            .iter()
+            .filter(|e| if word == "deleted" { e.on_delete } else { e.on_update })
+            .collect();
         let sets: Vec<(String, &str)> = if word == "deleted" {
             vec![(key_set(table), "k.doomed")]
         } else {
@@ -441,210 +469,6 @@ impl Postgres {
         }
         Ok(false)
     }
-
-    /// Looks for rows that refer to removed ones although the closure did not know them. Rows that other
-    /// sessions wrote send the batch back; rows that triggers of this batch wrote are removed or detached.
-    async fn sweep(
-        &mut self,
-        work: &Work,
-        expected: &Closure,
-        before: &Counters,
-    ) -> Result<Swept, Stop> {
-        let mut swept = Swept::default();
-        let by_child = referring(work, expected, false);
-        if by_child.is_empty() {
-            return Ok(swept);
-        }
-        if !self.nobody_wrote().await? {
-            self.refuse_news(work, &by_child).await?;
-        }
-        for _ in 0..8 {
-            let touched = effects::counters(&mut self.session).await?.since(before);
-            let born: Vec<TableId> = by_child.keys().copied().filter(|t| touched.wrote(work, *t)).collect();
-            if born.is_empty() {
-                return Ok(swept);
-            }
-            self.set_mode(work, Mode::Skipped).await?;
-            let mut gone = BTreeSet::new();
-            for table in &born {
-                if self.sweep_table(work, *table, &by_child[table], &mut swept).await? > 0 {
-                    gone.insert(*table);
-                }
-                self.closed.written.insert(*table);
-            }
-            // Once more only if what is left may refer to what has just gone.
-            let refers = |t: &TableId| by_child[t].iter().any(|id| gone.contains(&work.schema.reference(*id).parent));
-            if !born.iter().any(refers) {
-                return Ok(swept);
-            }
-        }
-        Err(Stop::Fault(
-            Fault::refused("triggers of the removed rows keep inserting rows that refer to them")
-                .state("the batch was rolled back")
-                .hint("disable the trigger for the purge, or leave these rows out of the plan"),
-        ))
-    }
-
-    /// Whether no other session has written anything since everything was last looked at: every transaction
-    /// id that was given out since is our own. If not, the caller has to look again.
-    pub(super) async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
-        let sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(s)::text, \
-                   (SELECT count(*) FROM pg_snapshot_xip(s)) FROM pg_current_snapshot() s";
-        let rows = self.session.rows(sql).await?;
-        let row = rows.first().cloned().unwrap_or_default();
-        let (own, next, running) = (number(&row, 0), number(&row, 1), number(&row, 2));
-        let quiet = running == 0 && self.closed.seen_up_to == Some(own) && next <= own + 1;
-        self.closed.seen_up_to = (running == 0).then_some(next.max(own + 1));
-        self.closed.own = own;
-        Ok(quiet)
-    }
-
-
-    /// The row under alias `x` refers to a row that leaves, in whatever batch.
-    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId]) -> String {
-        let d = PostgresDialect;
-        let conditions = Conditions { schema: &work.schema, dialect: &d };
-        let terms: Vec<String> = ids
-            .iter()
-            .map(|id| {
-                let r = work.schema.reference(*id);
-                format!(
-                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed)",
-                    d.temp(&key_set(r.parent)),
-                    conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
-                )
-            })
-            .collect();
-        format!("({})", terms.join(" OR "))
-    }
-
-    /// Only versions younger than the closure's snapshot can be news; everything older was seen by it.
-    async fn refuse_news(
-        &mut self,
-        work: &Work,
-        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
-    ) -> Result<(), Stop> {
-        let horizon = self.closed.horizon.clone();
-        let own = written_by(self.closed.own, "x");
-        let news = format!("age(x.xmin) <= age('{horizon}'::xid) AND NOT {own}");
-        for (table, rows) in self.count_dangling(work, by_child, &news).await? {
-            if rows > 0 {
-                let name = &work.schema.table(table).name;
-                return Err(Stop::Changed(format!("{rows} new rows of `{name}` refer to removed rows")));
-            }
-        }
-        Ok(())
-    }
-
-    /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
-    fn unknown(&self, table: TableId) -> String {
-        let d = PostgresDialect;
-        let mut names: Vec<String> = Vec::new();
-        if self.closed.sets.has(table) {
-            names.push(key_set(table));
-        }
-        names.extend(detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table).map(|s| s.name));
-        names.dedup();
-        let known = names.iter().map(|name| {
-            format!(
-                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
-                d.temp(name)
-            )
-        });
-        known.collect()
-    }
-
-    async fn count_dangling(
-        &mut self,
-        work: &Work,
-        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
-        which: &str,
-    ) -> Result<Vec<(TableId, u64)>, SqlError> {
-        let selects: Vec<String> = by_child
-            .iter()
-            .map(|(table, ids)| {
-                format!(
-                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}{}",
-                    table.0,
-                    PostgresDialect.relation(work.schema.table(*table)),
-                    self.refers_to_removed(work, ids),
-                    self.unknown(*table),
-                )
-            })
-            .collect();
-        let mut found = Vec::new();
-        for chunk in selects.chunks(80) {
-            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                found.push((TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1)));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Removes or detaches what this transaction wrote into a table and what refers to removed rows.
-    async fn sweep_table(
-        &mut self,
-        work: &Work,
-        table: TableId,
-        ids: &[ReferenceId],
-        swept: &mut Swept,
-    ) -> Result<u64, SqlError> {
-        let mut found = 0;
-        let shape = work.schema.table(table);
-        let relation = PostgresDialect.relation(shape);
-        let own = written_by(self.own().await?, "x");
-        let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
-        if !strong.is_empty() {
-            let refers = self.refers_to_removed(work, &strong);
-            let rows = self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
-            *swept.deleted.entry(table).or_default() += rows;
-            found += rows;
-        }
-        for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
-            let refers = self.refers_to_removed(work, &[id]);
-            let sets: Vec<String> = work.schema.reference(id)
-                .set_columns
-                .iter()
-                .filter(|c| shape.columns[**c].nullable)
-                .map(|c| format!("{} = NULL", PostgresDialect.quote(&shape.columns[*c].name)))
-                .collect();
-            if sets.is_empty() {
-                continue;
-            }
-            let sql = format!("UPDATE {relation} x SET {} WHERE {own} AND {refers}", sets.join(", "));
-            let rows = self.session.run(&sql).await?;
-            *swept.updated.entry(table).or_default() += rows;
-            found += rows;
-        }
-        Ok(found)
-    }
-}
-
-/// Rows that triggers of the batch wrote and that went with it.
-#[derive(Debug, Default)]
-pub(super) struct Swept {
-    pub(super) deleted: BTreeMap<TableId, u64>,
-    pub(super) updated: BTreeMap<TableId, u64>,
-    /// Rows that the batch wrote and left, for tables where triggers changed rows that then left: the
-    /// server's counts of updates say nothing there.
-    pub(super) left: BTreeMap<TableId, u64>,
-}
-
-/// References to removed rows per referring table: all, or those that nothing but this proof enforces.
-fn referring(work: &Work, expected: &Closure, all: bool) -> BTreeMap<TableId, Vec<ReferenceId>> {
-    let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
-    for id in work.schema.reference_ids() {
-        let r = work.schema.reference(id);
-        let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
-        if (all || !enforced) && expected.removed.contains_key(&r.parent) {
-            by_child.entry(r.child).or_default().push(id);
-        }
-    }
-    by_child
-}
-
-fn is_weak(work: &Work, id: ReferenceId) -> bool {
-    work.program.detaches.iter().any(|d| d.references.iter().any(|(weak, _)| *weak == id))
 }
 
 fn is_transient(error: &SqlError) -> bool {
@@ -660,46 +484,47 @@ pub(super) fn fires(work: &Work, table: TableId) -> bool {
     work.schema.table(table).effects.iter().any(|e| e.on_delete)
 }
 
-/// Tables without triggers first and at once, as far as nothing is checked; then the others, children first, so
-/// that what their triggers do finds few rows that leave as well. Rules and triggers that change such rows
-/// (`apart`) need tables to be removed one after the other; a cycle is never split.
+/// Splits the removal order, children first, where the mode changes, or between all tables whose triggers change
+/// rows that leave (`apart`); a cycle is never split.
 fn segments(work: &Work, expected: &Closure, apart: bool) -> Vec<Segment> {
-    let mut groups: Vec<Vec<TableId>> = work.program.removal.clone();
-    if apart {
-        quiet_first(work, &mut groups);
-    }
-    let leaves = |table: &TableId| expected.removed.contains_key(table);
-    let skips = |table: &TableId| work.path == Path::Fast && !fires(work, *table);
-    let with_rule = |table: &TableId| has_rule(work, *table, |e| e.on_delete);
-    let skipped: Vec<TableId> = groups.iter().flatten().copied().filter(|t| leaves(t) && skips(t)).collect();
-    let mut segments = Vec::new();
-    if !skipped.is_empty() {
-        segments.push(Segment { mode: Mode::Skipped, tables: skipped });
-    }
-    for group in groups {
-        let tables: Vec<TableId> = group.into_iter().filter(|t| leaves(t) && !skips(t)).collect();
-        let alone = apart || tables.iter().any(with_rule);
+    let mut segments: Vec<Segment> = Vec::new();
+    for group in quiet_first(work) {
+        let tables: Vec<TableId> =
+            group.iter().copied().filter(|t| expected.removed.contains_key(t)).collect();
+        if tables.is_empty() {
+            continue;
+        }
+        let firing = work.path == Path::Checked || tables.iter().any(|t| fires(work, *t));
+        let mode = if firing { Mode::Firing } else { Mode::Skipped };
+        let with_rule = |t: &TableId| has_rule(work, *t, |e| e.on_delete);
+        let alone = apart && mode == Mode::Firing || tables.iter().any(with_rule);
         match segments.last_mut() {
-            _ if tables.is_empty() => {}
-            Some(last) if last.mode == Mode::Firing && !alone && !last.tables.iter().any(with_rule) => {
+            Some(last) if last.mode == mode && !alone && !last.tables.iter().any(with_rule) => {
                 last.tables.extend(tables);
             }
-            Some(_) | None => segments.push(Segment { mode: Mode::Firing, tables }),
+            Some(_) | None => segments.push(Segment { mode, tables }),
         }
     }
     segments
 }
 
-/// Moves groups of tables to the front that have no triggers, nor have the tables that refer to them.
-fn quiet_first(work: &Work, groups: &mut [Vec<TableId>]) {
+/// The removal order, with the tables in front that have no triggers, nor have those that refer to them: what a
+/// trigger does later finds their rows gone. The others stay until then, since triggers may look at them.
+fn quiet_first(work: &Work) -> Vec<&Vec<TableId>> {
+    let mut children: BTreeMap<TableId, Vec<TableId>> = BTreeMap::new();
+    for r in &work.schema.references {
+        children.entry(r.parent).or_default().push(r.child);
+    }
     let mut late: BTreeSet<TableId> = BTreeSet::new();
-    for group in groups.iter() {
-        let children = work.schema.references.iter().filter(|r| group.contains(&r.parent)).map(|r| r.child);
-        if group.iter().copied().chain(children).any(|t| fires(work, t) || late.contains(&t)) {
+    for group in &work.program.removal {
+        let referring = group.iter().flat_map(|table| children.get(table).into_iter().flatten());
+        if group.iter().chain(referring).any(|table| fires(work, *table) || late.contains(table)) {
             late.extend(group);
         }
     }
+    let mut groups: Vec<&Vec<TableId>> = work.program.removal.iter().collect();
     groups.sort_by_key(|group| group.iter().any(|table| late.contains(table)));
+    groups
 }
 
 fn delete_sql(work: &Work, closed: &Closed, table: TableId, part: &Part, batch: TagRange) -> String {

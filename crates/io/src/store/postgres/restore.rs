@@ -69,11 +69,15 @@ impl Postgres {
             self.session.run(&format!("ANALYZE {}", s.name)).await.map_err(failed)?;
         }
         if let RestoreScope::Root { table, key } = scope {
-            let found = restore::narrow(&mut self.session, work, &staged, (*table, key)).await.map_err(failed)?;
+            let found =
+                restore::narrow(&mut self.session, work, &staged, (*table, key)).await.map_err(failed)?;
             if !found {
                 let name = &work.schema.table(*table).name;
-                return Err(Fault::usage(format!("the archive holds no row of `{name}` with key {}", key.join(", ")))
-                    .hint("name a root of the run by its key"));
+                return Err(Fault::usage(format!(
+                    "the archive holds no row of `{name}` with key {}",
+                    key.join(", ")
+                ))
+                .hint("name a root of the run by its key"));
             }
         }
         let skip = self.server().await?.may_skip_checks;
@@ -103,7 +107,8 @@ impl Postgres {
                 continue;
             }
             let (child, parent) = (work.schema.table(r.child), work.schema.table(r.parent));
-            let key: Vec<String> = child.key().unwrap_or_default().iter().map(|c| key_text(child, *c)).collect();
+            let key: Vec<String> =
+                child.key().unwrap_or_default().iter().map(|c| key_text(child, *c)).collect();
             let sql = format!(
                 "SELECT count(*), min({}) FROM {} x WHERE x.xmin = pg_current_xact_id()::xid AND {} \
                  AND NOT EXISTS (SELECT 1 FROM {} y WHERE {})",
@@ -182,8 +187,11 @@ impl Postgres {
 
     async fn put_back(&mut self, work: &Work, staged: &[Staged], skip: bool) -> Result<Restored, Fault> {
         let failed = |e: SqlError| match e.code.as_deref() {
-            Some("23505") => Fault::new(unseed_core::fault::Category::Findings, format!("a row is in the way: {}", e.message))
-                .hint("remove or rename the row that took its place, then restore again"),
+            Some("23505") => Fault::new(
+                unseed_core::fault::Category::Findings,
+                format!("a row is in the way: {}", e.message),
+            )
+            .hint("remove or rename the row that took its place, then restore again"),
             Some(_) | None => e.fault("restoring"),
         };
         let d = PostgresDialect;
@@ -194,15 +202,17 @@ impl Postgres {
         let mut inserted: BTreeMap<TableId, u64> = BTreeMap::new();
         if !inserts.is_empty() {
             for row in self.session.rows(&script::combined(&inserts)).await.map_err(failed)? {
-                inserted.insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
+                inserted
+                    .insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
             }
+        }
+        // First, while these rows are as the purge left them.
+        for statement in sql_effects::undo(&d, work, staged) {
+            self.session.run(&statement).await.map_err(failed)?;
         }
         let mut reattached: BTreeMap<TableId, u64> = BTreeMap::new();
         for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
-        }
-        for statement in sql_effects::undo(&d, work, staged) {
-            self.session.run(&statement).await.map_err(failed)?;
         }
         self.compare_restored(work, staged, &inserted).await?;
         for statement in script::sequences(&d, work, staged) {
@@ -233,7 +243,8 @@ impl Postgres {
             let mut altered = expected.abs_diff(inserted.get(&s.table).copied().unwrap_or(0));
             if altered == 0 && shape.effects.iter().any(|e| e.on_insert) && !shape.keys.is_empty() {
                 let list = |alias: &str| {
-                    let quoted: Vec<String> = s.columns.iter().map(|c| format!("{alias}.{}", d.quote(c))).collect();
+                    let quoted: Vec<String> =
+                        s.columns.iter().map(|c| format!("{alias}.{}", d.quote(c))).collect();
                     format!("ROW({})::text", quoted.join(", "))
                 };
                 let key: Vec<String> = shape.keys[0]

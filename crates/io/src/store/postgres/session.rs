@@ -32,7 +32,9 @@ pub(super) fn sql_error(error: &tokio_postgres::Error) -> SqlError {
 fn db_message(db: &tokio_postgres::error::DbError) -> String {
     // DETAIL can hold row content (key values), so it stays out; the constraint's name is enough.
     match (db.table(), db.constraint()) {
-        (Some(table), Some(constraint)) => format!("{} (table {table}, constraint {constraint})", db.message()),
+        (Some(table), Some(constraint)) => {
+            format!("{} (table {table}, constraint {constraint})", db.message())
+        }
         (Some(_) | None, Some(_) | None) => db.message().to_owned(),
     }
 }

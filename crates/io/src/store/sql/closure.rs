@@ -270,7 +270,8 @@ impl<'a> Closing<'a> {
             all.push(conditions.checks_fail(visit.table, &detachments, &together.checks, "x"));
             strong.push(format!("({})", all.join(" AND ")));
         }
-        let doomed = if strong.is_empty() { "false".to_owned() } else { format!("({})", strong.join(" OR ")) };
+        let doomed =
+            if strong.is_empty() { "false".to_owned() } else { format!("({})", strong.join(" OR ")) };
         let mut columns =
             self.columns(d, visit.table, &d.least(&tags), &doomed, &self.open(visit, active, d), step);
         for (id, matches) in &weak {
@@ -327,7 +328,15 @@ impl<'a> Closing<'a> {
 
     fn is_unique_target(&self, id: ReferenceId) -> bool {
         let reference = self.schema.reference(id);
-        reference.origin == unseed_core::schema::Origin::Declared && reference.parent_parts.is_none()
+        let is_key = |key: &Vec<usize>| {
+            key.len() == reference.parent_columns.len()
+                && key.iter().all(|c| reference.parent_columns.contains(c))
+        };
+        // A declared key can point at columns that may be null, or, in SQLite, that are not unique at all.
+        let unique = self.schema.table(reference.parent).keys.iter().any(is_key);
+        unique
+            && reference.origin == unseed_core::schema::Origin::Declared
+            && reference.parent_parts.is_none()
     }
 
     /// The row may belong to a row that stays: an owning reference leads outside what is known so far.
@@ -359,8 +368,12 @@ impl<'a> Closing<'a> {
         step: u64,
     ) -> String {
         let shape = self.schema.table(table);
-        let mut columns: Vec<String> =
-            d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+        let mut columns: Vec<String> = d
+            .address_of(shape, "x")
+            .iter()
+            .zip(d.address())
+            .map(|(e, name)| format!("{e} AS {name}"))
+            .collect();
         if let Some(version) = d.version_of("x") {
             columns.push(format!("{version} AS ver"));
         }
@@ -429,7 +442,8 @@ impl<'a> Closing<'a> {
     fn detach_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId]) -> String {
         let shape = self.schema.table(table);
         let conditions = Conditions { schema: self.schema, dialect: d };
-        let (mut joins, mut tags, mut flags, mut any) = (String::new(), Vec::new(), String::new(), Vec::new());
+        let (mut joins, mut tags, mut flags, mut any) =
+            (String::new(), Vec::new(), String::new(), Vec::new());
         for (n, id) in ids.iter().enumerate() {
             let alias = format!("j{n}");
             joins.push_str(&self.join(&conditions, *id, &alias, &[]));
@@ -437,8 +451,12 @@ impl<'a> Closing<'a> {
             flags.push_str(&format!(", ({alias}.tag IS NOT NULL) AS w{}", id.0));
             any.push(format!("{alias}.tag IS NOT NULL"));
         }
-        let address: Vec<String> =
-            d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+        let address: Vec<String> = d
+            .address_of(shape, "x")
+            .iter()
+            .zip(d.address())
+            .map(|(e, name)| format!("{e} AS {name}"))
+            .collect();
         let version = d.version_of("x").map(|v| format!(", {v} AS ver")).unwrap_or_default();
         let mut sql = format!(
             "CREATE TEMPORARY TABLE {} AS SELECT {}{version}, {} AS tag{flags} FROM {} x{joins} WHERE ({})",
@@ -458,7 +476,8 @@ impl<'a> Closing<'a> {
 
     /// The seed of a root table as a statement.
     pub(crate) fn explain_seed(&mut self, d: &dyn Dialect, table: TableId) -> String {
-        let sql = format!("CREATE TEMPORARY TABLE {} AS {}", d.temp(&key_set(table)), self.seed_sql(d, table, 1));
+        let sql =
+            format!("CREATE TEMPORARY TABLE {} AS {}", d.temp(&key_set(table)), self.seed_sql(d, table, 1));
         self.note(table, 1, 1, Vec::new());
         sql
     }

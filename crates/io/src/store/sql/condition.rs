@@ -21,7 +21,12 @@ pub(crate) struct Conditions<'a> {
 
 impl Conditions<'_> {
     /// `x` (or a key set of the child) refers to `j` by this reference.
-    pub(crate) fn refers(&self, r: &Reference, (x, child): (&str, Side), (j, parent): (&str, Side)) -> String {
+    pub(crate) fn refers(
+        &self,
+        r: &Reference,
+        (x, child): (&str, Side),
+        (j, parent): (&str, Side),
+    ) -> String {
         let (child_table, parent_table) = (self.schema.table(r.child), self.schema.table(r.parent));
         let mut terms = Vec::new();
         for (c, p) in r.child_columns.iter().zip(&r.parent_columns) {

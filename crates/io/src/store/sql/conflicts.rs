@@ -238,12 +238,15 @@ impl Search<'_> {
     async fn entries(&self, session: &mut dyn Session) -> Result<&'static str, SqlError> {
         let (verdict, entry) = (session.dialect().temp(VERDICT), session.dialect().temp(ENTRY));
         session.run(&format!("DROP TABLE IF EXISTS {entry}")).await?;
-        session.run(&format!("CREATE TEMPORARY TABLE {entry} AS SELECT * FROM {verdict} WHERE false")).await?;
+        session
+            .run(&format!("CREATE TEMPORARY TABLE {entry} AS SELECT * FROM {verdict} WHERE false"))
+            .await?;
         for source in &self.sources {
             let sql = self.detached_entry_sql(session.dialect(), source);
             session.run(&sql).await?;
         }
-        let tables = session.rows(&format!("SELECT DISTINCT o_table FROM {verdict} WHERE harm = 'r'")).await?;
+        let tables =
+            session.rows(&format!("SELECT DISTINCT o_table FROM {verdict} WHERE harm = 'r'")).await?;
         for row in &tables {
             let table = TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX));
             let sql = self.entry_sql(session.dialect(), table);
@@ -398,7 +401,9 @@ impl Search<'_> {
         let mut trail = Trail::start(table, address.clone());
         while let Some(at) = trail.next() {
             let (table, address) = trail.node(at);
-            if self.work.ownership.protected.contains(&table) && self.is_protected(session, table, &address).await? {
+            if self.work.ownership.protected.contains(&table)
+                && self.is_protected(session, table, &address).await?
+            {
                 if at == 0 {
                     return Ok(Vec::new());
                 }
@@ -498,7 +503,12 @@ impl Search<'_> {
     }
 
     /// The hops from node `last` back to the start of the trail, in that order.
-    async fn hops(&self, session: &mut dyn Session, trail: &Trail, last: usize) -> Result<Vec<Hop>, SqlError> {
+    async fn hops(
+        &self,
+        session: &mut dyn Session,
+        trail: &Trail,
+        last: usize,
+    ) -> Result<Vec<Hop>, SqlError> {
         let mut hops = Vec::new();
         let mut at = Some(last);
         let mut via = None;

@@ -126,11 +126,15 @@ pub(crate) async fn closure(
     let within = in_batch("k", batch);
     for (table, _) in sets.keys.iter().filter(|(_, set)| set.rows > 0) {
         let name = d.temp(&key_set(*table));
-        selects.push(format!("SELECT 'k', {}, count(*), '' FROM {name} k WHERE k.doomed AND {within}", table.0));
+        selects
+            .push(format!("SELECT 'k', {}, count(*), '' FROM {name} k WHERE k.doomed AND {within}", table.0));
     }
     for source in detach_sources(sets) {
-        let flags: Vec<String> =
-            source.references.iter().map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0))).collect();
+        let flags: Vec<String> = source
+            .references
+            .iter()
+            .map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0)))
+            .collect();
         selects.push(format!(
             "SELECT 'd', {}, count(*), {} FROM {} k WHERE {} AND {within}",
             source.table.0,

@@ -57,7 +57,10 @@ fn reduce(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
             .filter_map(|kind| of_kind(staged, s, kind))
             .map(|o| {
                 let same = equal(d, &key, "o", "s");
-                format!("EXISTS (SELECT 1 FROM {} o WHERE {same} AND abs(o.{BATCH}) {sign} abs(s.{BATCH}))", o.name)
+                format!(
+                    "EXISTS (SELECT 1 FROM {} o WHERE {same} AND abs(o.{BATCH}) {sign} abs(s.{BATCH}))",
+                    o.name
+                )
             })
             .collect();
         marks.push(format!("UPDATE {} AS s SET {BATCH} = -{BATCH} WHERE {}", s.name, exists.join(" OR ")));
@@ -92,7 +95,8 @@ pub(crate) fn merge(d: &dyn Dialect, work: &Work, staged: &mut Vec<Staged>) -> V
             }
         };
         let columns = quoted(d, &effect.columns).join(", ");
-        let only_changed = changed(d, work, staged, &effect).map(|c| format!(" WHERE NOT {c}")).unwrap_or_default();
+        let only_changed =
+            changed(d, work, staged, &effect).map(|c| format!(" WHERE NOT {c}")).unwrap_or_default();
         statements.push(format!(
             "INSERT INTO {target} ({columns}) SELECT {columns} FROM {} s{only_changed}",
             effect.name,
@@ -110,7 +114,8 @@ fn changed(d: &dyn Dialect, work: &Work, staged: &[Staged], effect: &Staged) -> 
 
 fn same_content(d: &dyn Dialect, columns: &[String], a: &str, b: &str) -> String {
     let names = quoted(d, columns).into_iter();
-    let terms: Vec<String> = names.map(|name| d.same(&format!("{a}.{name}"), &format!("{b}.{name}"))).collect();
+    let terms: Vec<String> =
+        names.map(|name| d.same(&format!("{a}.{name}"), &format!("{b}.{name}"))).collect();
     if terms.is_empty() { "true".to_owned() } else { terms.join(" AND ") }
 }
 
@@ -200,7 +205,8 @@ fn take_by_content(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
     let content: Vec<String> =
         quoted(d, &s.columns).iter().enumerate().map(|(n, name)| format!("y.{name} AS i{n}")).collect();
     let names = quoted(d, &s.columns).into_iter().enumerate();
-    let alike: Vec<String> = names.map(|(n, name)| d.alike(&format!("k.i{n}"), &format!("s.{name}"))).collect();
+    let alike: Vec<String> =
+        names.map(|(n, name)| d.alike(&format!("k.i{n}"), &format!("s.{name}"))).collect();
     let picked: Vec<String> = d.address().iter().map(|name| format!("k.{name}")).collect();
     format!(
         "DELETE FROM {} AS x WHERE ({}) IN (SELECT {} FROM (SELECT {}, {}, {} FROM {} y) k \

@@ -111,8 +111,11 @@ pub(crate) async fn digests(
 /// Tables in an order in which owners come first, as far as there is one.
 fn order(work: &Work) -> Vec<KeySet> {
     let owning: BTreeSet<ReferenceId> = work.ownership.owning.values().flatten().copied().collect();
-    let references =
-        work.schema.reference_ids().filter(|id| owning.contains(id)).map(|id| work.schema.reference(id).clone());
+    let references = work
+        .schema
+        .reference_ids()
+        .filter(|id| owning.contains(id))
+        .map(|id| work.schema.reference(id).clone());
     let schema = Schema { tables: work.schema.tables.clone(), references: references.collect() };
     closure::program(&schema, &work.ownership.protected).sets
 }

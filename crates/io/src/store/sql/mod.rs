@@ -68,8 +68,11 @@ pub(crate) trait Session: Send {
     async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, SqlError>;
 
     /// Fills a temporary table with rows of text.
-    async fn load(&mut self, table: &str, rows: &mut (dyn Iterator<Item = Vec<String>> + Send))
-    -> Result<u64, SqlError>;
+    async fn load(
+        &mut self,
+        table: &str,
+        rows: &mut (dyn Iterator<Item = Vec<String>> + Send),
+    ) -> Result<u64, SqlError>;
 }
 
 /// A value that must be a number.

@@ -42,7 +42,8 @@ fn has_key(work: &Work, s: &Staged) -> bool {
 /// The row under alias `x` is the one that the staged row under alias `t` means, as far as values tell.
 fn identity(d: &dyn Dialect, s: &Staged, x: &str, t: &str) -> String {
     let names = identity_names(s).iter().map(|name| d.quote(name));
-    let terms: Vec<String> = names.map(|name| d.same(&format!("{x}.{name}"), &format!("{t}.{name}"))).collect();
+    let terms: Vec<String> =
+        names.map(|name| d.same(&format!("{x}.{name}"), &format!("{t}.{name}"))).collect();
     if terms.is_empty() { "true".to_owned() } else { terms.join(" AND ") }
 }
 
@@ -63,7 +64,11 @@ fn untouched(d: &dyn Dialect, work: &Work, s: &Staged, name: &str, x: &str) -> S
 
 /// The references of a table that may be detached, and what that writes.
 fn weak(work: &Work, table: TableId) -> impl Iterator<Item = &(ReferenceId, Detachment)> {
-    work.program.detaches.iter().filter(move |detach| detach.table == table).flat_map(|detach| &detach.references)
+    work.program
+        .detaches
+        .iter()
+        .filter(move |detach| detach.table == table)
+        .flat_map(|detach| &detach.references)
 }
 
 /// One update per section of detached rows.
@@ -113,7 +118,8 @@ fn numbered(d: &dyn Dialect, s: &Staged) -> String {
 fn candidates(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
     let shape = work.schema.table(s.table);
     let address = d.address_of(shape, "x").into_iter().zip(d.address());
-    let mut columns: Vec<String> = address.map(|(expression, name)| format!("{expression} AS {name}")).collect();
+    let mut columns: Vec<String> =
+        address.map(|(expression, name)| format!("{expression} AS {name}")).collect();
     let content = identity_names(s).iter().enumerate();
     columns.extend(content.map(|(n, name)| format!("x.{} AS i{n}", d.quote(name))));
     let left: Vec<String> = old_names(s).iter().map(|name| untouched(d, work, s, name, "x")).collect();
@@ -129,7 +135,8 @@ fn candidates(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
 fn number_among(d: &dyn Dialect, s: &Staged, alias: &str) -> String {
     let names = identity_names(s).iter().map(|name| d.group(&format!("{alias}.{}", d.quote(name))));
     let groups: Vec<String> = names.collect();
-    let within = if groups.is_empty() { String::new() } else { format!("PARTITION BY {}", groups.join(", ")) };
+    let within =
+        if groups.is_empty() { String::new() } else { format!("PARTITION BY {}", groups.join(", ")) };
     format!("row_number() OVER ({within})")
 }
 
@@ -153,7 +160,8 @@ pub(crate) struct Obstacle {
 pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<Obstacle> {
     let shape = work.schema.table(s.table);
     if !has_key(work, s) {
-        let missing = format!("NOT EXISTS (SELECT 1 FROM {} k WHERE {})", candidates(d, work, s), matched(d, s));
+        let missing =
+            format!("NOT EXISTS (SELECT 1 FROM {} k WHERE {})", candidates(d, work, s), matched(d, s));
         let reason = "the row that was detached is not as it was left".to_owned();
         return vec![Obstacle { reason, rows: numbered(d, s), condition: missing }];
     }
@@ -166,13 +174,21 @@ pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<Obstacl
             untouched(d, work, s, name, "x"),
             d.same(&format!("x.{column}"), &format!("s.{column}")),
         );
-        Obstacle { reason: format!("its {name} was set to something else since"), rows: s.name.clone(), condition }
+        Obstacle {
+            reason: format!("its {name} was set to something else since"),
+            rows: s.name.clone(),
+            condition,
+        }
     };
     old_names(s).iter().map(changed).collect()
 }
 
 /// Keeps only old values that lead to rows which are put back.
-pub(crate) async fn narrow(session: &mut dyn Session, work: &Work, staged: &[Staged]) -> Result<(), SqlError> {
+pub(crate) async fn narrow(
+    session: &mut dyn Session,
+    work: &Work,
+    staged: &[Staged],
+) -> Result<(), SqlError> {
     for s in detached(staged) {
         let d = session.dialect();
         let leads: Vec<(&Detachment, String)> = weak(work, s.table)
@@ -182,9 +198,13 @@ pub(crate) async fn narrow(session: &mut dyn Session, work: &Work, staged: &[Sta
         let keep = |name: &String| {
             let writes =
                 |detachment: &Detachment| detachment.columns.iter().any(|c| shape.columns[*c].name == *name);
-            let any: Vec<&str> =
-                leads.iter().filter(|(detachment, _)| writes(detachment)).map(|(_, sql)| sql.as_str()).collect();
-            let (column, any) = (d.quote(name), if any.is_empty() { "false".to_owned() } else { any.join(" OR ") });
+            let any: Vec<&str> = leads
+                .iter()
+                .filter(|(detachment, _)| writes(detachment))
+                .map(|(_, sql)| sql.as_str())
+                .collect();
+            let (column, any) =
+                (d.quote(name), if any.is_empty() { "false".to_owned() } else { any.join(" OR ") });
             format!("{column} = CASE WHEN {any} THEN s.{column} END")
         };
         let sets: Vec<String> = old_names(s).iter().map(keep).collect();
@@ -206,7 +226,11 @@ fn leads(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, id: Refere
     let needed = r.child_columns.iter().chain(r.when.iter().map(|(column, _)| column));
     let names: Vec<&String> = needed.map(|c| &shape.columns[*c].name).collect();
     let before = if names.iter().all(|name| s.columns.contains(name)) {
-        format!("SELECT 1 FROM {} y WHERE {}", parent.name, conditions.refers(&r, ("s", Side::Table), ("y", Side::Table)))
+        format!(
+            "SELECT 1 FROM {} y WHERE {}",
+            parent.name,
+            conditions.refers(&r, ("s", Side::Table), ("y", Side::Table))
+        )
     } else {
         // What no detach wrote is as it was, in the row itself.
         let column = |name: &String| {

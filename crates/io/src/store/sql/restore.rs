@@ -30,7 +30,8 @@ pub(crate) fn archived_columns(work: &Work, table: TableId) -> Vec<ColumnIndex> 
     let shape = work.schema.table(table);
     let refers = |c: &ColumnIndex| {
         work.schema.references.iter().any(|r| {
-            (r.child == table && r.child_columns.contains(c)) || (r.parent == table && r.parent_columns.contains(c))
+            (r.child == table && r.child_columns.contains(c))
+                || (r.parent == table && r.parent_columns.contains(c))
         })
     };
     let compared = |c: &ColumnIndex| shape.keys.iter().any(|key| key.contains(c)) || refers(c);
@@ -48,10 +49,13 @@ pub(crate) fn staged(d: &dyn Dialect, work: &Work, sections: &[SectionEntry]) ->
         });
         let Some(table) = found else { return Err(format!("{}.{}", head.namespace, head.table)) };
         let shape = work.schema.table(table);
-        if let Some(column) = head.columns.iter().find(|c| shape.columns.iter().all(|known| known.name != **c)) {
+        if let Some(column) =
+            head.columns.iter().find(|c| shape.columns.iter().all(|known| known.name != **c))
+        {
             return Err(format!("{}.{column}", shape.name));
         }
-        match staged.iter_mut().find(|s| s.table == table && s.kind == head.kind && s.columns == head.columns) {
+        match staged.iter_mut().find(|s| s.table == table && s.kind == head.kind && s.columns == head.columns)
+        {
             Some(known) => known.sections.push(index),
             None => staged.push(Staged {
                 table,
@@ -115,8 +119,14 @@ fn kept(table: TableId) -> String {
 
 /// Adds staged rows that refer strongly to kept ones, until there are no more.
 async fn grow_kept(session: &mut dyn Session, work: &Work, staged: &[Staged]) -> Result<(), SqlError> {
-    let follows: Vec<ReferenceId> =
-        work.program.stages.iter().flat_map(|s| s.visits()).flat_map(|v| &v.follows).map(|f| f.reference).collect();
+    let follows: Vec<ReferenceId> = work
+        .program
+        .stages
+        .iter()
+        .flat_map(|s| s.visits())
+        .flat_map(|v| &v.follows)
+        .map(|f| f.reference)
+        .collect();
     loop {
         let mut grew = 0;
         for id in &follows {
@@ -170,7 +180,9 @@ pub(crate) async fn narrow(
         .unwrap_or_default()
         .iter()
         .zip(key)
-        .map(|(c, v)| format!("{} = {}", d.text(&format!("s.{}", d.quote(&shape.columns[*c].name))), d.literal(v)))
+        .map(|(c, v)| {
+            format!("{} = {}", d.text(&format!("s.{}", d.quote(&shape.columns[*c].name))), d.literal(v))
+        })
         .collect();
     let sql = format!(
         "INSERT INTO {} SELECT {} FROM {} s WHERE {}",

@@ -214,8 +214,10 @@ async fn by_predicate(
     // The alias is the table's own name, so that a predicate may qualify its columns with it.
     let alias = d.quote(&shape.name.name);
     let (columns, order) = selected(d, shape, &alias);
-    let sql =
-        format!("SELECT {columns} FROM {} AS {alias} WHERE ({predicate}\n) ORDER BY {order}", d.relation(shape));
+    let sql = format!(
+        "SELECT {columns} FROM {} AS {alias} WHERE ({predicate}\n) ORDER BY {order}",
+        d.relation(shape)
+    );
     let rows = session.rows(&sql).await.map_err(|error| {
         Fault::usage(format!("predicate on `{}` is not valid: {}", shape.name, error.message))
             .detail(format!("predicate: {predicate}"))

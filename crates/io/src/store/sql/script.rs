@@ -31,7 +31,8 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
         for index in &s.sections {
             let file = &files[*index];
             // A psql meta-command ends with its line.
-            let copy = format!("\\copy {} ({}) FROM PROGRAM 'gunzip -c {file}'\n", s.name, columns.join(", "));
+            let copy =
+                format!("\\copy {} ({}) FROM PROGRAM 'gunzip -c {file}'\n", s.name, columns.join(", "));
             text.push_str(&copy);
             if let Some(statement) = effects::loaded(s, sections[*index].batch) {
                 line(&mut text, &statement);
@@ -92,10 +93,10 @@ fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], toge
             line(text, &statement);
         }
     }
-    for (_, statement) in reattach::reattaches(d, work, staged) {
+    for statement in effects::undo(d, work, staged) {
         line(text, &statement);
     }
-    for statement in effects::undo(d, work, staged) {
+    for (_, statement) in reattach::reattaches(d, work, staged) {
         line(text, &statement);
     }
 }

@@ -45,8 +45,10 @@ impl Dialect for SqliteDialect {
             Some(name) => vec![format!("{alias}.{name}")],
             None => {
                 let key = table.key().unwrap_or_default();
-                let parts: Vec<String> =
-                    key.iter().map(|c| format!("quote({alias}.{})", self.quote(&table.columns[*c].name))).collect();
+                let parts: Vec<String> = key
+                    .iter()
+                    .map(|c| format!("quote({alias}.{})", self.quote(&table.columns[*c].name)))
+                    .collect();
                 vec![if parts.is_empty() { "NULL".to_owned() } else { parts.join(" || ',' || ") }]
             }
         }
@@ -61,7 +63,10 @@ impl Dialect for SqliteDialect {
     }
 
     fn text(&self, expression: &str) -> String {
-        format!("CAST({expression} AS TEXT)")
+        // Bytes are written as a literal, since they need not be text; `load` reads that back.
+        format!(
+            "CASE typeof({expression}) WHEN 'blob' THEN quote({expression}) ELSE CAST({expression} AS TEXT) END"
+        )
     }
 
     fn least(&self, expressions: &[String]) -> String {
@@ -106,7 +111,8 @@ impl Dialect for SqliteDialect {
         let is_number = ["INTEGER", "REAL", "NUMERIC"].contains(&to);
         // A plus takes the affinity off. Where the parent holds numbers, its own wins anyway.
         let bare = if is_number || from == to || from.is_empty() { "" } else { "+" };
-        let collation = if is_number { String::new() } else { format!(" COLLATE {}", self.collation_of(parent)) };
+        let collation =
+            if is_number { String::new() } else { format!(" COLLATE {}", self.collation_of(parent)) };
         format!("{bare}{left} = {right}{collation}")
     }
 

@@ -42,7 +42,8 @@ fn read(db: &Connection) -> rusqlite::Result<Schema> {
 fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlite::Result<Table> {
     let mut columns = Vec::new();
     let mut primary: Vec<(i64, usize)> = Vec::new();
-    let mut query = db.prepare("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1)")?;
+    let mut query =
+        db.prepare("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1)")?;
     let mut rows = query.query([name])?;
     while let Some(row) = rows.next()? {
         let hidden: i64 = row.get(5)?;
@@ -89,7 +90,10 @@ fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlit
         name: TableName::new("main", name),
         keys,
         has_primary_key,
-        parts: vec![Part { name: TableName::new("main", name), handle: if without_rowid { WITHOUT_ROWID } else { 0 } }],
+        parts: vec![Part {
+            name: TableName::new("main", name),
+            handle: if without_rowid { WITHOUT_ROWID } else { 0 },
+        }],
         partitioned: false,
         checks: checks(sql, &columns),
         columns,
@@ -123,14 +127,17 @@ fn unique_keys(
     primary: &[usize],
 ) -> rusqlite::Result<Vec<Vec<usize>>> {
     let mut keys = Vec::new();
-    let mut query = db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial ORDER BY name")?;
+    let mut query =
+        db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial ORDER BY name")?;
     let indexes: Vec<String> = query.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for index in indexes {
         let mut query = db.prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
         let names: Vec<Option<String>> =
             query.query_map([&index], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let found: Option<Vec<usize>> =
-            names.iter().map(|n| n.as_ref().and_then(|n| columns.iter().position(|c| c.name == *n))).collect();
+        let found: Option<Vec<usize>> = names
+            .iter()
+            .map(|n| n.as_ref().and_then(|n| columns.iter().position(|c| c.name == *n)))
+            .collect();
         if let Some(found) = found
             && found.iter().all(|c| !columns[*c].nullable)
             && found != primary
@@ -177,9 +184,9 @@ fn checks(sql: &str, columns: &[Column]) -> Vec<Check> {
         let lower = expression.to_lowercase();
         let mentions = |c: &Column| {
             let name = c.name.to_lowercase();
-            lower
-                .match_indices(&name)
-                .any(|(at, _)| !is_word(lower[..at].chars().next_back()) && !is_word(lower[at + name.len()..].chars().next()))
+            lower.match_indices(&name).any(|(at, _)| {
+                !is_word(lower[..at].chars().next_back()) && !is_word(lower[at + name.len()..].chars().next())
+            })
         };
         let columns: Vec<usize> = (0..columns.len()).filter(|i| mentions(&columns[*i])).collect();
         found.push(Check { name: format!("check {}", found.len() + 1), columns, expression });
@@ -301,7 +308,9 @@ fn references(
         if child_columns.len() != parent_columns.len() {
             continue;
         }
-        let indexed = indexes.iter().any(|index| child_columns.iter().all(|c| index.iter().take(child_columns.len()).any(|i| i == c)));
+        let indexed = indexes.iter().any(|index| {
+            child_columns.iter().all(|c| index.iter().take(child_columns.len()).any(|i| i == c))
+        });
         found.push(Reference {
             name: format!("{}_fk{id}", shape.name.name),
             child,
@@ -326,7 +335,8 @@ fn references(
 
 fn primary_key(db: &Connection, table: &Table) -> rusqlite::Result<Option<Vec<usize>>> {
     let mut query = db.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
-    let names: Vec<String> = query.query_map([&table.name.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let names: Vec<String> =
+        query.query_map([&table.name.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(names.iter().map(|name| table.column(name)).collect())
 }
 

@@ -23,11 +23,12 @@ mod scan;
 use super::sql::closure::Sets;
 use super::sql::dialect::Dialect;
 use super::sql::{
-    Session, SqlError, TextRow, closure, conflicts, counts, detached, explain, fingerprint, roots, script, tags,
+    Session, SqlError, TextRow, closure, conflicts, counts, detached, explain, fingerprint, roots, script,
+    tags,
 };
 use async_trait::async_trait;
 use dialect::SqliteDialect;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -108,6 +109,16 @@ fn as_text(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
+/// A value that came as text: bytes where it is the literal of bytes, such as `X'00FF'`.
+fn value(text: String) -> Value {
+    let hex = text.strip_prefix(['X', 'x']).and_then(|rest| rest.strip_prefix('\'')?.strip_suffix('\''));
+    let bytes = hex.filter(|hex| hex.len() % 2 == 0 && hex.is_ascii()).and_then(|hex| {
+        let pairs = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok());
+        pairs.collect::<Option<Vec<u8>>>()
+    });
+    bytes.map_or(Value::Text(text), Value::Blob)
+}
+
 #[async_trait]
 impl Session for LiteSession {
     fn dialect(&self) -> &dyn Dialect {
@@ -174,7 +185,7 @@ impl Session for LiteSession {
                         insert.insert(self.db.prepare(&sql).map_err(failed)?)
                     }
                 };
-                statement.execute(rusqlite::params_from_iter(row)).map_err(failed)?;
+                statement.execute(rusqlite::params_from_iter(row.into_iter().map(value))).map_err(failed)?;
                 count += 1;
             }
             Ok(count)

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn ordinary_numbers_stay_legible() {
-        for (number, text) in [(1.0, "1.0"), (0.1, "0.1"), (-19.99, "-19.99"), (1e20, "1e20"), (1e-7, "1e-7")] {
+        for (number, text) in [(1.0, "1.0"), (0.1, "0.1"), (-19.99, "-19.99"), (1e20, "1e20"), (1e-7, "1e-7")]
+        {
             assert_eq!(written(number), text);
         }
     }
@@ -133,7 +134,8 @@ mod tests {
         };
         let any: Vec<f64> = (0..3000).map(|_| f64::from_bits(next())).filter(|n| !n.is_nan()).collect();
         assert_reads_back(any.into_iter());
-        let prices: Vec<f64> = (0..3000).map(|_| f64::from(u32::try_from(next() >> 40).unwrap()) / 100.0).collect();
+        let prices: Vec<f64> =
+            (0..3000).map(|_| f64::from(u32::try_from(next() >> 40).unwrap()) / 100.0).collect();
         assert_reads_back(prices.into_iter());
     }
 }

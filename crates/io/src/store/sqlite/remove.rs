@@ -4,19 +4,21 @@
 //! both leaves nothing out. REPLACE deletes rows without telling either: where a trigger uses it, tables are
 //! counted before and after.
 
+use super::Sqlite;
 use super::archive::{Section, write_section};
 use super::dialect::{SqliteDialect, WITHOUT_ROWID};
-use super::Sqlite;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number};
 use rusqlite::hooks::Action;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use unseed_core::fault::Fault;
-use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, SectionKind, TagRange, Work};
+use unseed_core::port::store::{
+    ArchiveSink, Archived, Closure, Removal, Removed, SectionKind, TagRange, Work,
+};
 use unseed_core::schema::TableId;
 
 /// Rows inserted, updated and deleted in one table of the main database.
@@ -27,7 +29,14 @@ struct Touched {
     deleted: u64,
 }
 
-type Counters = Arc<Mutex<BTreeMap<String, Touched>>>;
+/// What the hook saw: counts per table, and which rows were updated.
+#[derive(Debug, Default)]
+struct Seen {
+    touched: BTreeMap<String, Touched>,
+    updated: BTreeMap<String, Vec<i64>>,
+}
+
+type Counters = Arc<Mutex<Seen>>;
 
 enum Stop {
     Sql(SqlError),
@@ -87,12 +96,16 @@ impl Sqlite {
     fn watch(&self) -> Result<Counters, SqlError> {
         let counters = Counters::default();
         let counting = Arc::clone(&counters);
-        let hook = move |action: Action, database: &str, table: &str, _rowid: i64| {
+        let hook = move |action: Action, database: &str, table: &str, rowid: i64| {
             if database != "main" {
                 return;
             }
-            let mut counters = counting.lock().unwrap_or_else(PoisonError::into_inner);
-            let touched = counters.entry(table.to_lowercase()).or_default();
+            let mut seen = counting.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = table.to_lowercase();
+            if action == Action::SQLITE_UPDATE {
+                seen.updated.entry(name.clone()).or_default().push(rowid);
+            }
+            let touched = seen.touched.entry(name).or_default();
             match action {
                 Action::SQLITE_INSERT => touched.inserted += 1,
                 Action::SQLITE_UPDATE => touched.updated += 1,
@@ -141,7 +154,8 @@ impl Sqlite {
         }
         let swept = self.sweep(work, batch, &expected).await?;
         let changes = self.session.db.total_changes().saturating_sub(changes);
-        let mut removed = prove(work, &expected, &swept, counters)?;
+        let gone = self.updates_of_doomed(work, batch, &expected, counters).await?;
+        let mut removed = prove(work, &expected, &swept, &gone, counters)?;
         uncounted(work, &expected, &swept, counters, changes)?;
         self.compare_counts(work, before, counters, &expected).await?;
         removed.effects = self.archive_effects(work, batch, sink).await?;
@@ -150,15 +164,43 @@ impl Sqlite {
         Ok(removed)
     }
 
-    /// Row counts of all tables, if a trigger may delete rows without the hook being told.
+    /// How many updates were of rows that left afterwards: a counter on a parent, for instance, that a trigger
+    /// of a child keeps up to date until the end.
+    async fn updates_of_doomed(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+        counters: &Counters,
+    ) -> Result<BTreeMap<TableId, u64>, SqlError> {
+        let updated = counters.lock().unwrap_or_else(PoisonError::into_inner).updated.clone();
+        let mut gone = BTreeMap::new();
+        for table in expected.removed.keys() {
+            let Some(rows) = updated.get(&work.schema.table(*table).name.name.to_lowercase()) else {
+                continue;
+            };
+            let sql = format!(
+                "SELECT k.tid FROM {} k WHERE k.doomed AND {}",
+                SqliteDialect.temp(&key_set(*table)),
+                counts::in_batch("k", Some(batch))
+            );
+            let doomed = self.session.rows(&sql).await?;
+            let doomed: BTreeSet<i64> =
+                doomed.iter().filter_map(|row| row.first()?.as_ref()?.parse().ok()).collect();
+            let count = rows.iter().filter(|rowid| doomed.contains(rowid)).count();
+            gone.insert(*table, u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        Ok(gone)
+    }
+
+    /// Row counts of all tables, if a trigger may delete rows without the hook being told: by REPLACE, in its
+    /// own words or in those of a table that it writes to.
     async fn count_if_replaced(&mut self, work: &Work) -> Result<Option<BTreeMap<TableId, u64>>, SqlError> {
-        let replaces = work
-            .schema
-            .tables
-            .iter()
-            .flat_map(|t| &t.effects)
-            .any(|e| e.definition.to_ascii_uppercase().contains("REPLACE"));
-        if !replaces {
+        if work.schema.tables.iter().all(|t| t.effects.is_empty()) {
+            return Ok(None);
+        }
+        let replaces = "SELECT count(*) FROM main.sqlite_schema WHERE sql LIKE '%REPLACE%'";
+        if self.session.rows(replaces).await?.first().is_none_or(|row| number(row, 0) == 0) {
             return Ok(None);
         }
         let tables: Vec<TableId> = work.schema.table_ids().collect();
@@ -175,7 +217,7 @@ impl Sqlite {
         let Some(before) = before else { return Ok(()) };
         let tables: Vec<TableId> = before.keys().copied().collect();
         let after = counts::tables(&mut self.session, &work.schema, &tables).await?;
-        let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).touched.clone();
         for (table, rows) in before {
             let shape = work.schema.table(table);
             let key = shape.name.name.to_lowercase();
@@ -194,7 +236,14 @@ impl Sqlite {
         Ok(())
     }
 
-    fn compare(&self, work: &Work, table: TableId, word: &str, expected: u64, found: u64) -> Result<(), Stop> {
+    fn compare(
+        &self,
+        work: &Work,
+        table: TableId,
+        word: &str,
+        expected: u64,
+        found: u64,
+    ) -> Result<(), Stop> {
         if expected == found {
             return Ok(());
         }
@@ -336,8 +385,7 @@ impl Sqlite {
             }
             let columns = shape.stored_columns();
             let section = Section { table: *table, kind: SectionKind::Effect, columns, identity: 0, source };
-            let rows =
-                tokio::task::block_in_place(|| write_section(&self.session.db, work, &section, sink))?;
+            let rows = tokio::task::block_in_place(|| write_section(&self.session.db, work, &section, sink))?;
             if rows > 0 {
                 effects.insert(shape.name.to_string(), rows);
             }
@@ -400,6 +448,7 @@ fn prove(
     work: &Work,
     expected: &Closure,
     swept: &BTreeMap<TableId, u64>,
+    gone: &BTreeMap<TableId, u64>,
     counters: &Counters,
 ) -> Result<Removed, Stop> {
     let mut removed = Removed {
@@ -407,13 +456,15 @@ fn prove(
         detached: expected.detached_rows.clone(),
         ..Removed::default()
     };
-    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).touched.clone();
     for (name, touched) in counted {
-        let table = work.schema.table_ids().find(|id| work.schema.table(*id).name.name.to_lowercase() == name);
+        let table =
+            work.schema.table_ids().find(|id| work.schema.table(*id).name.name.to_lowercase() == name);
         let of = |map: &BTreeMap<TableId, u64>| table.and_then(|id| map.get(&id).copied()).unwrap_or(0);
         let shown = table.map_or_else(|| name.clone(), |id| work.schema.table(id).name.to_string());
         let deleted = i128::from(touched.deleted) - i128::from(of(&expected.removed)) - i128::from(of(swept));
-        let updated = i128::from(touched.updated) - i128::from(of(&expected.detached_rows));
+        let updated =
+            i128::from(touched.updated) - i128::from(of(&expected.detached_rows)) - i128::from(of(gone));
         let born = touched.inserted.saturating_sub(of(swept));
         if born > 0 {
             removed.inserted.insert(shown.clone(), born);
@@ -458,10 +509,13 @@ fn uncounted(
     counters: &Counters,
     changes: u64,
 ) -> Result<(), Stop> {
-    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).touched.clone();
     let seen: u64 = counted.values().map(|t| t.inserted + t.updated + t.deleted).sum();
-    let without: Vec<TableId> =
-        work.schema.table_ids().filter(|id| work.schema.table(*id).parts.iter().any(|p| p.handle == WITHOUT_ROWID)).collect();
+    let without: Vec<TableId> = work
+        .schema
+        .table_ids()
+        .filter(|id| work.schema.table(*id).parts.iter().any(|p| p.handle == WITHOUT_ROWID))
+        .collect();
     let own: u64 = without
         .iter()
         .map(|id| {

@@ -86,7 +86,8 @@ impl Sqlite {
                 progress.update("reading the archive", done, total);
             }
             let expected: u64 = s.sections.iter().map(|index| sections[*index].rows).sum();
-            let rows = self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await.map_err(failed)?;
+            let rows =
+                self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await.map_err(failed)?;
             if rows.first().map_or(0, |row| number(row, 0)) != expected {
                 return Err(Fault::new(Category::Archive, "not all archived rows could be read")
                     .hint("the archive is damaged; look for a copy of it"));
@@ -96,11 +97,15 @@ impl Sqlite {
             self.session.run(&statement).await.map_err(failed)?;
         }
         if let RestoreScope::Root { table, key } = scope {
-            let found = restore::narrow(&mut self.session, work, &staged, (*table, key)).await.map_err(failed)?;
+            let found =
+                restore::narrow(&mut self.session, work, &staged, (*table, key)).await.map_err(failed)?;
             if !found {
                 let name = &work.schema.table(*table).name;
-                return Err(Fault::usage(format!("the archive holds no row of `{name}` with key {}", key.join(", ")))
-                    .hint("name a root of the run by its key"));
+                return Err(Fault::usage(format!(
+                    "the archive holds no row of `{name}` with key {}",
+                    key.join(", ")
+                ))
+                .hint("name a root of the run by its key"));
             }
         }
         // Nothing checks foreign keys here, so that rows which referred to nothing before can do so again.
@@ -122,8 +127,9 @@ impl Sqlite {
                 text.extend_from_slice(chunk);
                 while let Some(end) = statement_end(&text) {
                     let statement: Vec<u8> = text.drain(..end).collect();
-                    let statement = String::from_utf8(statement)
-                        .map_err(|_| Fault::new(Category::Archive, "an archived statement is not valid text"))?;
+                    let statement = String::from_utf8(statement).map_err(|_| {
+                        Fault::new(Category::Archive, "an archived statement is not valid text")
+                    })?;
                     db.execute_batch(&statement).map_err(|error| failed(&error))?;
                 }
                 Ok(())
@@ -147,15 +153,17 @@ impl Sqlite {
         for (table, statement) in restore::inserts(&d, work, staged) {
             *inserted.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
+        // First, while these rows are as the purge left them.
+        for statement in effects::undo(&d, work, staged) {
+            self.session.run(&statement).await.map_err(failed)?;
+        }
         let mut reattached: BTreeMap<TableId, u64> = BTreeMap::new();
         for (table, statement) in reattach::reattaches(&d, work, staged) {
             *reattached.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
         }
-        for statement in effects::undo(&d, work, staged) {
-            self.session.run(&statement).await.map_err(failed)?;
-        }
         for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
-            let rows = self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await.map_err(failed)?;
+            let rows =
+                self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await.map_err(failed)?;
             let expected = rows.first().map_or(0, |row| number(row, 0));
             if expected != inserted.get(&s.table).copied().unwrap_or(0) {
                 let name = &work.schema.table(s.table).name;

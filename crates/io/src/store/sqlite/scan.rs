@@ -128,7 +128,11 @@ impl Cell {
             ValueRef::Integer(number) => self.write(format_args!("{number}")),
             ValueRef::Real(number) => self.write(format_args!("{number}")),
             ValueRef::Text(bytes) => self.text.push_str(&String::from_utf8_lossy(bytes)),
-            ValueRef::Blob(bytes) => bytes.iter().for_each(|b| self.write(format_args!("{b:02x}"))),
+            ValueRef::Blob(bytes) => {
+                self.text.push_str("X'");
+                bytes.iter().for_each(|b| self.write(format_args!("{b:02X}")));
+                self.text.push('\'');
+            }
         }
         Ok(())
     }
@@ -239,7 +243,7 @@ mod tests {
         let setup = "CREATE TABLE t (v); INSERT INTO t VALUES (NULL), (7), (1.5), ('x'), (CAST(x'41ff' AS TEXT)), (x'00ab')";
         let rows = read(setup, "SELECT v FROM t");
         let values: Vec<Option<&str>> = rows.iter().map(|r| r[0].as_deref()).collect();
-        assert_eq!(values, [None, Some("7"), Some("1.5"), Some("x"), Some("A\u{fffd}"), Some("00ab")]);
+        assert_eq!(values, [None, Some("7"), Some("1.5"), Some("x"), Some("A\u{fffd}"), Some("X'00AB'")]);
     }
 
     #[test]

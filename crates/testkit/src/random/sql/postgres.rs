@@ -1,8 +1,6 @@
 //! A case as SQL text for PostgreSQL 15 and later.
 
-use super::{
-    GENERATED, check_for_postgres, check_name, key_lines, list, literal, part_name, quote, rule,
-};
+use super::{GENERATED, check_for_postgres, check_name, key_lines, list, literal, part_name, quote, rule};
 use crate::random::{Case, ColumnModel, Kind, ReferenceModel, TableModel};
 
 /// The two schemas that tables lie in; the second name needs quotes.
@@ -49,7 +47,10 @@ impl Case {
                 let child = &self.model.tables[reference.child];
                 let name = quote(&format!("ix_{}", reference.name));
                 let columns = list(child, &reference.columns);
-                sql.push_str(&format!("CREATE INDEX {name} ON {} {columns};\n", self.relation(reference.child)));
+                sql.push_str(&format!(
+                    "CREATE INDEX {name} ON {} {columns};\n",
+                    self.relation(reference.child)
+                ));
             }
         }
         sql
@@ -66,7 +67,11 @@ impl Case {
             let only = if self.model.tables[number].partitions.is_some() { "" } else { "ONLY " };
             format!("{only}{}", self.relation(number))
         };
-        self.rows_sql(only, |columns| format!("array_to_json(ARRAY[{}]::text[])::text", columns.join(", ")), "::text")
+        self.rows_sql(
+            only,
+            |columns| format!("array_to_json(ARRAY[{}]::text[])::text", columns.join(", ")),
+            "::text",
+        )
     }
 
     /// A query that gives every column of every row, also of tables that no purge may touch, and the partition
@@ -78,7 +83,8 @@ impl Case {
             relations.push(self.relation(number));
             relations.extend(self.dress(number).namesake.then(|| self.namesake(number)));
         }
-        let select = |relation: &String| format!("SELECT x.tableoid::regclass || ' ' || to_json(x) FROM {relation} x");
+        let select =
+            |relation: &String| format!("SELECT x.tableoid::regclass || ' ' || to_json(x) FROM {relation} x");
         let selects: Vec<String> = relations.iter().map(select).collect();
         selects.join("\nUNION ALL ") + ";\n"
     }
@@ -116,7 +122,8 @@ impl Case {
         let dress = self.dress(number);
         let table = &self.model.tables[number];
         let line = |(index, column): (usize, &ColumnModel)| {
-            let refers = self.model.references.iter().any(|r| r.child == number && r.columns.contains(&index));
+            let refers =
+                self.model.references.iter().any(|r| r.child == number && r.columns.contains(&index));
             column_line(column, dress.loose && refers && !table.primary_key.contains(&index))
         };
         let mut lines: Vec<String> = table.columns.iter().enumerate().map(line).collect();
@@ -125,7 +132,8 @@ impl Case {
             lines[table.primary_key[0]].push_str(&format!(" GENERATED {how} AS IDENTITY"));
         }
         if dress.generated {
-            let line = format!("{} bigint GENERATED ALWAYS AS (length(\"label\") * 2) STORED", quote(GENERATED));
+            let line =
+                format!("{} bigint GENERATED ALWAYS AS (length(\"label\") * 2) STORED", quote(GENERATED));
             lines.insert(1, line);
         }
         if dress.odd {
@@ -186,7 +194,8 @@ impl Case {
                 )
             }
             (true, _) => {
-                let inner = |suffix: &str| self.partition(number, &format!("{} {suffix}", part_name(table, part)));
+                let inner =
+                    |suffix: &str| self.partition(number, &format!("{} {suffix}", part_name(table, part)));
                 format!(
                     "CREATE TABLE {name} PARTITION OF {relation} {bound} PARTITION BY LIST ({});\n\
                      CREATE TABLE {} PARTITION OF {name} FOR VALUES IN ({});\n\
@@ -235,7 +244,8 @@ impl Case {
             ));
         }
         if dress.heir {
-            let name = format!("{}.{}", quote(self.schema_of(number)), quote(&format!("{} heir", table.name)));
+            let name =
+                format!("{}.{}", quote(self.schema_of(number)), quote(&format!("{} heir", table.name)));
             sql.push_str(&format!(
                 "CREATE TABLE {name} () INHERITS ({relation});\n\
                  INSERT INTO {name} ({columns}) SELECT {columns} FROM ONLY {relation};\n"

@@ -18,7 +18,10 @@ pub(super) fn same_rows(
     found: &BTreeMap<String, Vec<String>>,
 ) -> Result<(), String> {
     let flat = |content: &BTreeMap<String, Vec<String>>| -> Vec<String> {
-        content.iter().flat_map(|(table, rows)| rows.iter().map(move |row| format!("{table} {row}"))).collect()
+        content
+            .iter()
+            .flat_map(|(table, rows)| rows.iter().map(move |row| format!("{table} {row}")))
+            .collect()
     };
     same_lines(what, &flat(expected), &flat(found))
 }

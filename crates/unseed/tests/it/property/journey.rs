@@ -27,7 +27,8 @@ use unseed_testkit::oracle::{self, Expected};
 use unseed_testkit::random::{Case, Dice};
 
 /// Never waits, and gives up soon: nobody else is at work.
-const IMPATIENT: Patience = Patience { attempts_max: 2, wait_ms_first: 0, wait_ms_max: 0, settle_attempts_max: 2 };
+const IMPATIENT: Patience =
+    Patience { attempts_max: 2, wait_ms_first: 0, wait_ms_max: 0, settle_attempts_max: 2 };
 
 /// A database that one case after the other is loaded into.
 pub(super) trait Server {
@@ -74,26 +75,43 @@ fn course(seed: u64) -> Course {
 
 /// Takes the case of a seed all the way; an error says what was not as it should be.
 pub(super) fn run(server: &mut dyn Server, seed: u64) -> Result<(), String> {
-    let t = std::time::Instant::now(); let mut lap = { let mut last = t; move |w: &str| { let n = std::time::Instant::now(); eprintln!("LAP {w} {}", (n - last).as_micros()); last = n; } };
+    let t = std::time::Instant::now();
+    let mut lap = {
+        let mut last = t;
+        move |w: &str| {
+            let n = std::time::Instant::now();
+            eprintln!("LAP {w} {}", (n - last).as_micros());
+            last = n;
+        }
+    };
     let case = server.case(seed);
     let expected = oracle::expect(&case);
-    lap("oracle"); server.load(&case)?; lap("load");
-    let before = server.content(&case)?; lap("content");
+    lap("oracle");
+    server.load(&case)?;
+    lap("load");
+    let before = server.content(&case)?;
+    lap("content");
     same_rows("the rows were not loaded as they were drawn", &case.content(), &before.rows)?;
     let mut course = course(seed);
     let mut journey = Journey::new(server)?;
     let whole = journey.plan(&case, course.batch_rows_max)?;
-    lap("plan"); counted(&whole, &expected)?;
+    lap("plan");
+    counted(&whole, &expected)?;
     journey.purge(&whole, course.stops)?;
-    lap("purge"); let purged = server.content(&case)?; lap("content");
+    lap("purge");
+    let purged = server.content(&case)?;
+    lap("content");
     same_rows("after the purge", &expected.remaining, &purged.rows)?;
-    journey.verify(&whole)?; lap("verify");
+    journey.verify(&whole)?;
+    lap("verify");
     match course.ending {
         Ending::Everything => journey.restore(&whole, &Scope::Everything).and_then(no_conflict)?,
         Ending::ByHand => server.restore_by_hand(&journey.folder.path().join("archive/r-1"))?,
         Ending::OneRoot => return journey.restore_one(&case, &mut course, &whole, &purged),
     }
-    lap("restore"); let back = server.content(&case)?; lap("content");
+    lap("restore");
+    let back = server.content(&case)?;
+    lap("content");
     same_rows("after the restore", &before.rows, &back.rows)?;
     same_lines("after the restore, all columns", &before.whole, &back.whole)
 }
@@ -110,8 +128,11 @@ fn counted(whole: &WholePlan, expected: &Expected) -> Result<(), String> {
         let table = step.table.trim_start_matches("public.").trim_start_matches("Other place.");
         planned.push(format!("{word} {} rows of {table}", step.rows));
     }
-    let mut wanted: Vec<String> =
-        expected.removed.iter().map(|(table, rows)| format!("delete {} rows of {table}", rows.len())).collect();
+    let mut wanted: Vec<String> = expected
+        .removed
+        .iter()
+        .map(|(table, rows)| format!("delete {} rows of {table}", rows.len()))
+        .collect();
     wanted.extend(
         expected.detached.iter().map(|(table, rows)| format!("detach {} rows of {table}", rows.len())),
     );
@@ -119,7 +140,11 @@ fn counted(whole: &WholePlan, expected: &Expected) -> Result<(), String> {
 }
 
 fn no_conflict(restored: Restored) -> Result<(), String> {
-    if restored.conflicts.is_empty() { Ok(()) } else { Err(format!("the restore has conflicts: {:#?}", restored.conflicts)) }
+    if restored.conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the restore has conflicts: {:#?}", restored.conflicts))
+    }
 }
 
 fn told(what: &str) -> impl Fn(Fault) -> String {
@@ -234,7 +259,8 @@ impl<'a> Journey<'a> {
     }
 
     fn purge(&mut self, whole: &WholePlan, stops: bool) -> Result<(), String> {
-        let confirmed = confirm(whole.clone(), &whole.plan().id).map_err(told("the plan cannot be confirmed"))?;
+        let confirmed =
+            confirm(whole.clone(), &whole.plan().id).map_err(told("the plan cannot be confirmed"))?;
         let interrupt = Interrupt::new();
         let stop = StopAfterOne(&interrupt);
         let progress: &dyn Progress = if stops { &stop } else { &Silent };
@@ -254,7 +280,8 @@ impl<'a> Journey<'a> {
     }
 
     fn verify(&mut self, whole: &WholePlan) -> Result<(), String> {
-        let report = self.quietly(async |cx| verify::execute(cx, "r-1", whole).await).map_err(told("the verify"))?;
+        let report =
+            self.quietly(async |cx| verify::execute(cx, "r-1", whole).await).map_err(told("the verify"))?;
         verify::fault(&report).map_or(Ok(()), |fault| Err(format!("not clean: {fault:#?}")))
     }
 

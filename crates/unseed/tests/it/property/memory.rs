@@ -10,8 +10,8 @@ use unseed_core::port::store::RestoreConflict;
 use unseed_engine::context::{Context, Patience};
 use unseed_engine::interrupt::Interrupt;
 use unseed_engine::plan::{self, Choice, ChoiceRows, Request};
-use unseed_engine::restore::{self, Scope};
 use unseed_engine::purge;
+use unseed_engine::restore::{self, Scope};
 use unseed_testkit::memory::{MemArchive, MemDb, MemState, MemStore, TickingClock};
 use unseed_testkit::random::Case;
 
@@ -45,7 +45,8 @@ async fn journey(
     batch_rows_max: u64,
     scope: &Scope,
 ) -> Result<Vec<RestoreConflict>, Fault> {
-    let (mut store, mut state, mut archive) = (MemStore::connect(db), MemState::default(), MemArchive::default());
+    let (mut store, mut state, mut archive) =
+        (MemStore::connect(db), MemState::default(), MemArchive::default());
     let clock = TickingClock::default();
     let mut policy = Policy::default();
     policy.limits.max_share_of_table = 1.0;

@@ -73,7 +73,10 @@ fn a_role_that_may_only_read_is_told_what_it_lacks() {
     let mut lab = Lab::postgres(SHOP);
     let role = lab.as_new_role();
     lab.sql(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"));
-    let says = ["`public.tenants`: this role lacks DELETE, UPDATE", "`public.sessions`: this role lacks DELETE, UPDATE"];
+    let says = [
+        "`public.tenants`: this role lacks DELETE, UPDATE",
+        "`public.sessions`: this role lacks DELETE, UPDATE",
+    ];
     fault(&lab.try_plan("tenants: id = 2", &[]), 3, &says);
     let scan = lab.run(&["scan", &lab.url()]);
     assert_eq!(scan.code, Some(1), "it may look: {scan:?}");
@@ -85,7 +88,8 @@ fn one_missing_privilege_is_named_with_its_table() {
     let before = lab.picture();
     let role = lab.as_new_role();
     lab.sql(&format!("GRANT SELECT, DELETE, UPDATE ON ALL TABLES IN SCHEMA public TO {role}; REVOKE DELETE ON sessions FROM {role}"));
-    let text = fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["`public.sessions`: this role lacks DELETE\n"]);
+    let text =
+        fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["`public.sessions`: this role lacks DELETE\n"]);
     assert!(!text.contains("`public.users`"), "{text}");
     // Lost between plan and purge, it is noticed before anything is removed.
     lab.sql(&format!("GRANT DELETE ON sessions TO {role}"));
@@ -100,7 +104,12 @@ fn one_missing_privilege_is_named_with_its_table() {
 #[test]
 fn a_session_that_may_only_read_is_refused() {
     let lab = Lab::postgres(SHOP);
-    let read_only = lab.run(&["plan", &format!("{}?options=-c%20default_transaction_read_only%3Don", lab.url()), "--where", "tenants: id = 2"]);
+    let read_only = lab.run(&[
+        "plan",
+        &format!("{}?options=-c%20default_transaction_read_only%3Don", lab.url()),
+        "--where",
+        "tenants: id = 2",
+    ]);
     fault(&read_only, 3, &["can only be read"]);
     lab.plan("tenants: id = 2", &[]);
     let before = lab.picture();
@@ -127,7 +136,12 @@ fn an_edited_plan_is_refused() {
     lab.plan("tenants: id = 2", &[]);
     let before = lab.picture();
     let text = std::fs::read_to_string(lab.path("plan.json")).unwrap();
-    for (from, to) in [("\"2\"", "\"1\""), ("\"rows\": 2", "\"rows\": 3"), ("public.sessions", "public.users"), ("\"max_rows\": 5000000", "\"max_rows\": 5000001")] {
+    for (from, to) in [
+        ("\"2\"", "\"1\""),
+        ("\"rows\": 2", "\"rows\": 3"),
+        ("public.sessions", "public.users"),
+        ("\"max_rows\": 5000000", "\"max_rows\": 5000001"),
+    ] {
         assert!(text.contains(from), "{from} is not in {text}");
         std::fs::write(lab.path("plan.json"), text.replacen(from, to, 1)).unwrap();
         fault(&lab.try_purge(), 3, &["was edited or damaged"]);
@@ -149,7 +163,11 @@ fn a_plan_is_stale_once_the_schema_changed() {
         lab.plan("tenants: id = 2", &[]);
         lab.sql(change);
         let before = lab.picture();
-        fault(&lab.try_purge(), 3, &["the schema has changed since plan", "nothing was changed", "unseed plan"]);
+        fault(
+            &lab.try_purge(),
+            3,
+            &["the schema has changed since plan", "nothing was changed", "unseed plan"],
+        );
         assert_same(&lab.picture(), &before);
     }
     let lab = Lab::postgres(SHOP);
@@ -172,7 +190,11 @@ fn a_protected_row_that_would_be_reached_is_named_with_its_path() {
         "public.tenants 2 → public.users 2 (by users.tenant_id) → public.pins 1 (by pins.user_id) (would be detached) belongs to protected public.tenants 1",
     ];
     fault(&lab.try_plan("tenants: id = 2", &["--protect", "tenants.id=1"]), 3, &says);
-    fault(&lab.try_plan("tenants: id = 2", &["--protect", "tenants.id=2"]), 3, &["public.tenants 2 is protected"]);
+    fault(
+        &lab.try_plan("tenants: id = 2", &["--protect", "tenants.id=2"]),
+        3,
+        &["public.tenants 2 is protected"],
+    );
     assert!(!lab.path("plan.json").exists());
     lab.plan("tenants: id = 2", &[]);
 }

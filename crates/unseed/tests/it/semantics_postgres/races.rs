@@ -54,8 +54,11 @@ fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
 /// The naive purge cascades it away: archived 1, removed 2. pt-archiver does the same.
 #[test]
 fn a_child_that_is_inserted_after_the_closure_is_archived_before_it_leaves() {
-    for rule in ["ON DELETE CASCADE", "", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED", "ON DELETE SET NULL"] {
-        let ddl = SHOP.replace("NOT NULL REFERENCES users ON DELETE CASCADE", &format!("REFERENCES users {rule}"));
+    for rule in
+        ["ON DELETE CASCADE", "", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED", "ON DELETE SET NULL"]
+    {
+        let ddl =
+            SHOP.replace("NOT NULL REFERENCES users ON DELETE CASCADE", &format!("REFERENCES users {rule}"));
         for lab in planned(&ddl, &[]) {
             let mut before = None;
             let report = purge_with(&lab, Moment::Remove, |time| {
@@ -89,7 +92,11 @@ fn a_row_that_changes_after_it_was_archived_is_archived_again() {
             }
         });
         assert_eq!(report.unwrap().retries, 1);
-        assert_eq!(lab.archived("r-1", "public.sessions.copy"), ["2\t2\ty", "3\t3\tv99"], "the last version, once");
+        assert_eq!(
+            lab.archived("r-1", "public.sessions.copy"),
+            ["2\t2\ty", "3\t3\tv99"],
+            "the last version, once"
+        );
         lab.restore("r-1");
         assert_eq!(lab.sql("SELECT agent FROM sessions WHERE id = 3"), "v99");
     }
@@ -138,7 +145,11 @@ fn a_root_that_becomes_a_customer_is_refused_at_any_moment() {
     for lab in planned(SHOP, &[]) {
         lab.sql(customer);
         let now = lab.picture();
-        fault(&lab.try_purge(), 3, &["1 roots are not what they were", "`public.tenants` 2 has changed", "nothing was changed"]);
+        fault(
+            &lab.try_purge(),
+            3,
+            &["1 roots are not what they were", "`public.tenants` 2 has changed", "nothing was changed"],
+        );
         assert_same(&lab.picture(), &now);
     }
     for moment in [Moment::Archive, Moment::Remove] {
@@ -186,7 +197,10 @@ fn an_open_insert_of_a_child_is_waited_for_and_then_told() {
         let fault = purge_with(&lab, Moment::Commit, |_| ()).unwrap_err();
         assert_eq!(fault.category, Category::Store, "{fault:?}");
         assert!(fault.message.contains("lock"), "{fault:?}");
-        assert!(fault.state.contains("was rolled back") && fault.hint.contains("unseed resume r-1"), "{fault:?}");
+        assert!(
+            fault.state.contains("was rolled back") && fault.hint.contains("unseed resume r-1"),
+            "{fault:?}"
+        );
         drop(holder);
         assert_same(&lab.picture(), &before);
         lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
@@ -223,7 +237,7 @@ fn a_table_that_is_rewritten_in_between_loses_no_other_rows() {
             let report = purge_with(&lab, moment, |time| {
                 if time == 0 {
                     lab.sql("DELETE FROM marks WHERE id < 5");
-                    lab.sql("VACUUM FULL users"); 
+                    lab.sql("VACUUM FULL users");
                     lab.sql("VACUUM FULL marks");
                 }
             });
@@ -288,7 +302,9 @@ fn a_check_that_fails_at_the_commit_loses_nothing() {
 #[test]
 fn batches_are_proven_one_by_one() {
     for lab in planned(
-        &format!("{SHOP} INSERT INTO tenants SELECT n, 'Test' FROM generate_series(3, 30) n; INSERT INTO users SELECT n + 10, n, 'x' FROM generate_series(3, 30) n;"),
+        &format!(
+            "{SHOP} INSERT INTO tenants SELECT n, 'Test' FROM generate_series(3, 30) n; INSERT INTO users SELECT n + 10, n, 'x' FROM generate_series(3, 30) n;"
+        ),
         &["--batch-rows", "3"],
     ) {
         let before = lab.picture();
@@ -307,7 +323,11 @@ fn dependents_that_appear_are_taken_along_up_to_a_limit() {
     for lab in planned(SHOP, &[]) {
         lab.sql("INSERT INTO sessions SELECT n, 2, 'new' FROM generate_series(10, 200) n");
         let now = lab.picture();
-        fault(&lab.try_purge(), 3, &["191 rows differ from the 5 planned ones", "`public.sessions`: 2 rows planned, 193 found"]);
+        fault(
+            &lab.try_purge(),
+            3,
+            &["191 rows differ from the 5 planned ones", "`public.sessions`: 2 rows planned, 193 found"],
+        );
         assert_same(&lab.picture(), &now);
     }
 }

@@ -95,11 +95,7 @@ fn cascaded_rows_are_archived_and_detached_values_too() {
          INSERT INTO children SELECT n, 2 FROM generate_series(1, 5) n;
          INSERT INTO grandchildren SELECT n, n FROM generate_series(1, 5) n;",
     );
-    let before = lab.removes(
-        "parents: id = 2",
-        &[],
-        &[("public.parents", 1), ("public.children", 5)],
-    );
+    let before = lab.removes("parents: id = 2", &[], &[("public.parents", 1), ("public.children", 5)]);
     assert_eq!(lab.archived("r-1", "public.parents.copy"), ["2\ttest"]);
     assert_eq!(lab.archived("r-1", "public.children.copy"), before["public.children"]);
     assert_eq!(lab.archived("r-1", "public.grandchildren.detached.copy"), before["public.grandchildren"]);
@@ -146,7 +142,10 @@ fn a_composite_key_is_detached_by_the_one_column_that_can_be_null() {
          INSERT INTO tasks VALUES (1, 1, 1), (2, 1, 2); INSERT INTO old_tasks VALUES (1, 1, 1), (2, 1, 2);";
     let lab = Lab::postgres(ddl);
     lab.removes("users: id = 2", &[], &[("public.users", 1)]);
-    assert_eq!(lab.sql("SELECT * FROM tasks UNION ALL SELECT * FROM old_tasks ORDER BY 1, 3"), "1|1|1\n1|1|1\n2|1|\n2|1|");
+    assert_eq!(
+        lab.sql("SELECT * FROM tasks UNION ALL SELECT * FROM old_tasks ORDER BY 1, 3"),
+        "1|1|1\n1|1|1\n2|1|\n2|1|"
+    );
     on_both_ways(ddl, "users: id = 2", &[("public.users", 1)]);
 }
 
@@ -305,7 +304,11 @@ fn keys_across_schemas_and_odd_names_are_followed() {
          CREATE TABLE \"Bill ing\".tenants (id int PRIMARY KEY, t int REFERENCES public.tenants);
          INSERT INTO tenants VALUES (1), (2); INSERT INTO \"Bill ing\".tenants VALUES (1, 1), (2, 2), (3, 2);",
     );
-    fault(&lab.try_plan("tenants: id = 2", &[]), 2, &["`tenants` is ambiguous", "Bill ing.tenants", "public.tenants"]);
+    fault(
+        &lab.try_plan("tenants: id = 2", &[]),
+        2,
+        &["`tenants` is ambiguous", "Bill ing.tenants", "public.tenants"],
+    );
     lab.circle("public.tenants: id = 2", &[], &[("public.tenants", 1), ("Bill ing.tenants", 2)]);
 }
 
@@ -337,10 +340,15 @@ fn a_key_without_an_index_is_warned_of_with_an_estimate() {
     let said = plan.warnings("missing-fk-index");
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("public.children: no index on parent_id"), "{said:?}");
-    let warning = plan.0["warnings"].as_array().unwrap().iter().find(|w| w["id"] == "missing-fk-index").unwrap();
+    let warning =
+        plan.0["warnings"].as_array().unwrap().iter().find(|w| w["id"] == "missing-fk-index").unwrap();
     assert!(warning["estimate_s"].as_u64().unwrap() >= 4, "1,000 scans of 60,000 rows: {warning}");
     checked.purge();
-    assert_eq!(checked.sql("SELECT count(*) FROM pg_class WHERE relname ~ 'unseed'"), "0", "no index is left");
+    assert_eq!(
+        checked.sql("SELECT count(*) FROM pg_class WHERE relname ~ 'unseed'"),
+        "0",
+        "no index is left"
+    );
     let fast = Lab::postgres(ddl).plan("parents: id > 1000", &[]);
     assert_eq!(fast.path(), "fast");
     assert!(fast.warnings("missing-fk-index")[0].contains("costs nothing on the fast path"));

@@ -26,7 +26,9 @@ fn sequences_are_moved_past_restored_ids() {
     for lab in [Lab::postgres(ddl), Lab::postgres(ddl).owned()] {
         lab.sql("DO $$ BEGIN EXECUTE 'ALTER SEQUENCE loose OWNER TO ' || (SELECT tableowner FROM pg_tables WHERE tablename = 'c'); END $$");
         lab.removes("a: v = 'test'", &[], &[("public.a", 1), ("public.B b", 1), ("public.c", 1)]);
-        lab.sql("SELECT setval('a_id_seq', 1); SELECT setval('\"B b_id_seq\"', 1); SELECT setval('loose', 1)");
+        lab.sql(
+            "SELECT setval('a_id_seq', 1); SELECT setval('\"B b_id_seq\"', 1); SELECT setval('loose', 1)",
+        );
         lab.restore("r-1");
         lab.sql("INSERT INTO a (v) VALUES ('next'); INSERT INTO \"B b\" (v) VALUES ('next'); INSERT INTO c (a_id) VALUES (1)");
         // A sequence that is ahead stays where it is.
@@ -36,7 +38,9 @@ fn sequences_are_moved_past_restored_ids() {
 
 #[test]
 fn a_sequence_that_is_ahead_stays_ahead() {
-    let lab = Lab::postgres("CREATE TABLE a (id serial PRIMARY KEY, v text); INSERT INTO a (v) VALUES ('real'), ('test');");
+    let lab = Lab::postgres(
+        "CREATE TABLE a (id serial PRIMARY KEY, v text); INSERT INTO a (v) VALUES ('real'), ('test');",
+    );
     lab.removes("a: v = 'test'", &[], &[("public.a", 1)]);
     lab.sql("SELECT setval('a_id_seq', 100)");
     lab.restore("r-1");

@@ -35,7 +35,10 @@ fn a_server_that_is_killed_during_a_purge_loses_nothing() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains("error: purge `r-1` stopped at batch") && text.contains("unseed resume r-1"), "{text}");
+    assert!(
+        text.contains("error: purge `r-1` stopped at batch") && text.contains("unseed resume r-1"),
+        "{text}"
+    );
     fault(&lab.run(&["resume", "r-1", "--confirm", "r-1"]), 4, &["cannot connect"]);
     server.start().unwrap();
     assert!(lab.count("tenants") > 1, "the purge was not finished");
@@ -56,7 +59,9 @@ fn the_outcome_of_a_commit_that_was_cut_off_is_asked_for(server: &Postgres) {
     lab.plan("tenants: id > 1", &["--batch-rows", "3"]);
     let fault = purge_with(&lab, Moment::Commit, |time| {
         if time == 3 {
-            lab.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'unseed'");
+            lab.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'unseed'",
+            );
         }
     });
     let fault = fault.unwrap_err();
@@ -86,7 +91,11 @@ fn tls_is_used_and_certificates_are_checked_when_asked() {
     }
     fault(&scan("?sslmode=verify-full"), 4, &["certificate", "sslrootcert"]);
     fault(&scan("?sslmode=disable"), 4, &["cannot connect"]);
-    fault(&scan("?sslmode=verify-full&sslrootcert=/no/such/file"), 2, &["certificate file `/no/such/file` cannot be used"]);
+    fault(
+        &scan("?sslmode=verify-full&sslrootcert=/no/such/file"),
+        2,
+        &["certificate file `/no/such/file` cannot be used"],
+    );
     let by_name = url.replace("127.0.0.1", "localhost");
     let answer = lab.run(&["scan", &format!("{by_name}?sslmode=verify-full&sslrootcert={authority}")]);
     assert_eq!(answer.code, Some(1), "{answer:?}");

@@ -69,17 +69,32 @@ fn the_settings_of_a_role_change_neither_versions_nor_archives() {
     let before = binary(&lab, "odd");
     lab.plan("owners: id = 2", &["--protect", "owners.id=1"]);
     let settings = [
-        "TimeZone = 'Asia/Kathmandu'", "DateStyle = 'German'", "IntervalStyle = 'sql_standard'", "extra_float_digits = -5",
-        "bytea_output = 'escape'", "xmlbinary = 'hex'", "standard_conforming_strings = off", "default_transaction_isolation = 'serializable'",
-        "statement_timeout = '1ms'", "idle_in_transaction_session_timeout = '1ms'", "row_security = on", "xmloption = 'document'",
-        "client_encoding = 'LATIN1'", "backslash_quote = off", "quote_all_identifiers = on", "array_nulls = off",
+        "TimeZone = 'Asia/Kathmandu'",
+        "DateStyle = 'German'",
+        "IntervalStyle = 'sql_standard'",
+        "extra_float_digits = -5",
+        "bytea_output = 'escape'",
+        "xmlbinary = 'hex'",
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '1ms'",
+        "idle_in_transaction_session_timeout = '1ms'",
+        "row_security = on",
+        "xmloption = 'document'",
+        "client_encoding = 'LATIN1'",
+        "backslash_quote = off",
+        "quote_all_identifiers = on",
+        "array_nulls = off",
     ];
     let role = lab.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'odd'");
     for setting in settings {
         lab.sql(&format!("ALTER ROLE {role} SET {setting}"));
     }
     lab.purge();
-    assert_eq!(lab.archived("r-1", "public.stamps.copy"), ["1\t2024-06-01 12:00:00+00\tP1DT2H3M\t0.30000000000000004\t\\\\x00ff\t2"]);
+    assert_eq!(
+        lab.archived("r-1", "public.stamps.copy"),
+        ["1\t2024-06-01 12:00:00+00\tP1DT2H3M\t0.30000000000000004\t\\\\x00ff\t2"]
+    );
     lab.sql(&format!("ALTER ROLE {role} SET TimeZone = 'America/Caracas'"));
     lab.verify("r-1");
     lab.restore("r-1");
@@ -151,5 +166,9 @@ fn a_root_is_found_by_keys_of_any_type() {
     let answer = lab.run(&["plan", &url, "--ids", "tenants=ids", "-o", "plan.json"]);
     assert_eq!(answer.code, Some(0), "{answer:?}");
     std::fs::write(lab.path("ids"), "two\n").unwrap();
-    fault(&lab.run(&["plan", &url, "--ids", "tenants=ids", "-o", "plan.json"]), 2, &["keys of `public.tenants` are not valid"]);
+    fault(
+        &lab.run(&["plan", &url, "--ids", "tenants=ids", "-o", "plan.json"]),
+        2,
+        &["keys of `public.tenants` are not valid"],
+    );
 }

@@ -19,8 +19,12 @@ struct Writer(Child);
 impl Writer {
     fn of(lab: &Lab<'_>, sql: &str) -> Self {
         let flag = lab.path("holds");
-        let mut child =
-            Command::new("sqlite3").arg(lab.file()).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new("sqlite3")
+            .arg(lab.file())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let script = format!("BEGIN IMMEDIATE;\n{sql};\n.shell touch {}\n", flag.display());
         child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
         let begun = Instant::now();

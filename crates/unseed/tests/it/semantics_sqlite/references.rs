@@ -15,7 +15,9 @@ fn children_leave_although_the_database_enforces_nothing() {
 /// Without `defer_foreign_keys` a self reference under RESTRICT cannot be deleted at all.
 #[test]
 fn a_tree_leaves_whatever_its_rule_is() {
-    for rule in ["", "ON DELETE RESTRICT", "ON DELETE CASCADE", "ON DELETE RESTRICT DEFERRABLE INITIALLY DEFERRED"] {
+    for rule in
+        ["", "ON DELETE RESTRICT", "ON DELETE CASCADE", "ON DELETE RESTRICT DEFERRABLE INITIALLY DEFERRED"]
+    {
         let lab = Lab::sqlite(&format!(
             "CREATE TABLE folders (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES folders {rule}, name TEXT);
              INSERT INTO folders VALUES (1, NULL, 'real'), (2, 4, 'test'), (3, 2, 'x'), (4, 3, 'y'), (5, 1, 'z'), (6, 6, 'own');"
@@ -107,7 +109,11 @@ fn a_parent_that_is_gone_since_is_a_conflict() {
     lab.purge();
     lab.sql("DELETE FROM plans");
     let now = lab.picture();
-    fault(&lab.run(&["restore", "r-1", "--confirm", "r-1"]), 1, &["docs 1", "its parent in `plans` is missing"]);
+    fault(
+        &lab.run(&["restore", "r-1", "--confirm", "r-1"]),
+        1,
+        &["docs 1", "its parent in `plans` is missing"],
+    );
     assert_same(&lab.picture(), &now);
 }
 
@@ -158,7 +164,10 @@ fn a_protected_row_that_would_be_reached_is_named_with_its_path() {
 fn a_predicate_cannot_write() {
     let lab = Lab::sqlite(SHOP);
     let before = lab.picture();
-    for attack in ["tenants: 1=1); DELETE FROM sessions; --", "tenants: id = 2) UNION SELECT 1, 2; DROP TABLE sessions; SELECT (1"] {
+    for attack in [
+        "tenants: 1=1); DELETE FROM sessions; --",
+        "tenants: id = 2) UNION SELECT 1, 2; DROP TABLE sessions; SELECT (1",
+    ] {
         fault(&lab.try_plan(attack, &[]), 2, &["is not valid"]);
         assert_same(&lab.picture(), &before);
     }

@@ -16,13 +16,17 @@ fn refused(ddl: &str, says: &[&str]) {
 
 #[test]
 fn a_trigger_that_keeps_a_row_is_refused_and_named() {
-    let ddl = format!("{SHOP} CREATE TRIGGER keep_it BEFORE DELETE ON users WHEN OLD.id = 3 BEGIN SELECT RAISE(IGNORE); END;");
+    let ddl = format!(
+        "{SHOP} CREATE TRIGGER keep_it BEFORE DELETE ON users WHEN OLD.id = 3 BEGIN SELECT RAISE(IGNORE); END;"
+    );
     refused(&ddl, &["1 of 2 rows of `users` could be deleted", "keep_it"]);
 }
 
 #[test]
 fn a_trigger_that_objects_is_told_with_its_words() {
-    let ddl = format!("{SHOP} CREATE TRIGGER guard BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'sessions are for ever'); END;");
+    let ddl = format!(
+        "{SHOP} CREATE TRIGGER guard BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'sessions are for ever'); END;"
+    );
     let lab = Lab::sqlite(&ddl);
     let before = lab.picture();
     lab.plan("tenants: id = 2", &[]);
@@ -36,7 +40,10 @@ const COUNTER: &str = "
 
 #[test]
 fn a_trigger_that_changes_a_row_that_stays_is_refused_and_named() {
-    refused(&format!("{SHOP} {COUNTER}"), &["change 2 rows of `totals`", "trigger `count_down`", "--allow-effect totals"]);
+    refused(
+        &format!("{SHOP} {COUNTER}"),
+        &["change 2 rows of `totals`", "trigger `count_down`", "--allow-effect totals"],
+    );
 }
 
 #[test]
@@ -96,11 +103,23 @@ fn equal_rows_without_a_key_survive_when_inserted_ones_are_taken_away() {
 #[test]
 fn rows_that_a_trigger_replaces_are_noticed() {
     for (table, statement) in [
-        ("CREATE TABLE latest (k TEXT PRIMARY KEY, v TEXT);", "INSERT OR REPLACE INTO latest VALUES ('user', 'gone')"),
+        (
+            "CREATE TABLE latest (k TEXT PRIMARY KEY, v TEXT);",
+            "INSERT OR REPLACE INTO latest VALUES ('user', 'gone')",
+        ),
         ("CREATE TABLE latest (k TEXT PRIMARY KEY, v TEXT);", "REPLACE INTO latest VALUES ('user', 'gone')"),
-        ("CREATE TABLE latest (k TEXT UNIQUE ON CONFLICT REPLACE, v TEXT);", "INSERT INTO latest VALUES ('user', 'gone')"),
-        ("CREATE TABLE latest (k TEXT PRIMARY KEY ON CONFLICT REPLACE, v TEXT) WITHOUT ROWID;", "INSERT INTO latest VALUES ('user', 'gone')"),
-        ("CREATE TABLE latest (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID;", "INSERT OR REPLACE INTO latest VALUES ('user', 'gone')"),
+        (
+            "CREATE TABLE latest (k TEXT UNIQUE ON CONFLICT REPLACE, v TEXT);",
+            "INSERT INTO latest VALUES ('user', 'gone')",
+        ),
+        (
+            "CREATE TABLE latest (k TEXT PRIMARY KEY ON CONFLICT REPLACE, v TEXT) WITHOUT ROWID;",
+            "INSERT INTO latest VALUES ('user', 'gone')",
+        ),
+        (
+            "CREATE TABLE latest (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID;",
+            "INSERT OR REPLACE INTO latest VALUES ('user', 'gone')",
+        ),
     ] {
         let ddl = format!(
             "{SHOP} {table} INSERT INTO latest VALUES ('user', 'real');

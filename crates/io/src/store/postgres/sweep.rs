@@ -1,0 +1,232 @@
+//! What came in between: rows that refer to removed ones although the closure did not know them.
+//!
+//! Rows that other sessions wrote since the closure send the batch back. Rows that triggers of this batch
+//! wrote go with it. When every transaction id given out since the last look is our own, nobody else can have
+//! written anything, and the look is skipped.
+
+use super::Postgres;
+use super::dialect::{PostgresDialect, written_by};
+use super::effects::{self, Counters};
+use super::remove::{Mode, Stop};
+use crate::store::sql::closure::key_set;
+use crate::store::sql::condition::{Conditions, Side};
+use crate::store::sql::counts::detach_sources;
+use crate::store::sql::dialect::Dialect;
+use crate::store::sql::{Session, SqlError, number};
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::fault::Fault;
+use unseed_core::plan::Path;
+use unseed_core::port::store::{Closure, Work};
+use unseed_core::schema::{Origin, ReferenceId, TableId};
+
+/// Rows that triggers of the batch wrote and that went with it.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) deleted: BTreeMap<TableId, u64>,
+    pub(super) updated: BTreeMap<TableId, u64>,
+    /// Rows that the batch wrote and left, for tables where triggers changed rows that then left: the
+    /// server's counts of updates say nothing there.
+    pub(super) left: BTreeMap<TableId, u64>,
+}
+
+/// References to removed rows per referring table: all, or those that nothing but this proof enforces.
+pub(super) fn referring(work: &Work, expected: &Closure, all: bool) -> BTreeMap<TableId, Vec<ReferenceId>> {
+    let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
+    for id in work.schema.reference_ids() {
+        let r = work.schema.reference(id);
+        let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
+        if (all || !enforced) && expected.removed.contains_key(&r.parent) {
+            by_child.entry(r.child).or_default().push(id);
+        }
+    }
+    by_child
+}
+
+fn is_weak(work: &Work, id: ReferenceId) -> bool {
+    work.program.detaches.iter().any(|d| d.references.iter().any(|(weak, _)| *weak == id))
+}
+
+impl Postgres {
+    /// Looks for rows that refer to removed ones although the closure did not know them. Rows that other
+    /// sessions wrote send the batch back; rows that triggers of this batch wrote are removed or detached.
+    pub(super) async fn sweep(
+        &mut self,
+        work: &Work,
+        expected: &Closure,
+        before: &Counters,
+    ) -> Result<Swept, Stop> {
+        let mut swept = Swept::default();
+        let by_child = referring(work, expected, false);
+        if by_child.is_empty() {
+            return Ok(swept);
+        }
+        if !self.nobody_wrote().await? {
+            self.refuse_news(work, &by_child).await?;
+        }
+        for _ in 0..8 {
+            let touched = effects::counters(&mut self.session).await?.since(before);
+            let born: Vec<TableId> = by_child.keys().copied().filter(|t| touched.wrote(work, *t)).collect();
+            if born.is_empty() {
+                return Ok(swept);
+            }
+            self.set_mode(work, Mode::Skipped).await?;
+            let mut gone = BTreeSet::new();
+            for table in &born {
+                if self.sweep_table(work, *table, &by_child[table], &mut swept).await? > 0 {
+                    gone.insert(*table);
+                }
+                self.closed.written.insert(*table);
+            }
+            // Once more only if what is left may refer to what has just gone.
+            let refers =
+                |t: &TableId| by_child[t].iter().any(|id| gone.contains(&work.schema.reference(*id).parent));
+            if !born.iter().any(refers) {
+                return Ok(swept);
+            }
+        }
+        Err(Stop::Fault(
+            Fault::refused("triggers of the removed rows keep inserting rows that refer to them")
+                .state("the batch was rolled back")
+                .hint("disable the trigger for the purge, or leave these rows out of the plan"),
+        ))
+    }
+
+    /// Whether no other session has written anything since everything was last looked at: every transaction
+    /// id that was given out since is our own. If not, the caller has to look again.
+    pub(super) async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
+        let sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(s)::text, \
+                   (SELECT count(*) FROM pg_snapshot_xip(s)) FROM pg_current_snapshot() s";
+        let rows = self.session.rows(sql).await?;
+        let row = rows.first().cloned().unwrap_or_default();
+        let (own, next, running) = (number(&row, 0), number(&row, 1), number(&row, 2));
+        let quiet = running == 0 && self.closed.seen_up_to == Some(own) && next <= own + 1;
+        self.closed.seen_up_to = (running == 0).then_some(next.max(own + 1));
+        self.closed.own = own;
+        Ok(quiet)
+    }
+
+    /// The row under alias `x` refers to a row that leaves, in whatever batch.
+    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId]) -> String {
+        let d = PostgresDialect;
+        let conditions = Conditions { schema: &work.schema, dialect: &d };
+        let terms: Vec<String> = ids
+            .iter()
+            .map(|id| {
+                let r = work.schema.reference(*id);
+                format!(
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed)",
+                    d.temp(&key_set(r.parent)),
+                    conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
+                )
+            })
+            .collect();
+        format!("({})", terms.join(" OR "))
+    }
+
+    /// Only versions younger than the closure's snapshot can be news; everything older was seen by it.
+    pub(super) async fn refuse_news(
+        &mut self,
+        work: &Work,
+        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
+    ) -> Result<(), Stop> {
+        let horizon = self.closed.horizon.clone();
+        let own = written_by(self.closed.own, "x");
+        let news = format!("age(x.xmin) <= age('{horizon}'::xid) AND NOT {own}");
+        for (table, rows) in self.count_dangling(work, by_child, &news).await? {
+            if rows > 0 {
+                let name = &work.schema.table(table).name;
+                return Err(Stop::Changed(format!("{rows} new rows of `{name}` refer to removed rows")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
+    fn unknown(&self, table: TableId) -> String {
+        let d = PostgresDialect;
+        let mut names: Vec<String> = Vec::new();
+        if self.closed.sets.has(table) {
+            names.push(key_set(table));
+        }
+        names.extend(
+            detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table).map(|s| s.name),
+        );
+        names.dedup();
+        let known = names.iter().map(|name| {
+            format!(
+                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
+                d.temp(name)
+            )
+        });
+        known.collect()
+    }
+
+    async fn count_dangling(
+        &mut self,
+        work: &Work,
+        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
+        which: &str,
+    ) -> Result<Vec<(TableId, u64)>, SqlError> {
+        let selects: Vec<String> = by_child
+            .iter()
+            .map(|(table, ids)| {
+                format!(
+                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}{}",
+                    table.0,
+                    PostgresDialect.relation(work.schema.table(*table)),
+                    self.refers_to_removed(work, ids),
+                    self.unknown(*table),
+                )
+            })
+            .collect();
+        let mut found = Vec::new();
+        for chunk in selects.chunks(80) {
+            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
+                found
+                    .push((TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes or detaches what this transaction wrote into a table and what refers to removed rows.
+    async fn sweep_table(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        ids: &[ReferenceId],
+        swept: &mut Swept,
+    ) -> Result<u64, SqlError> {
+        let mut found = 0;
+        let shape = work.schema.table(table);
+        let relation = PostgresDialect.relation(shape);
+        let own = written_by(self.own().await?, "x");
+        let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
+        if !strong.is_empty() {
+            let refers = self.refers_to_removed(work, &strong);
+            let rows =
+                self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
+            *swept.deleted.entry(table).or_default() += rows;
+            found += rows;
+        }
+        for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
+            let refers = self.refers_to_removed(work, &[id]);
+            let sets: Vec<String> = work
+                .schema
+                .reference(id)
+                .set_columns
+                .iter()
+                .filter(|c| shape.columns[**c].nullable)
+                .map(|c| format!("{} = NULL", PostgresDialect.quote(&shape.columns[*c].name)))
+                .collect();
+            if sets.is_empty() {
+                continue;
+            }
+            let sql = format!("UPDATE {relation} x SET {} WHERE {own} AND {refers}", sets.join(", "));
+            let rows = self.session.run(&sql).await?;
+            *swept.updated.entry(table).or_default() += rows;
+            found += rows;
+        }
+        Ok(found)
+    }
+}
