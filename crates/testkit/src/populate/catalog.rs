@@ -16,6 +16,8 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// Sets of columns whose values never repeat; the primary key, if there is one, is first.
     pub(super) uniques: Vec<Vec<usize>>,
+    /// Columns of unique indexes over expressions or over some of the rows: better distinct.
+    pub(super) mixed: Vec<usize>,
     pub(super) has_primary_key: bool,
     pub(super) checks: Vec<Check>,
 }
@@ -60,9 +62,9 @@ pub(super) struct ForeignKey {
 }
 
 impl Table {
-    /// Whether values of the column alone, or with others, must not repeat.
+    /// Whether values of the column alone, or with others, should not repeat.
     pub(super) fn is_unique(&self, column: usize) -> bool {
-        self.uniques.iter().any(|unique| unique.contains(&column))
+        self.uniques.iter().any(|unique| unique.contains(&column)) || self.mixed.contains(&column)
     }
 
     /// The columns that address a row.

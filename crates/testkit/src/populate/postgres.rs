@@ -30,7 +30,11 @@ WITH RECURSIVE types AS (
 ), uniques AS (
     SELECT i.indrelid, bool_or(i.indisprimary) AS is_primary,
         json_agg(to_json((i.indkey::int2[])[0:i.indnkeyatts - 1]) ORDER BY i.indisprimary DESC, i.indexrelid) AS list
-    FROM pg_index i WHERE i.indisunique AND i.indexprs IS NULL GROUP BY 1
+    FROM pg_index i WHERE i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL GROUP BY 1
+), mixed AS (
+    SELECT i.indrelid, json_agg(DISTINCT d.refobjsubid) AS list FROM pg_index i
+    JOIN pg_depend d ON d.objid = i.indexrelid AND d.refobjid = i.indrelid AND d.refobjsubid > 0
+    WHERE i.indisunique AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) GROUP BY 1
 ), checks AS (
     SELECT conrelid, conname, conkey, pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0
     UNION ALL SELECT a.attrelid, k.conname, ARRAY[a.attnum], pg_get_constraintdef(k.oid)
@@ -50,6 +54,7 @@ SELECT json_build_object('tables', (SELECT json_agg(json_build_object('name', na
         'columns', (SELECT list FROM columns WHERE attrelid = oid),
         'uniques', (SELECT list FROM uniques WHERE indrelid = oid),
         'primary', (SELECT is_primary FROM uniques WHERE indrelid = oid),
+        'mixed', (SELECT list FROM mixed WHERE indrelid = oid),
         'checks', (SELECT json_agg(json_build_object('name', conname, 'columns', conkey, 'text', text) ORDER BY conname)
             FROM checks WHERE conrelid = oid)) ORDER BY name COLLATE \"C\") FROM tables),
     'keys', (SELECT json_agg(json_build_object('child', coalesce(pg_partition_root(conrelid), conrelid)::oid::int8,
@@ -74,7 +79,7 @@ BEGIN
         FOR pick IN SELECT jsonb_object_keys(learned) LOOP
             cells[pick::int] := learned ->> pick;
         END LOOP;
-        FOR attempt IN 1..CASE WHEN done = 0 THEN 300 ELSE 60 END LOOP
+        FOR attempt IN 1..CASE WHEN done = 0 THEN 800 ELSE 80 END LOOP
             SELECT string_agg(coalesce(quote_literal(c), 'NULL'), ', ' ORDER BY o) INTO list
                 FROM unnest(cells) WITH ORDINALITY u(c, o);
             BEGIN
@@ -193,6 +198,7 @@ fn table(entry: &Value) -> Table {
         name: text(&entry["name"]),
         columns: list(&entry["columns"]).iter().map(column).collect(),
         uniques: list(&entry["uniques"]).iter().map(positions).collect(),
+        mixed: positions(&entry["mixed"]),
         has_primary_key: entry["primary"] == json!(true),
         checks: list(&entry["checks"])
             .iter()

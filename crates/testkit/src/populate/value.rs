@@ -130,7 +130,7 @@ pub(super) fn choices(column: &Column, conditions: &[&str], n: usize) -> Vec<Opt
             let bytes = |length: usize| {
                 format!("\\x{}", format!("{n:02x}").repeat(length)).chars().take(2 + 2 * length).collect()
             };
-            add(lengths.filter(|length| (1..=256).contains(length)).map(bytes).collect());
+            add(lengths.chain([1]).filter(|length| (1..=256).contains(length)).map(bytes).collect());
         }
         "date" | "timestamp" | "timestamptz" => {
             let is_date =
@@ -138,7 +138,7 @@ pub(super) fn choices(column: &Column, conditions: &[&str], n: usize) -> Vec<Opt
             add(literals.iter().filter(is_date).cloned().collect());
             add(["2020-02-02", "2030-03-03"].map(str::to_owned).to_vec());
         }
-        "json" | "jsonb" => add(["{}", "[]"].map(str::to_owned).to_vec()),
+        "json" | "jsonb" => add(["{}", "[]", "null"].map(str::to_owned).to_vec()),
         _ => {}
     }
     found.sort();

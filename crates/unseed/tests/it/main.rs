@@ -14,3 +14,4 @@ mod roundtrip;
 mod semantics_postgres;
 mod semantics_sqlite;
 mod support;
+mod workloads;

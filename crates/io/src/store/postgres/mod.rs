@@ -44,6 +44,10 @@ use unseed_core::port::store::{
 };
 use unseed_core::schema::{Part, ReferenceId, Schema, Table, TableId};
 
+/// How long a statement of a transaction waits for a lock; a wait that the role or the URL asks for is kept.
+const LOCK_WAIT: &str =
+    "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
+
 /// A connected PostgreSQL database.
 pub(crate) struct Postgres {
     session: PgSession,

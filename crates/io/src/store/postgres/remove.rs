@@ -108,10 +108,7 @@ impl Postgres {
         expected: &Closure,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
-        // A wait that the role or the URL asks for is kept.
-        let wait =
-            "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
-        self.session.rows(wait).await?;
+        self.session.rows(super::LOCK_WAIT).await?;
         let before = effects::counters(&mut self.session).await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;

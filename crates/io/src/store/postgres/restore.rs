@@ -81,6 +81,12 @@ impl Postgres {
             }
         }
         let skip = self.server().await?.may_skip_checks;
+        if skip {
+            self.session.rows(super::LOCK_WAIT).await.map_err(failed)?;
+            for statement in restore::parent_locks(&PostgresDialect, work, &staged) {
+                self.session.rows(&statement).await.map_err(failed)?;
+            }
+        }
         let found = restore::obstacles(&mut self.session, work, &staged, skip).await.map_err(failed)?;
         if !found.conflicts.is_empty() {
             return Ok(Restored { conflicts: found.conflicts, ..Restored::default() });

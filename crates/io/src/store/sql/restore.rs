@@ -346,6 +346,41 @@ fn missing_parents(
     questions
 }
 
+/// Locks the rows outside the archive that staged rows refer to, so that they cannot go before the restore is
+/// done; needed where the database does not check keys itself.
+pub(crate) fn parent_locks(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
+    let conditions = Conditions { schema: &work.schema, dialect: d };
+    let mut statements = Vec::new();
+    for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
+        for r in work.schema.references.iter().filter(|r| r.child == s.table && r.origin == Origin::Declared)
+        {
+            if !holds(work, s, &r.child_columns) {
+                continue;
+            }
+            let shape = work.schema.table(s.table);
+            let r = Reference { child_parts: None, ..r.clone() };
+            let refers = conditions.refers(&r, ("s", Side::Table), ("y", Side::Table));
+            let columns: Vec<String> =
+                r.child_columns.iter().map(|c| format!("s.{}", d.quote(&shape.columns[*c].name))).collect();
+            let inside = parents_of(work, staged, &r).map(|rows| {
+                let r = Reference { parent_parts: None, ..r.clone() };
+                let refers = conditions.refers(&r, ("s", Side::Table), ("y", Side::Table));
+                format!(" AND NOT EXISTS (SELECT 1 FROM {} y WHERE {refers})", rows.name)
+            });
+            statements.push(format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {} y JOIN (SELECT DISTINCT {} FROM {} s WHERE {}{}) s ON {refers} \
+                 FOR KEY SHARE OF y) locked",
+                d.relation(work.schema.table(r.parent)),
+                columns.join(", "),
+                s.name,
+                conditions.is_set(&r, "s"),
+                inside.unwrap_or_default(),
+            ));
+        }
+    }
+    statements
+}
+
 /// One insert per table with rows, parents first.
 pub(crate) fn inserts(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
     let rows = staged.iter().filter(|s| s.kind == SectionKind::Rows);

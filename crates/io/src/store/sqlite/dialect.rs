@@ -14,6 +14,9 @@ pub(super) struct SqliteDialect;
 /// Tables without a rowid carry this handle.
 pub(super) const WITHOUT_ROWID: u64 = 1;
 
+/// Number of a row of a staging table.
+const STAGING_ROW: &str = "unseed_row";
+
 /// The name by which the rowid of a table can be reached, if all of them are not taken by columns.
 pub(super) fn rowid(table: &Table) -> Option<&'static str> {
     if table.parts.iter().any(|part| part.handle == WITHOUT_ROWID) {
@@ -133,11 +136,13 @@ impl Dialect for SqliteDialect {
             let known = table.columns.iter().find(|known| known.name == *column);
             format!("{} {}", self.quote(column), known.map_or("", |known| affinity(&known.type_name)))
         };
-        format!("CREATE TABLE {name} ({})", columns.iter().map(typed).collect::<Vec<_>>().join(", "))
+        // The table may have columns that hide the rowid.
+        let columns: Vec<String> = columns.iter().map(typed).collect();
+        format!("CREATE TABLE {name} ({STAGING_ROW} INTEGER PRIMARY KEY, {})", columns.join(", "))
     }
 
     fn staging_row(&self, alias: &str) -> String {
-        format!("{alias}.rowid")
+        format!("{alias}.{STAGING_ROW}")
     }
 
     fn same(&self, a: &str, b: &str) -> String {

@@ -29,10 +29,11 @@ struct Touched {
     deleted: u64,
 }
 
-/// What the hook saw: counts per table, and which rows were updated.
+/// What the hook saw: counts per table, and which rows were inserted and updated.
 #[derive(Debug, Default)]
 struct Seen {
     touched: BTreeMap<String, Touched>,
+    inserted: BTreeMap<String, Vec<i64>>,
     updated: BTreeMap<String, Vec<i64>>,
 }
 
@@ -105,6 +106,9 @@ impl Sqlite {
             if action == Action::SQLITE_UPDATE {
                 seen.updated.entry(name.clone()).or_default().push(rowid);
             }
+            if action == Action::SQLITE_INSERT {
+                seen.inserted.entry(name.clone()).or_default().push(rowid);
+            }
             let touched = seen.touched.entry(name).or_default();
             match action {
                 Action::SQLITE_INSERT => touched.inserted += 1,
@@ -159,7 +163,7 @@ impl Sqlite {
         uncounted(work, &expected, &swept, counters, changes)?;
         self.compare_counts(work, before, counters, &expected).await?;
         removed.effects = self.archive_effects(work, batch, sink).await?;
-        self.archive_born(work, &removed, sink).await?;
+        self.archive_born(work, &removed, counters, sink).await?;
         removed.token = format!("{}..{}", batch.first, batch.last);
         Ok(removed)
     }
@@ -393,12 +397,13 @@ impl Sqlite {
         Ok(effects)
     }
 
-    /// Archives rows that triggers inserted, where their rowids tell them apart, and in allowed tables every
-    /// row that was not there like that before.
+    /// Archives rows that triggers inserted, which their rowids tell, and in allowed tables every row that was
+    /// not there like that before.
     async fn archive_born(
         &mut self,
         work: &Work,
         removed: &Removed,
+        counters: &Counters,
         sink: &mut dyn ArchiveSink,
     ) -> Result<(), Stop> {
         let d = SqliteDialect;
@@ -419,11 +424,15 @@ impl Sqlite {
             }
             let Some(expected) = removed.inserted.get(&shape.name.to_string()).copied() else { continue };
             let Some(rowid) = super::dialect::rowid(shape) else { continue };
+            let born = counters.lock().unwrap_or_else(PoisonError::into_inner).inserted.clone();
+            let born = born.get(&shape.name.name.to_lowercase()).cloned().unwrap_or_default();
+            let name = d.temp("unseed_born");
+            self.session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+            self.session.run(&format!("CREATE TEMPORARY TABLE {name} AS SELECT 0 AS id WHERE false")).await?;
+            self.session.load(&name, &mut born.iter().map(|id| vec![id.to_string()])).await?;
             let source = format!(
-                "FROM {} x WHERE x.{rowid} > (SELECT coalesce(top, -9223372036854775808) FROM {} WHERE t = {})",
-                d.relation(shape),
-                d.temp("unseed_watermark"),
-                table.0
+                "FROM {} x WHERE x.{rowid} IN (SELECT CAST(id AS INTEGER) FROM {name})",
+                d.relation(shape)
             );
             let counted = self.session.rows(&format!("SELECT count(*) {source}")).await?;
             if counted.first().map_or(0, |row| number(row, 0)) != expected {

@@ -87,17 +87,10 @@ pub(super) fn orphans(database: &Database<'_>) -> String {
          SELECT format('SELECT %L, count(*) FROM %s x WHERE %s AND NOT EXISTS (SELECT FROM %s y WHERE %s) HAVING count(*) > 0',
              l.child::regclass, child_rows, (SELECT string_agg(format('x.%I IS NOT NULL', attname), ' AND ') FROM pg_attribute
                  WHERE attrelid = l.child AND attnum = ANY (f.conkey)), parent_rows, same)
-         FROM links l JOIN pg_constraint f ON f.oid = l.id ORDER BY id
+         FROM links l JOIN pg_constraint f ON f.oid = l.id WHERE f.convalidated ORDER BY id
          \\gexec\nROLLBACK;"
     );
     database.psql(&script).unwrap()
-}
-
-/// The table that most other tables refer to.
-pub(super) fn most_referenced(database: &Database<'_>) -> String {
-    let sql = "SELECT confrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conparentid = 0
-        GROUP BY 1 ORDER BY count(DISTINCT conrelid) DESC, 1 LIMIT 1";
-    database.psql(sql).unwrap().trim().to_owned()
 }
 
 /// A key of a SQLite database.

@@ -117,6 +117,27 @@ fn rows_in_the_way_are_listed_and_nothing_is_overwritten() {
     }
 }
 
+/// With checks skipped nobody else keeps a parent from going between the look at it and the commit.
+#[test]
+fn a_parent_that_is_about_to_go_is_waited_for() {
+    let lab = Lab::postgres(
+        "CREATE TABLE plans (id int PRIMARY KEY); CREATE TABLE tenants (id int PRIMARY KEY, plan_id int REFERENCES plans);
+         INSERT INTO plans VALUES (1), (2); INSERT INTO tenants VALUES (1, 1), (2, 2);",
+    )
+    .with_setting("lock_timeout=200ms");
+    lab.removes("tenants: id = 2", &[], &[("public.tenants", 1)]);
+    let holder = super::races::Holder::of(&lab, "DELETE FROM plans WHERE id = 2");
+    let now = lab.picture();
+    fault(&lab.run(&["restore", "r-1", "--confirm", "r-1"]), 4, &["lock timeout", "nothing was put back"]);
+    drop(holder);
+    assert_same(&lab.picture(), &now);
+    lab.sql("DELETE FROM plans WHERE id = 2");
+    fault(&lab.run(&["restore", "r-1", "--confirm", "r-1"]), 1, &["its parent in `public.plans` is missing"]);
+    lab.sql("INSERT INTO plans VALUES (2)");
+    lab.restore("r-1");
+    assert_eq!(lab.count("tenants"), 2);
+}
+
 /// One root of many comes back with what left because of it; what is detached stays detached for the others.
 #[test]
 fn one_root_comes_back_alone() {

@@ -84,6 +84,7 @@ fn the_settings_of_a_role_change_neither_versions_nor_archives() {
         "client_encoding = 'LATIN1'",
         "backslash_quote = off",
         "quote_all_identifiers = on",
+        "search_path = 'pg_catalog'",
         "array_nulls = off",
     ];
     let role = lab.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'odd'");

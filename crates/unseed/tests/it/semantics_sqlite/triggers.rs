@@ -85,6 +85,21 @@ fn rows_that_a_trigger_inserts_are_reported_and_a_restore_takes_them_away() {
     assert_same(&lab.picture(), &before);
 }
 
+/// Neither the highest rowid nor the order tells which rows are new.
+#[test]
+fn rows_that_a_trigger_inserts_under_low_numbers_are_taken_away_too() {
+    let lab = Lab::sqlite(&format!(
+        "{SHOP} CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT); INSERT INTO audit VALUES (-5, 'old'), (500, 'old');
+         CREATE TRIGGER note AFTER DELETE ON users BEGIN INSERT INTO audit VALUES (-10 * OLD.id, 'new'); END;"
+    ));
+    let before = lab.picture();
+    lab.plan("tenants: id = 2", &[]);
+    lab.purge();
+    assert_eq!(lab.count("audit"), 4);
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
 #[test]
 fn equal_rows_without_a_key_survive_when_inserted_ones_are_taken_away() {
     let lab = Lab::sqlite(&format!(

@@ -1,0 +1,110 @@
+//! The contaminated databases of `workloads/`, cleaned as their owners would and put back to the last row.
+//!
+//! Not here: single traps (`semantics_*`), schemas of real applications (`applications`).
+
+use crate::lab::{Lab, assert_same};
+use unseed_testkit::server::{Postgres, SqliteFile};
+use unseed_testkit::workloads::{Atom, Scale, load_dashboard, load_dashboard_sqlite};
+
+const PROTECT: &str = "tenants.id=7d1f0c52-3b9e-4c58-9f4e-2a6b8e51c0d7,\
+                       00000000-0000-4000-8000-000000000001,00000000-0000-4000-8000-000000000002";
+
+/// A link that only the application knows.
+const LOGS: &str = "audit_logs.tenant_id -> tenants.id delete";
+
+fn atom(workload: &Atom) -> Lab<'static> {
+    let database = Postgres::shared().unwrap().database("atom").unwrap();
+    workload.load(&database).unwrap();
+    Lab::of(database)
+}
+
+/// Purges 1,826 test tenants and compares every table with what SQL of the test's own leaves.
+#[track_caller]
+fn atom_leaves_the_survivors(more: &[&str]) {
+    let lab = atom(&Atom::at(Scale::S).with_near_misses());
+    let before = lab.picture();
+    let mut arguments = vec!["--protect", PROTECT];
+    arguments.extend(more);
+    lab.plan("tenants: plan_code = 'free'", &arguments);
+    lab.purge();
+    assert_eq!(lab.sql("SELECT count(*) FROM tenants WHERE plan_code = 'free'"), "0");
+    assert_eq!(lab.count("tenants"), 13);
+    // Whatever names a tenant by a key now names one that is there.
+    let owned = lab.sql(
+        "SELECT string_agg(format('SELECT count(*) FROM %s x WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant_id)', \
+         a.attrelid::regclass), ' UNION ALL ') FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+         WHERE a.attname = 'tenant_id' AND a.atttypid = 'uuid'::regtype AND c.relkind IN ('r', 'p') AND NOT c.relispartition",
+    );
+    assert_eq!(lab.sql(&format!("SELECT sum(count) FROM ({owned}) q")), "0");
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+#[test]
+fn atom_with_near_misses_goes_and_comes_back() {
+    atom_leaves_the_survivors(&["--batch-rows", "4000"]);
+}
+
+#[test]
+fn atom_with_all_checks_on_goes_and_comes_back() {
+    atom_leaves_the_survivors(&["--path", "checked"]);
+}
+
+#[test]
+fn atom_with_its_logical_links_leaves_no_log_of_a_removed_tenant() {
+    let lab = atom(&Atom::at(Scale::S).with_near_misses());
+    let before = lab.picture();
+    lab.plan("tenants: plan_code = 'free'", &["--protect", PROTECT, "--reference", LOGS, "--batch-rows", "5000"]);
+    lab.purge();
+    let orphans = "SELECT count(*) FROM audit_logs WHERE tenant_id NOT IN (SELECT id::text FROM tenants)";
+    assert_eq!(lab.sql(orphans), "0", "documents log their removal, and those entries go too");
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+#[test]
+fn a_plan_that_reaches_a_protected_tenant_names_each_way_in() {
+    let lab = atom(&Atom::at(Scale::S).with_conflicts());
+    let before = lab.picture();
+    let refused = lab.try_plan("tenants: plan_code = 'free'", &["--protect", PROTECT]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    let said = format!("{refused:?}");
+    for way in ["agents.parent_agent_id", "canvas_shares.user_id", "feedback.user_id", "tenants.parent_tenant_id"] {
+        assert!(said.contains(way), "{way} is not named in {said}");
+    }
+    assert_same(&lab.picture(), &before);
+}
+
+/// Scans, plans all findings, purges, and puts back.
+#[track_caller]
+fn findings_go_and_come_back(lab: &Lab<'_>, users: &str, real: &str) {
+    let before = lab.picture();
+    let real_before = lab.sql(real);
+    let url = lab.url();
+    let planned = lab.run(&["plan", &url, "--findings", "-o", "plan.json"]);
+    assert_eq!(planned.code, Some(0), "{planned:?}");
+    lab.purge();
+    assert_eq!(lab.count(users), 42, "forty customers, the admin and a person called Demo Lewis stay");
+    assert_eq!(lab.sql(real), real_before);
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+#[test]
+fn the_dashboard_is_cleaned_by_its_findings() {
+    let database = Postgres::shared().unwrap().database("dashboard").unwrap();
+    load_dashboard(&database).unwrap();
+    let real = "SELECT count(*), min(id) FROM \"User\" WHERE email !~ '^(demo[0-9]|visitor)'";
+    findings_go_and_come_back(&Lab::of(database), "\"User\"", real);
+}
+
+#[test]
+fn the_dashboard_in_sqlite_is_cleaned_by_its_findings() {
+    let file = SqliteFile::create().unwrap();
+    load_dashboard_sqlite(&file).unwrap();
+    let real = "SELECT count(*), min(id) FROM users WHERE id NOT LIKE 'cldemo%'";
+    findings_go_and_come_back(&Lab::of_file(file.path().to_path_buf()), "users", real);
+}
