@@ -51,6 +51,7 @@ impl Figures {
         result
     }
 
+    #[allow(clippy::print_stdout, reason = "times are for people who run this test with --nocapture")]
     fn print(&self) {
         let times: Vec<String> = self.seconds.iter().map(|(what, s)| format!("{what} {s:.1} s")).collect();
         let Self { name, tables, rows, removed, detached, .. } = self;

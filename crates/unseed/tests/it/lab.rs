@@ -10,7 +10,7 @@
 
 mod hooked;
 
-pub(crate) use hooked::{Moment, impatient, purge_with};
+pub(crate) use hooked::{Moment, purge_with};
 
 use crate::support::{Answer, answer};
 use serde_json::Value;

@@ -55,7 +55,10 @@ fn atom_with_all_checks_on_goes_and_comes_back() {
 fn atom_with_its_logical_links_leaves_no_log_of_a_removed_tenant() {
     let lab = atom(&Atom::at(Scale::S).with_near_misses());
     let before = lab.picture();
-    lab.plan("tenants: plan_code = 'free'", &["--protect", PROTECT, "--reference", LOGS, "--batch-rows", "5000"]);
+    lab.plan(
+        "tenants: plan_code = 'free'",
+        &["--protect", PROTECT, "--reference", LOGS, "--batch-rows", "5000"],
+    );
     lab.purge();
     let orphans = "SELECT count(*) FROM audit_logs WHERE tenant_id NOT IN (SELECT id::text FROM tenants)";
     assert_eq!(lab.sql(orphans), "0", "documents log their removal, and those entries go too");
@@ -71,7 +74,9 @@ fn a_plan_that_reaches_a_protected_tenant_names_each_way_in() {
     let refused = lab.try_plan("tenants: plan_code = 'free'", &["--protect", PROTECT]);
     assert_eq!(refused.code, Some(3), "{refused:?}");
     let said = format!("{refused:?}");
-    for way in ["agents.parent_agent_id", "canvas_shares.user_id", "feedback.user_id", "tenants.parent_tenant_id"] {
+    for way in
+        ["agents.parent_agent_id", "canvas_shares.user_id", "feedback.user_id", "tenants.parent_tenant_id"]
+    {
         assert!(said.contains(way), "{way} is not named in {said}");
     }
     assert_same(&lab.picture(), &before);

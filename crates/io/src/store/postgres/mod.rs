@@ -61,7 +61,7 @@ pub(crate) struct Postgres {
     by_address: bool,
     /// Whether triggers change rows that leave, so that tables have to be removed one after the other.
     apart: bool,
-    /// Whether all rows of a batch are locked first, since triggers remove some of them on their own.
+    /// Whether rows are locked before triggers fire, since some of those remove rows on their own.
     held: bool,
 }
 

@@ -189,11 +189,16 @@ impl Postgres {
         found
     }
 
-    /// Locks the rows of root tables, so that no new row can refer to them, or all rows of the batch.
+    /// Locks the rows of root tables, so that no new row can refer to them, and where triggers remove rows on
+    /// their own, all rows that are there when the first of them fires.
     async fn lock_rows(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
-        let all = work.program.removal.iter().flatten();
-        let tables: Vec<TableId> =
-            if self.held { all.copied().collect() } else { work.program.roots.clone() };
+        let mut tables = work.program.roots.clone();
+        if self.held {
+            let segments = segments(work, expected, self.apart).into_iter();
+            tables.extend(segments.skip_while(|s| s.mode == Mode::Skipped).flat_map(|s| s.tables));
+            tables.sort_unstable();
+            tables.dedup();
+        }
         for table in &tables {
             let Some(rows) = expected.removed.get(table) else { continue };
             let shape = work.schema.table(*table);
@@ -303,6 +308,7 @@ impl Postgres {
             }
             if *found < rows && self.removed_by_triggers(work, *table, batch, expected).await? {
                 *found = rows;
+                rewritten.insert(*table);
             }
             self.compare(work, *table, "deleted", rows, *found, batch).await?;
         }
@@ -338,8 +344,8 @@ impl Postgres {
         self.session.run(&sql).await
     }
 
-    /// Whether rows of the batch are gone because a trigger of it has removed them. That is certain only when
-    /// they were locked, so that nobody else could; how many were removed is counted in the proof.
+    /// Whether rows of the batch are gone because a trigger of it, or a cascade, has removed them. That is certain
+    /// only when they were locked, so that nobody else could; how many were removed is counted in the proof.
     async fn removed_by_triggers(
         &mut self,
         work: &Work,
@@ -357,7 +363,7 @@ impl Postgres {
         }
         self.held = true;
         let name = &work.schema.table(table).name;
-        Err(Stop::Changed(format!("rows of `{name}` left by themselves; locking all rows of a batch")))
+        Err(Stop::Changed(format!("rows of `{name}` left before their turn; locking them first")))
     }
 
     pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {

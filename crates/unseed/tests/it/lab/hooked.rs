@@ -51,7 +51,7 @@ impl Hooked<'_> {
 }
 
 /// Patience that tests have: a few attempts without waiting.
-pub(crate) fn impatient() -> Patience {
+fn impatient() -> Patience {
     Patience { attempts_max: 3, wait_ms_first: 0, wait_ms_max: 0, settle_attempts_max: 3 }
 }
 

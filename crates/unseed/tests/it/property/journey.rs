@@ -75,43 +75,25 @@ fn course(seed: u64) -> Course {
 
 /// Takes the case of a seed all the way; an error says what was not as it should be.
 pub(super) fn run(server: &mut dyn Server, seed: u64) -> Result<(), String> {
-    let t = std::time::Instant::now();
-    let mut lap = {
-        let mut last = t;
-        move |w: &str| {
-            let n = std::time::Instant::now();
-            eprintln!("LAP {w} {}", (n - last).as_micros());
-            last = n;
-        }
-    };
     let case = server.case(seed);
     let expected = oracle::expect(&case);
-    lap("oracle");
     server.load(&case)?;
-    lap("load");
     let before = server.content(&case)?;
-    lap("content");
     same_rows("the rows were not loaded as they were drawn", &case.content(), &before.rows)?;
     let mut course = course(seed);
     let mut journey = Journey::new(server)?;
     let whole = journey.plan(&case, course.batch_rows_max)?;
-    lap("plan");
     counted(&whole, &expected)?;
     journey.purge(&whole, course.stops)?;
-    lap("purge");
     let purged = server.content(&case)?;
-    lap("content");
     same_rows("after the purge", &expected.remaining, &purged.rows)?;
     journey.verify(&whole)?;
-    lap("verify");
     match course.ending {
         Ending::Everything => journey.restore(&whole, &Scope::Everything).and_then(no_conflict)?,
         Ending::ByHand => server.restore_by_hand(&journey.folder.path().join("archive/r-1"))?,
         Ending::OneRoot => return journey.restore_one(&case, &mut course, &whole, &purged),
     }
-    lap("restore");
     let back = server.content(&case)?;
-    lap("content");
     same_rows("after the restore", &before.rows, &back.rows)?;
     same_lines("after the restore, all columns", &before.whole, &back.whole)
 }
@@ -139,6 +121,7 @@ fn counted(whole: &WholePlan, expected: &Expected) -> Result<(), String> {
     same_lines("the plan counts otherwise", &wanted, &planned)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it ends a chain of results")]
 fn no_conflict(restored: Restored) -> Result<(), String> {
     if restored.conflicts.is_empty() {
         Ok(())
