@@ -1,6 +1,6 @@
 //! The verbs: one file each, with its arguments and one function.
 //!
-//! To add one, write `VERB.rs` and add it to [`Command`] and [`dispatch`].
+//! To add one, write `VERB.rs` and add it to `Command` and `dispatch`.
 //!
 //! Invariants
 //! - a verb returns what it has to say as a result or a fault; it never chooses an exit code by itself;
