@@ -4,7 +4,7 @@
 //! read once into reusable buffers; the class of each word comes from one hash table that all detectors share.
 //!
 //! Invariants
-//! - linear in the text, and no more than [`FIELD_CHARS_MAX`] characters and [`TOKENS_MAX`] tokens are looked at;
+//! - linear in the text, and no more than `FIELD_CHARS_MAX` characters and `TOKENS_MAX` tokens are looked at;
 //! - no allocation once the buffers have grown.
 //!
 //! Not here: which words exist (`lexicon`), what they are worth (one file per signal).

@@ -23,6 +23,7 @@ use unseed_engine::restore::Scope;
 use unseed_engine::{purge, restore, resume, verify};
 use unseed_io::archive::FolderArchive;
 use unseed_io::state::SqliteState;
+use unseed_io::store::AnyStore;
 use unseed_testkit::oracle::{self, Expected};
 use unseed_testkit::random::{Case, Dice};
 
@@ -59,6 +60,8 @@ struct Course {
     batch_rows_max: u64,
     stops: bool,
     ending: Ending,
+    /// Whether the restored rows are purged once more, over the same connection.
+    again: bool,
     dice: Dice,
 }
 
@@ -70,7 +73,7 @@ fn course(seed: u64) -> Course {
         50..75 => Ending::OneRoot,
         _ => Ending::ByHand,
     };
-    Course { batch_rows_max, stops: dice.chance(40), ending, dice }
+    Course { batch_rows_max, stops: dice.chance(40), ending, again: dice.chance(20), dice }
 }
 
 /// Takes the case of a seed all the way; an error says what was not as it should be.
@@ -95,7 +98,13 @@ pub(super) fn run(server: &mut dyn Server, seed: u64) -> Result<(), String> {
     }
     let back = server.content(&case)?;
     same_rows("after the restore", &before.rows, &back.rows)?;
-    same_lines("after the restore, all columns", &before.whole, &back.whole)
+    same_lines("after the restore, all columns", &before.whole, &back.whole)?;
+    if !course.again {
+        return Ok(());
+    }
+    let whole = journey.plan(&case, course.batch_rows_max)?;
+    journey.purge(&whole, false)?;
+    same_rows("after the second purge", &expected.remaining, &server.content(&case)?.rows)
 }
 
 /// The plan says of each table what the oracle says.
@@ -157,10 +166,17 @@ impl Progress for StopAfterOne<'_> {
     fn note(&self, _text: &str) {}
 }
 
+fn connect(runtime: &Runtime, server: &dyn Server) -> Result<Box<dyn AnyStore>, String> {
+    let opened = runtime.block_on(unseed_io::store::open(&server.url(), &|_| None));
+    opened.map_err(told("no connection"))
+}
+
 /// One case at work.
 struct Journey<'a> {
     server: &'a dyn Server,
     runtime: Runtime,
+    /// The connection, kept from step to step.
+    store: Box<dyn AnyStore>,
     folder: TempDir,
     state: SqliteState,
     archive: FolderArchive,
@@ -176,10 +192,11 @@ impl<'a> Journey<'a> {
         let kind = if server.path().is_some() { "postgresql" } else { "sqlite" };
         let archive = FolderArchive::new(folder.path().join("archive"), unseed_io::archive::extension(kind));
         let runtime = runtime.map_err(|error| error.to_string())?;
-        Ok(Self { server, runtime, folder, state, archive, clock: SystemClock::new() })
+        let store = connect(&runtime, server)?;
+        Ok(Self { server, runtime, store, folder, state, archive, clock: SystemClock::new() })
     }
 
-    fn plan(&self, case: &Case, batch_rows_max: u64) -> Result<WholePlan, String> {
+    fn plan(&mut self, case: &Case, batch_rows_max: u64) -> Result<WholePlan, String> {
         let choice = |(table, columns, keys)| Choice {
             table,
             rows: ChoiceRows::Keys { columns, keys },
@@ -197,36 +214,29 @@ impl<'a> Journey<'a> {
             batch_rows_max,
             created_by: "tester",
         };
-        let made = self.runtime.block_on(async {
-            let mut store = unseed_io::store::open(&url, &|_| None).await?;
-            plan::make(store.store(), &self.clock, &Silent, &request).await
-        });
-        made.map_err(told("no plan"))
+        let made = plan::make(self.store.store(), &self.clock, &Silent, &request);
+        self.runtime.block_on(made).map_err(told("no plan"))
     }
 
-    /// Runs something that needs all ports, over a connection of its own.
+    /// Runs something that needs all ports.
     fn with<T>(
         &mut self,
         interrupt: &Interrupt,
         progress: &dyn Progress,
         action: impl AsyncFnOnce(&mut Context<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let url = self.server.url();
-        self.runtime.block_on(async {
-            let mut store = unseed_io::store::open(&url, &|_| None).await?;
-            let mut context = Context {
-                store: store.store(),
-                state: &mut self.state,
-                archive: &mut self.archive,
-                clock: &self.clock,
-                progress,
-                interrupt,
-                actor: "tester",
-                holder: "this process",
-                patience: IMPATIENT,
-            };
-            action(&mut context).await
-        })
+        let mut context = Context {
+            store: self.store.store(),
+            state: &mut self.state,
+            archive: &mut self.archive,
+            clock: &self.clock,
+            progress,
+            interrupt,
+            actor: "tester",
+            holder: "this process",
+            patience: IMPATIENT,
+        };
+        self.runtime.block_on(action(&mut context))
     }
 
     fn quietly<T>(
@@ -257,7 +267,9 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
+    /// Goes on as another process would: over a connection of its own.
     fn resume(&mut self, whole: &WholePlan) -> Result<RunReport, String> {
+        self.store = connect(&self.runtime, self.server)?;
         let confirmed = self.confirmed(whole)?;
         self.quietly(async |cx| resume::execute(cx, &confirmed).await).map_err(told("the resume"))
     }
