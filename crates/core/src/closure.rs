@@ -202,13 +202,20 @@ struct Graph<'a> {
     roots: &'a [TableId],
     strengths: Vec<Strength>,
     reached: BTreeSet<TableId>,
+    /// References of a reached table to reached tables.
+    from: BTreeMap<TableId, Vec<ReferenceId>>,
 }
 
 impl<'a> Graph<'a> {
     fn new(schema: &'a Schema, roots: &'a [TableId]) -> Self {
         let strengths: Vec<Strength> = schema.references.iter().map(|r| strength(schema, r)).collect();
-        let mut graph = Self { schema, roots, strengths, reached: BTreeSet::new() };
+        let mut graph = Self { schema, roots, strengths, reached: BTreeSet::new(), from: BTreeMap::new() };
         graph.reached = graph.reach();
+        let mut from: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
+        for id in graph.inner() {
+            from.entry(schema.reference(id).child).or_default().push(id);
+        }
+        graph.from = from;
         graph
     }
 
@@ -243,6 +250,10 @@ impl<'a> Graph<'a> {
             let reference = self.schema.reference(*id);
             self.reached.contains(&reference.child) && self.reached.contains(&reference.parent)
         })
+    }
+
+    fn references_of(&self, table: TableId) -> impl Iterator<Item = ReferenceId> {
+        self.from.get(&table).into_iter().flatten().copied()
     }
 
     /// Strongly connected groups of tables, parents first; among groups that could come next, one whose
@@ -285,14 +296,14 @@ impl<'a> Graph<'a> {
                 waits[child].insert(parent);
             }
         }
-        let mut done: BTreeSet<usize> = BTreeSet::new();
+        let mut left: BTreeSet<usize> = (0..groups.len()).collect();
         let mut order = Vec::new();
-        while order.len() < groups.len() {
-            let next = (0..groups.len())
-                .filter(|g| !done.contains(g) && hard[*g].is_subset(&done))
-                .min_by_key(|g| (soft[*g].difference(&done).count(), *g))
+        while !left.is_empty() {
+            let free = left.iter().copied().filter(|g| hard[*g].is_disjoint(&left));
+            let next = free
+                .min_by_key(|g| (soft[*g].intersection(&left).count(), *g))
                 .expect("a condensation has no cycle, so some group waits for nothing");
-            done.insert(next);
+            left.remove(&next);
             order.push(groups[next].clone());
         }
         order
@@ -306,7 +317,7 @@ impl<'a> Graph<'a> {
     ) -> Visit {
         let together = self.together(table);
         let mut visit = Visit { table, follows: Vec::new(), companions: Vec::new(), together };
-        for id in self.inner().filter(|id| self.schema.reference(*id).child == table) {
+        for id in self.references_of(table) {
             // A root keeps its own tag even when another root leads to it, so its order is settled later.
             let earlier = position[&self.schema.reference(id).parent] < position[&table]
                 && !self.roots.contains(&table);
@@ -337,7 +348,7 @@ impl<'a> Graph<'a> {
     fn together(&self, table: TableId) -> Vec<Together> {
         const EVERY_GROUP_MAX: usize = 4;
         let mut by_check: BTreeMap<usize, Vec<ReferenceId>> = BTreeMap::new();
-        for id in self.inner().filter(|id| self.schema.reference(*id).child == table) {
+        for id in self.references_of(table) {
             if let Strength::Weak(detachment) = &self.strengths[id.0] {
                 for check in &detachment.checks {
                     by_check.entry(*check).or_default().push(id);

@@ -79,7 +79,7 @@ BEGIN
         FOR pick IN SELECT jsonb_object_keys(learned) LOOP
             cells[pick::int] := learned ->> pick;
         END LOOP;
-        FOR attempt IN 1..CASE WHEN done = 0 THEN 800 ELSE 80 END LOOP
+        FOR attempt IN 1..CASE WHEN done = 0 THEN 1500 ELSE 80 END LOOP
             SELECT string_agg(coalesce(quote_literal(c), 'NULL'), ', ' ORDER BY o) INTO list
                 FROM unnest(cells) WITH ORDINALITY u(c, o);
             BEGIN
@@ -238,12 +238,12 @@ pub(super) fn script(shape: &Shape, rows: &[Vec<Row>]) -> String {
          SET check_function_bodies = off; BEGIN;\nDO $$ BEGIN PERFORM setseed(0.5); END $$;\n",
     );
     text.push_str(FILL);
-    for (number, (table, rows)) in shape.tables.iter().zip(rows).enumerate() {
+    for (number, table) in shape.tables.iter().enumerate() {
         let written = table.written();
         let names: Vec<String> = written.iter().map(|c| literal(&table.columns[*c].name)).collect();
         let data: Vec<Vec<&Option<String>>> =
-            rows.iter().map(|row| written.iter().map(|c| &row.cells[*c]).collect()).collect();
-        let (choices, checks) = alternatives(table, &written);
+            rows[number].iter().map(|row| written.iter().map(|c| &row.cells[*c]).collect()).collect();
+        let (choices, checks) = alternatives((shape, rows), number, &written);
         let names = names.join(", ");
         text.push_str(&format!(
             "\nSELECT '{number}|' || pg_temp.fill({}, ARRAY[{names}]::text[], {}, {}, {});",
@@ -257,7 +257,8 @@ pub(super) fn script(shape: &Shape, rows: &[Vec<Row>]) -> String {
 }
 
 /// What else the columns could hold that checks mention, and those columns per check, by their place in a row.
-fn alternatives(table: &Table, written: &[usize]) -> (Value, Value) {
+fn alternatives((shape, rows): (&Shape, &[Vec<Row>]), number: usize, written: &[usize]) -> (Value, Value) {
+    let table = &shape.tables[number];
     let place =
         |column: &usize| written.iter().position(|c| c == column).map(|index| (index + 1).to_string());
     // Others refer to such a key, so it stays as it is, unless it is made of several columns.
@@ -269,7 +270,16 @@ fn alternatives(table: &Table, written: &[usize]) -> (Value, Value) {
         for column in check.columns.iter().filter(|c| !is_key(c) || check.name.is_empty()) {
             let conditions: Vec<&str> =
                 table.checks.iter().filter(|c| c.columns.contains(column)).map(|c| c.text.as_str()).collect();
-            let found = value::choices(&table.columns[*column], &conditions, *column);
+            let mut found = value::choices(&table.columns[*column], &conditions, *column);
+            let mut keys =
+                shape.keys.iter().filter(|k| k.child == number && k.child_columns.contains(column));
+            if let Some(key) = keys.next() {
+                // A reference is taken back or leads to another row.
+                let of = key.child_columns.iter().zip(&key.parent_columns).find(|(c, _)| *c == column);
+                let others = of.map(|(_, p)| rows[key.parent].iter().filter_map(|row| row.cells[*p].clone()));
+                found.retain(Option::is_none);
+                found.extend(others.into_iter().flatten().map(Some));
+            }
             if let (Some(place), false) = (place(column), found.is_empty()) {
                 choices.insert(place, json!(found));
             }

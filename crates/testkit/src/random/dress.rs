@@ -49,6 +49,17 @@ impl Case {
     }
 }
 
+impl Case {
+    /// Whether a column may have another type than what it refers to: it refers, and nothing refers to it.
+    pub(super) fn is_loose(&self, number: usize, column: usize) -> bool {
+        let references = &self.model.references;
+        let refers = references.iter().any(|r| r.child == number && r.columns.contains(&column));
+        let is_meant = references.iter().any(|r| r.parent == number && r.parent_columns.contains(&column));
+        let is_key = self.model.tables[number].primary_key.contains(&column);
+        self.dress(number).loose && refers && !is_meant && !is_key
+    }
+}
+
 /// Its key is one number that refers to nothing.
 fn counts_up(table: &TableModel) -> bool {
     let [key] = table.primary_key.as_slice() else { return false };

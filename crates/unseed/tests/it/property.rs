@@ -12,10 +12,12 @@ mod compare;
 mod journey;
 mod memory;
 mod postgres;
+mod regressions;
 mod sqlite;
 
 use journey::Server;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use unseed_core::plan::Path;
 
 /// Cases of each test unless the environment says otherwise.
@@ -62,7 +64,17 @@ fn check(server: &mut dyn Server) {
     let mut text = format!("{} of {count} cases failed: seeds {}\n", failures.len(), seeds.join(", "));
     for (seed, failure) in failures.iter().take(TOLD_MAX) {
         let again = format!("UNSEED_SEED={seed} UNSEED_CASES=1 cargo test -p unseed --test it property");
-        writeln!(text, "\nseed {seed}: {failure}\nagain: {again}").expect("writing to a string cannot fail");
+        let script = keep_script(server, *seed);
+        writeln!(text, "\nseed {seed}: {failure}\nthe case: {}\nagain: {again}", script.display())
+            .expect("writing to a string cannot fail");
     }
     panic!("{text}");
+}
+
+/// Writes tables and rows of a case where a person can look at them.
+fn keep_script(server: &dyn Server, seed: u64) -> PathBuf {
+    let kind = if server.path().is_some() { "postgresql" } else { "sqlite" };
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("property-{kind}-{seed}.sql"));
+    std::fs::write(&file, server.script(&server.case(seed))).unwrap();
+    file
 }

@@ -100,9 +100,9 @@ impl Dialect for PostgresDialect {
             SectionKind::Effect => "f",
             SectionKind::Born => "b",
         };
-        // Sections of one table can have different columns.
-        let columns = blake3::hash(head.columns.join("\n").as_bytes()).to_hex();
-        format!("pg_temp.unseed_{letter}{}_{}", id.0, &columns[..8])
+        // Sections of one table can have different columns, or the same with another identity.
+        let columns = format!("{}\n{}", head.identity_columns, head.columns.join("\n"));
+        format!("pg_temp.unseed_{letter}{}_{}", id.0, &blake3::hash(columns.as_bytes()).to_hex()[..8])
     }
 
     fn create_staging(&self, table: &Table, name: &str, columns: &[String]) -> String {
@@ -138,6 +138,10 @@ impl Dialect for PostgresDialect {
 
     fn analyze(&self, temp: &str) -> String {
         format!("ANALYZE {temp}")
+    }
+
+    fn plans_by_statistics(&self) -> bool {
+        true
     }
 
     fn tag_of(&self, ordinal: &str, group: u64) -> String {

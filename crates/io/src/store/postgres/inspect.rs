@@ -250,11 +250,16 @@ impl Building {
                 self.numbers.entry(relation).or_default().insert(number, index);
             }
         }
-        let tree = "SELECT relid::oid::int8 FROM pg_partition_tree($1::oid::regclass) WHERE isleaf";
-        for relation in wanted {
-            let leaves = client.query(tree, &[&relation]).await?;
-            let parts = leaves.iter().map(|row| handle(row.get(0))).collect();
-            if let Some(place) = self.places.get_mut(&i64::from(relation)) {
+        let trees = "SELECT w.oid::int8, t.relid::oid::int8 FROM unnest($1::oid[]) AS w(oid), pg_partition_tree(w.oid) t \
+                     WHERE t.isleaf";
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut leaves: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+        for row in client.query(trees, &[&wanted]).await? {
+            leaves.entry(row.get(0)).or_default().push(handle(row.get(1)));
+        }
+        for (relation, parts) in leaves {
+            if let Some(place) = self.places.get_mut(&relation) {
                 place.parts = Some(parts);
             }
         }

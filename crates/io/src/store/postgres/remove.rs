@@ -1,7 +1,7 @@
 //! Removing a batch in one transaction: lock, detach, delete, look for what came in between, prove.
 //!
-//! All tables of a batch are deleted by one statement with one common table expression each: PostgreSQL
-//! checks foreign keys at the end of a statement, so neither order nor cycles matter. On the fast path the
+//! The tables of a batch are deleted by one statement with one common table expression each (by a few, where
+//! there are many tables): PostgreSQL checks foreign keys at the end of a statement, so cycles do not matter. On the fast path the
 //! statement runs with checks skipped, but tables with triggers of the application's own are deleted in
 //! statements of their own with checks on, children first, so that those triggers fire.
 
@@ -13,7 +13,7 @@ use super::{Closed, Postgres};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number};
+use crate::store::sql::{Session, SqlError, number, runs};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
@@ -295,7 +295,17 @@ impl Postgres {
             // Rules are not supported inside a common table expression.
             self.run_one_by_one(&deletes).await?
         } else {
-            self.run_counted(&deletes).await?
+            let tables: Vec<TableId> = deletes.iter().map(|(table, _)| *table).collect();
+            // Where the server checks keys, a row goes no earlier than the rows that refer to it.
+            let checked = work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
+            let checked = checked.filter(|_| segment.mode == Mode::Firing).map(|r| (r.parent, r.child));
+            let mut counted = BTreeMap::new();
+            for run in runs::runs(&tables, checked) {
+                for (table, rows) in self.run_counted(&deletes[run]).await? {
+                    *counted.entry(table).or_default() += rows;
+                }
+            }
+            counted
         };
         let mut rewritten = BTreeSet::new();
         for table in &segment.tables {

@@ -14,7 +14,7 @@ use crate::store::sql::{Session, SqlError, number, script, text};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::collections::BTreeMap;
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Category, Fault};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{ArchiveSource, RestoreConflict, RestoreScope, Restored, SectionKind, Work};
 use unseed_core::schema::{ColumnIndex, Table, TableId};
@@ -22,6 +22,9 @@ use unseed_core::schema::{ColumnIndex, Table, TableId};
 fn key_text(table: &Table, column: ColumnIndex) -> String {
     PostgresDialect.text(&format!("x.{}", PostgresDialect.quote(&table.columns[column].name)))
 }
+
+/// How many small queries go into one statement.
+const SELECTS_PER_STATEMENT: usize = 50;
 
 impl Postgres {
     pub(super) async fn restore_archive(
@@ -65,8 +68,9 @@ impl Postgres {
         for statement in sql_effects::merge(&PostgresDialect, work, &mut staged) {
             self.session.run(&statement).await.map_err(failed)?;
         }
-        for s in &staged {
-            self.session.run(&format!("ANALYZE {}", s.name)).await.map_err(failed)?;
+        if !staged.is_empty() {
+            let names: Vec<&str> = staged.iter().map(|s| s.name.as_str()).collect();
+            self.session.run(&format!("ANALYZE {}", names.join(", "))).await.map_err(failed)?;
         }
         if let RestoreScope::Root { table, key } = scope {
             let found =
@@ -83,8 +87,10 @@ impl Postgres {
         let skip = self.server().await?.may_skip_checks;
         if skip {
             self.session.rows(super::LOCK_WAIT).await.map_err(failed)?;
-            for statement in restore::parent_locks(&PostgresDialect, work, &staged) {
-                self.session.rows(&statement).await.map_err(failed)?;
+            for statements in
+                restore::parent_locks(&PostgresDialect, work, &staged).chunks(SELECTS_PER_STATEMENT)
+            {
+                self.session.rows(&statements.join(" UNION ALL ")).await.map_err(failed)?;
             }
         }
         let found = restore::obstacles(&mut self.session, work, &staged, skip).await.map_err(failed)?;
@@ -157,7 +163,7 @@ impl Postgres {
                 let rows = self.load_section(source, *index, &sql).await?;
                 if rows != sections[*index].rows {
                     let message = format!("{rows} of {} archived rows could be read", sections[*index].rows);
-                    return Err(Fault::new(unseed_core::fault::Category::Archive, message)
+                    return Err(Fault::new(Category::Archive, message)
                         .hint("the archive is damaged; look for a copy of it"));
                 }
                 if let Some(statement) = sql_effects::loaded(s, sections[*index].batch) {
@@ -193,11 +199,11 @@ impl Postgres {
 
     async fn put_back(&mut self, work: &Work, staged: &[Staged], skip: bool) -> Result<Restored, Fault> {
         let failed = |e: SqlError| match e.code.as_deref() {
-            Some("23505") => Fault::new(
-                unseed_core::fault::Category::Findings,
-                format!("a row is in the way: {}", e.message),
-            )
-            .hint("remove or rename the row that took its place, then restore again"),
+            Some("23505") => Fault::new(Category::Findings, format!("a row is in the way: {}", e.message))
+                .hint("remove or rename the row that took its place, then restore again"),
+            // Keys of single partitions are only checked by the server, where it checks keys.
+            Some("23503") => Fault::new(Category::Findings, format!("a parent is missing: {}", e.message))
+                .hint("bring the parent back first, then restore again"),
             Some(_) | None => e.fault("restoring"),
         };
         let d = PostgresDialect;
@@ -206,8 +212,8 @@ impl Postgres {
         }
         let inserts = restore::inserts(&d, work, staged);
         let mut inserted: BTreeMap<TableId, u64> = BTreeMap::new();
-        if !inserts.is_empty() {
-            for row in self.session.rows(&script::combined(&inserts)).await.map_err(failed)? {
+        for run in restore::runs(work, &inserts, !skip) {
+            for row in self.session.rows(&script::combined(&inserts[run])).await.map_err(failed)? {
                 inserted
                     .insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
             }
@@ -241,11 +247,16 @@ impl Postgres {
         inserted: &BTreeMap<TableId, u64>,
     ) -> Result<(), Fault> {
         let d = PostgresDialect;
-        for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
+        let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
+        let counts = staged.iter().enumerate().map(|(n, s)| format!("SELECT {n}, count(*) FROM {}", s.name));
+        for selects in counts.collect::<Vec<_>>().chunks(SELECTS_PER_STATEMENT) {
+            let rows = self.session.rows(&selects.join(" UNION ALL ")).await;
+            let rows = rows.map_err(|e| e.fault("comparing restored rows"))?;
+            counted.extend(rows.iter().map(|row| (number(row, 0), number(row, 1))));
+        }
+        for (n, s) in (0..).zip(staged).filter(|(_, s)| s.kind == SectionKind::Rows) {
             let shape = work.schema.table(s.table);
-            let counted = self.session.rows(&format!("SELECT count(*) FROM {}", s.name)).await;
-            let counted = counted.map_err(|e| e.fault("comparing restored rows"))?;
-            let expected = counted.first().map_or(0, |row| number(row, 0));
+            let expected = counted.get(&n).copied().unwrap_or(0);
             let mut altered = expected.abs_diff(inserted.get(&s.table).copied().unwrap_or(0));
             if altered == 0 && shape.effects.iter().any(|e| e.on_insert) && !shape.keys.is_empty() {
                 let list = |alias: &str| {

@@ -29,6 +29,8 @@ pub(crate) struct SetInfo {
     stepped: bool,
     /// Weak references whose detached rows were found on the same scan.
     pub(crate) inline: Vec<ReferenceId>,
+    /// Whether the database has looked at its contents.
+    pub(crate) analyzed: bool,
 }
 
 /// The key sets of one closure.
@@ -178,6 +180,8 @@ impl<'a> Closing<'a> {
             return Ok(0);
         }
         let step = self.sets.step + 1;
+        let follows = active.iter().map(|(index, _)| visit.follows[*index].reference);
+        self.analyze(session, follows.chain(visit.companions.iter().copied()).collect()).await?;
         let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
         let exists = self.sets.keys.contains_key(&visit.table);
         let rows = self.fill(session, visit.table, &sql, !exists).await?;
@@ -194,6 +198,26 @@ impl<'a> Closing<'a> {
         self.sets.step = step;
         self.note(visit.table, rows, step, inline);
         Ok(rows)
+    }
+
+    /// Before many sets are joined, has the database look at them: guesses about unknown sets multiply with
+    /// each join, up to plans for more rows than there can be.
+    async fn analyze(&mut self, session: &mut dyn Session, ids: Vec<ReferenceId>) -> Result<(), SqlError> {
+        const GUESSED_JOINS_MAX: usize = 2;
+        if !session.dialect().plans_by_statistics() || ids.len() <= GUESSED_JOINS_MAX {
+            return Ok(());
+        }
+        let mut names = Vec::new();
+        for parent in ids.into_iter().map(|id| self.schema.reference(id).parent) {
+            if let Some(set) = self.sets.keys.get_mut(&parent).filter(|set| set.rows > 0 && !set.analyzed) {
+                set.analyzed = true;
+                names.push(session.dialect().temp(&key_set(parent)));
+            }
+        }
+        if !names.is_empty() {
+            session.run(&session.dialect().analyze(&names.join(", "))).await?;
+        }
+        Ok(())
     }
 
     /// Groups of weak references whose parents all have rows, if one of those sets grew since.
@@ -432,6 +456,7 @@ impl<'a> Closing<'a> {
         if ids.is_empty() {
             return Ok(());
         }
+        self.analyze(session, ids.clone()).await?;
         let sql = self.detach_sql(session.dialect(), table, &ids);
         if session.run(&sql).await? > 0 {
             self.sets.detached.insert(table, ids);

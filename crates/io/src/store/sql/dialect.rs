@@ -101,6 +101,11 @@ pub(crate) trait Dialect: Send + Sync {
     /// Statement that gathers statistics on a temporary table.
     fn analyze(&self, temp: &str) -> String;
 
+    /// Whether joins of temporary tables are planned by such statistics.
+    fn plans_by_statistics(&self) -> bool {
+        false
+    }
+
     /// Number of the tag of a root: its ordinal divided by a group size.
     fn tag_of(&self, ordinal: &str, group: u64) -> String;
 }

@@ -22,6 +22,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod reattach;
 pub(crate) mod restore;
 pub(crate) mod roots;
+pub(crate) mod runs;
 pub(crate) mod script;
 pub(crate) mod tags;
 

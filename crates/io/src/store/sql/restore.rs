@@ -7,8 +7,9 @@ use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::effects;
 use super::reattach::{self, Obstacle};
-use super::{Session, SqlError, number, text};
+use super::{Session, SqlError, number, runs, text};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use unseed_core::port::store::{RestoreConflict, SectionEntry, SectionKind, Work};
 use unseed_core::schema::{ColumnIndex, Origin, Reference, ReferenceId, TableId};
 
@@ -54,8 +55,13 @@ pub(crate) fn staged(d: &dyn Dialect, work: &Work, sections: &[SectionEntry]) ->
         {
             return Err(format!("{}.{column}", shape.name));
         }
-        match staged.iter_mut().find(|s| s.table == table && s.kind == head.kind && s.columns == head.columns)
-        {
+        let alike = |s: &&mut Staged| {
+            s.table == table
+                && s.kind == head.kind
+                && s.columns == head.columns
+                && s.identity_columns == head.identity_columns
+        };
+        match staged.iter_mut().find(alike) {
             Some(known) => known.sections.push(index),
             None => staged.push(Staged {
                 table,
@@ -221,10 +227,14 @@ pub(crate) struct Obstacles {
     pub(crate) orphans: Vec<(ReferenceId, RestoreConflict)>,
 }
 
+/// How many questions go into one statement.
+const QUESTIONS_PER_STATEMENT: usize = 50;
+
 /// One question to the database: which staged rows have a problem.
 struct Question {
     table: TableId,
     reason: String,
+    /// What comes behind SELECT.
     sql: String,
     /// Set where rows without a parent can be put back.
     bearable: Option<ReferenceId>,
@@ -256,18 +266,25 @@ pub(crate) async fn obstacles(
         }
     }
     let mut found = Obstacles::default();
-    for question in questions {
-        let rows = session.rows(&question.sql).await?;
-        let Some(row) = rows.first().filter(|row| number(row, 0) > 0) else { continue };
-        let conflict = RestoreConflict {
-            table: work.schema.table(question.table).name.to_string(),
-            key: text(row, 1),
-            reason: question.reason,
-            rows: number(row, 0),
-        };
-        match question.bearable {
-            Some(id) => found.orphans.push((id, conflict)),
-            None => found.conflicts.push(conflict),
+    for questions in questions.chunks(QUESTIONS_PER_STATEMENT) {
+        let selects: Vec<String> =
+            questions.iter().enumerate().map(|(n, q)| format!("SELECT {n}, {}", q.sql)).collect();
+        let mut answers = session.rows(&selects.join(" UNION ALL ")).await?;
+        answers.retain(|row| number(row, 1) > 0);
+        answers.sort_by_key(|row| number(row, 0));
+        for row in answers {
+            let asked = usize::try_from(number(&row, 0)).ok().and_then(|n| questions.get(n));
+            let question = asked.expect("the database answers with the number of a question");
+            let conflict = RestoreConflict {
+                table: work.schema.table(question.table).name.to_string(),
+                key: text(&row, 2),
+                reason: question.reason.clone(),
+                rows: number(&row, 1),
+            };
+            match question.bearable {
+                Some(id) => found.orphans.push((id, conflict)),
+                None => found.conflicts.push(conflict),
+            }
         }
     }
     Ok(found)
@@ -292,7 +309,7 @@ fn question(d: &dyn Dialect, work: &Work, s: &Staged, obstacle: Obstacle) -> Que
         Some(_) | None => "'a row without a key'".to_owned(),
     };
     let Obstacle { reason, rows, condition } = obstacle;
-    let sql = format!("SELECT count(*), {key} FROM {rows} s WHERE {condition}");
+    let sql = format!("count(*), {key} FROM {rows} s WHERE {condition}");
     Question { table: s.table, reason, sql, bearable: None }
 }
 
@@ -391,6 +408,14 @@ pub(crate) fn inserts(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(T
         (s.table, d.insert_staged(shape, &columns, &s.name))
     };
     rows.map(statement).collect()
+}
+
+/// Inserts that share a statement: where the database checks keys (`checked`), rows come no earlier than the rows
+/// they refer to.
+pub(crate) fn runs(work: &Work, inserts: &[(TableId, String)], checked: bool) -> Vec<Range<usize>> {
+    let tables: Vec<TableId> = inserts.iter().map(|(table, _)| *table).collect();
+    let declared = work.schema.references.iter().filter(|r| checked && r.origin == Origin::Declared);
+    runs::runs(&tables, declared.map(|r| (r.child, r.parent)))
 }
 
 /// Adds counts under the names of the tables.

@@ -86,12 +86,11 @@ pub(crate) fn sqlite(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], fi
 
 fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], together: bool) {
     let inserts = restore::inserts(d, work, staged);
-    if together && inserts.len() > 1 {
-        line(text, &combined(&inserts));
+    if together {
+        let runs = restore::runs(work, &inserts, true);
+        runs.into_iter().for_each(|run| line(text, &combined(&inserts[run])));
     } else {
-        for (_, statement) in inserts {
-            line(text, &statement);
-        }
+        inserts.iter().for_each(|(_, statement)| line(text, statement));
     }
     for statement in effects::undo(d, work, staged) {
         line(text, &statement);
@@ -101,7 +100,7 @@ fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], toge
     }
 }
 
-/// All inserts as one statement, so that keys are checked when all rows are there; returns counts per table.
+/// Several inserts as one statement, so that keys are checked when all rows are there; returns counts per table.
 pub(crate) fn combined(inserts: &[(TableId, String)]) -> String {
     let with: Vec<String> =
         inserts.iter().enumerate().map(|(n, (_, sql))| format!("i{n} AS ({sql} RETURNING 1)")).collect();

@@ -42,8 +42,9 @@ fn read(db: &Connection) -> rusqlite::Result<Schema> {
 fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlite::Result<Table> {
     let mut columns = Vec::new();
     let mut primary: Vec<(i64, usize)> = Vec::new();
-    let mut query =
-        db.prepare("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1)")?;
+    let mut query = db.prepare(
+        "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1, 'main')",
+    )?;
     let mut rows = query.query([name])?;
     while let Some(row) = rows.next()? {
         let hidden: i64 = row.get(5)?;
@@ -107,7 +108,7 @@ fn table(db: &Connection, name: &str, without_rowid: bool, sql: &str) -> rusqlit
 fn add_collations(db: &Connection, name: &str, columns: &mut [Column]) -> rusqlite::Result<()> {
     // An index that somebody made can have a collation of its own; those of constraints have the column's.
     let mut query = db.prepare(
-        "SELECT x.name, x.coll FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x \
+        "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') l, pragma_index_xinfo(l.name, 'main') x \
          WHERE l.\"unique\" AND x.key AND x.name IS NOT NULL AND upper(x.coll) <> 'BINARY' ORDER BY l.origin = 'c'",
     )?;
     let mut rows = query.query([name])?;
@@ -127,11 +128,12 @@ fn unique_keys(
     primary: &[usize],
 ) -> rusqlite::Result<Vec<Vec<usize>>> {
     let mut keys = Vec::new();
-    let mut query =
-        db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial ORDER BY name")?;
+    let mut query = db.prepare(
+        "SELECT name FROM pragma_index_list(?1, 'main') WHERE \"unique\" AND NOT partial ORDER BY name",
+    )?;
     let indexes: Vec<String> = query.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for index in indexes {
-        let mut query = db.prepare("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
+        let mut query = db.prepare("SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno")?;
         let names: Vec<Option<String>> =
             query.query_map([&index], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         let found: Option<Vec<usize>> = names
@@ -282,7 +284,7 @@ fn references(
 ) -> rusqlite::Result<Vec<Reference>> {
     let shape = schema.table(child);
     let mut query = db.prepare(
-        "SELECT id, \"table\", \"from\", \"to\", on_delete FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
+        "SELECT id, \"table\", \"from\", \"to\", on_delete FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq",
     )?;
     let mut rows = query.query([&shape.name.name])?;
     let mut grouped: BTreeMap<i64, ForeignKey> = BTreeMap::new();
@@ -334,7 +336,7 @@ fn references(
 }
 
 fn primary_key(db: &Connection, table: &Table) -> rusqlite::Result<Option<Vec<usize>>> {
-    let mut query = db.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
+    let mut query = db.prepare("SELECT name FROM pragma_table_info(?1, 'main') WHERE pk > 0 ORDER BY pk")?;
     let names: Vec<String> =
         query.query_map([&table.name.name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(names.iter().map(|name| table.column(name)).collect())
@@ -344,7 +346,7 @@ fn primary_key(db: &Connection, table: &Table) -> rusqlite::Result<Option<Vec<us
 fn index_columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<usize>>> {
     let mut columns: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut query = db.prepare(
-        "SELECT l.name, i.cid FROM pragma_index_list(?1) l, pragma_index_info(l.name) i WHERE NOT l.partial ORDER BY l.name, i.seqno",
+        "SELECT l.name, i.cid FROM pragma_index_list(?1, 'main') l, pragma_index_info(l.name, 'main') i WHERE NOT l.partial ORDER BY l.name, i.seqno",
     )?;
     let mut rows = query.query([table])?;
     while let Some(row) = rows.next()? {
@@ -354,7 +356,7 @@ fn index_columns(db: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<usize
         }
     }
     let mut all: Vec<Vec<usize>> = columns.into_values().collect();
-    let mut query = db.prepare("SELECT cid FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
+    let mut query = db.prepare("SELECT cid FROM pragma_table_info(?1, 'main') WHERE pk > 0 ORDER BY pk")?;
     let primary: Vec<i64> = query.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     all.push(primary.into_iter().filter_map(|c| usize::try_from(c).ok()).collect());
     Ok(all)

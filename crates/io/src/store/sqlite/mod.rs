@@ -53,6 +53,8 @@ pub(crate) struct Sqlite {
     sets: Sets,
     /// `data_version` when the closure was computed.
     version: i64,
+    /// Whether triggers and foreign keys are off for a restore.
+    restoring: bool,
 }
 
 /// The connection as a [`Session`].
@@ -218,7 +220,7 @@ impl Sqlite {
         .map_err(|error| failed(&error))?;
         functions::register(&db).map_err(|error| failed(&error))?;
         let session = LiteSession { db, statements: Statements::default(), holding_since: None };
-        Ok(Self { session, path: file.to_path_buf(), sets: Sets::default(), version: 0 })
+        Ok(Self { session, path: file.to_path_buf(), sets: Sets::default(), version: 0, restoring: false })
     }
 
     /// The connection, for scans.

@@ -39,15 +39,21 @@ impl Sqlite {
 
     /// Switches triggers and foreign keys off until the transaction ends; both are settings of the connection.
     async fn begin_restore(&mut self) -> Result<(), Fault> {
+        self.restoring = true;
         self.triggers(false)?;
         let off = self.session.run("PRAGMA foreign_keys = OFF").await;
         off.map(drop).map_err(|e| e.fault("switching foreign keys"))
     }
 
-    /// Switches them on again, once the transaction is over.
+    /// Switches them on again once the transaction of a restore is over, and takes away what was staged: those
+    /// tables hide the real ones.
     pub(super) async fn end_restore(&mut self) -> Result<(), Fault> {
-        let on = self.session.run("PRAGMA foreign_keys = ON").await;
-        on.map_err(|e| e.fault("switching foreign keys"))?;
+        if !std::mem::take(&mut self.restoring) {
+            return Ok(());
+        }
+        let failed = |e: SqlError| e.fault("ending a restore");
+        self.session.forget().map_err(failed)?;
+        self.session.run("PRAGMA foreign_keys = ON").await.map_err(failed)?;
         self.triggers(true)
     }
 

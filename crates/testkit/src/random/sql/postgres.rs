@@ -121,11 +121,7 @@ impl Case {
     fn column_lines(&self, number: usize) -> Vec<String> {
         let dress = self.dress(number);
         let table = &self.model.tables[number];
-        let line = |(index, column): (usize, &ColumnModel)| {
-            let refers =
-                self.model.references.iter().any(|r| r.child == number && r.columns.contains(&index));
-            column_line(column, dress.loose && refers && !table.primary_key.contains(&index))
-        };
+        let line = |(index, column): (usize, &ColumnModel)| column_line(column, self.is_loose(number, index));
         let mut lines: Vec<String> = table.columns.iter().enumerate().map(line).collect();
         if dress.identity {
             let how = if number.is_multiple_of(2) { "ALWAYS" } else { "BY DEFAULT" };

@@ -110,9 +110,7 @@ impl Case {
     }
 
     fn column_line(&self, number: usize, index: usize, column: &ColumnModel) -> String {
-        let table = &self.model.tables[number];
-        let refers = self.model.references.iter().any(|r| r.child == number && r.columns.contains(&index));
-        let loose = self.dress(number).loose && refers && !table.primary_key.contains(&index);
+        let loose = self.is_loose(number, index);
         let kind = match (column.kind, loose) {
             (Kind::Integer, false) => " bigint",
             (Kind::Text, false) => " text",

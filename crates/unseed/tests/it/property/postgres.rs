@@ -5,27 +5,46 @@ use super::journey::Server;
 use std::path::Path as FilePath;
 use unseed_core::plan::Path;
 use unseed_testkit::random::{self, Case};
-use unseed_testkit::server::{Database, Postgres};
+use unseed_testkit::server::{Database, Postgres, ServerError};
 
 /// Cases after which a fresh database is taken, since each leaves its dead rows in the catalog.
 const CASES_PER_DATABASE: u64 = 25;
 /// A line between the two parts of what is read.
 const DIVIDER: &str = "-- all columns --";
 
+/// Owns the tables of cases with checks on, and may not skip checks.
+const ROLE: &str = "property_owner";
+const SUPERUSER: &str = "postgres";
+
 /// A PostgreSQL server with a database for cases.
 pub(super) struct Bench {
     server: &'static Postgres,
     database: Database<'static>,
     path: Path,
+    /// Who owns the tables and comes to purge them.
+    role: &'static str,
     loaded: u64,
 }
 
 impl Bench {
     pub(super) fn new(path: Path) -> Self {
-        let server = Postgres::shared().unwrap_or_else(|error| panic!("{error}"));
-        let database = server.database("property").unwrap_or_else(|error| panic!("{error}"));
-        Self { server, database, path, loaded: 0 }
+        let server = Postgres::shared().unwrap();
+        let role = match path {
+            Path::Fast => SUPERUSER,
+            Path::Checked => {
+                server.role(ROLE, None).unwrap();
+                ROLE
+            }
+        };
+        let database = database_of(server, role).unwrap();
+        Self { server, database, path, role, loaded: 0 }
     }
+}
+
+fn database_of(server: &'static Postgres, role: &str) -> Result<Database<'static>, ServerError> {
+    let database = server.database("property")?;
+    database.psql(&format!("ALTER DATABASE \"{}\" OWNER TO {role}", database.name()))?;
+    Ok(database)
 }
 
 impl Server for Bench {
@@ -33,11 +52,17 @@ impl Server for Bench {
         random::case(seed)
     }
 
+    fn script(&self, case: &Case) -> String {
+        let roots: String =
+            case.postgres_root_keys().iter().map(|root| format!("-- root {root:?}\n")).collect();
+        format!("{}{}{roots}", Case::postgres_drop_sql(), case.postgres_sql())
+    }
+
     fn load(&mut self, case: &Case) -> Result<(), String> {
         self.loaded += 1;
-        let mut sql = "BEGIN;\n".to_owned();
+        let mut sql = format!("SET ROLE {};\nBEGIN;\n", self.role);
         if self.loaded.is_multiple_of(CASES_PER_DATABASE) {
-            self.database = self.server.database("property").map_err(|error| error.to_string())?;
+            self.database = database_of(self.server, self.role).map_err(|error| error.to_string())?;
         } else {
             sql.push_str(Case::postgres_drop_sql());
         }
@@ -47,7 +72,7 @@ impl Server for Bench {
     }
 
     fn url(&self) -> String {
-        self.database.url()
+        self.database.url_as(self.role, None)
     }
 
     fn path(&self) -> Option<Path> {
@@ -69,7 +94,7 @@ impl Server for Bench {
 
     fn restore_by_hand(&self, folder: &FilePath) -> Result<(), String> {
         let mut psql = self.server.client("psql", self.database.name());
-        psql.args(["-X", "-q", "-f", "restore.sql"]).current_dir(folder);
+        psql.args(["-U", self.role, "-X", "-q", "-f", "restore.sql"]).current_dir(folder);
         super::journey::output_of(&mut psql)
     }
 }

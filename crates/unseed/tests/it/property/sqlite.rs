@@ -28,6 +28,11 @@ impl Server for Bench {
         random::case(seed).for_sqlite()
     }
 
+    fn script(&self, case: &Case) -> String {
+        let roots: String = case.root_keys().iter().map(|root| format!("-- root {root:?}\n")).collect();
+        format!("{}{roots}", case.sqlite_sql())
+    }
+
     fn load(&mut self, case: &Case) -> Result<(), String> {
         self.file = SqliteFile::create().map_err(|error| error.to_string())?;
         self.file.run(&case.sqlite_sql()).map(drop).map_err(|error| error.to_string())
