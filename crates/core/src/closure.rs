@@ -131,16 +131,30 @@ fn strength(schema: &Schema, reference: &Reference) -> Strength {
     let table = schema.table(reference.child);
     let written = &reference.set_columns;
     let to_default = to_default && written.iter().any(|c| has_default(table.columns[*c].default.as_deref()));
-    let nullable: Vec<ColumnIndex> =
-        written.iter().copied().filter(|c| to_default || table.columns[*c].nullable).collect();
+    let nullable: Vec<ColumnIndex> = written
+        .iter()
+        .copied()
+        .filter(|c| to_default || table.columns[*c].nullable)
+        .filter(|c| !is_referred_to(schema, reference.child, *c))
+        .collect();
     // MATCH FULL wants all columns null at once; MATCH SIMPLE is detached by any one of them.
-    let enough = if reference.match_full { nullable.len() == written.len() } else { !nullable.is_empty() };
+    let whole = reference.match_full || to_default;
+    let enough = if whole { nullable.len() == written.len() } else { !nullable.is_empty() };
     if !enough {
         return Strength::Forbidden;
     }
-    let mentions = |check: &Check| check.columns.iter().any(|c| nullable.contains(c));
-    let checks = (0..table.checks.len()).filter(|i| mentions(&table.checks[*i])).collect();
+    let concerns = |check: &Check| !check.validated || mentions(check, &nullable);
+    let checks = (0..table.checks.len()).filter(|i| concerns(&table.checks[*i])).collect();
     Strength::Weak(Detachment { columns: nullable, to_default, checks })
+}
+
+/// Whether other rows refer to this column: writing it would cut them off.
+fn is_referred_to(schema: &Schema, table: TableId, column: ColumnIndex) -> bool {
+    schema.references.iter().any(|r| r.parent == table && r.parent_columns.contains(&column))
+}
+
+fn mentions(check: &Check, columns: &[ColumnIndex]) -> bool {
+    check.columns.iter().any(|c| columns.contains(c))
 }
 
 fn subsets(ids: &[ReferenceId]) -> Vec<Vec<ReferenceId>> {
@@ -350,7 +364,9 @@ impl<'a> Graph<'a> {
         let mut by_check: BTreeMap<usize, Vec<ReferenceId>> = BTreeMap::new();
         for id in self.references_of(table) {
             if let Strength::Weak(detachment) = &self.strengths[id.0] {
-                for check in &detachment.checks {
+                let checks = &self.schema.table(table).checks;
+                for check in detachment.checks.iter().filter(|c| mentions(&checks[**c], &detachment.columns))
+                {
                     by_check.entry(*check).or_default().push(id);
                 }
             }

@@ -9,10 +9,15 @@
 //!
 //! Not here: finding the file (`unseed::wire`), resolving names against a schema (`policy`, `entity`).
 
+mod detect;
+
+pub use detect::Detection;
+
 use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
 use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, Policy};
+use detect::FileDetection;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +34,7 @@ pub struct Config {
     pub references: Vec<ConfiguredReference>,
     pub limits: Limits,
     pub approval: Approval,
+    pub detection: Detection,
 }
 
 /// One store.
@@ -59,6 +65,7 @@ struct File {
     references: Vec<Spanned<ConfiguredReference>>,
     limits: Option<Spanned<Limits>>,
     approval: Approval,
+    detect: Option<Spanned<FileDetection>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,7 +99,12 @@ impl Config {
         let references =
             parsed.references.into_iter().map(|r| place.reference(r)).collect::<Result<_, _>>()?;
         let limits = parsed.limits.map_or(Ok(Limits::default()), |limits| place.limits(&limits))?;
-        Ok(Self { stores, entities: parsed.entities, protect, references, limits, approval: parsed.approval })
+        let detection = parsed.detect.map_or(Ok(Detection::default()), |section| {
+            let span = section.span();
+            section.into_inner().read().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
+        })?;
+        let (entities, approval) = (parsed.entities, parsed.approval);
+        Ok(Self { stores, entities, protect, references, limits, approval, detection })
     }
 
     /// The part that plans carry.

@@ -82,6 +82,16 @@ pub struct Member {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Map {
     pub members: Vec<Member>,
+    /// Tables that say which users belong to which tenants, where users do not say it themselves.
+    pub memberships: Vec<Membership>,
+}
+
+/// A table that joins users and tenants.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Membership {
+    pub table: TableId,
+    pub user: Link,
+    pub tenant: Link,
 }
 
 /// What a person says about one entity; every part is optional.
@@ -150,15 +160,17 @@ pub fn infer(schema: &Schema, overrides: &Overrides) -> Result<Map, Fault> {
             inbound,
         });
     }
-    let mut map = Map { members };
+    let mut map = Map { members, memberships: Vec::new() };
     link(schema, &mut map);
+    map.memberships = memberships(schema, &map);
     Ok(map)
 }
 
 fn candidate<'a>(schema: &'a Schema, id: TableId, fields: &'a Fields) -> Candidate<'a> {
     let inbound = schema.references.iter().filter(|r| r.parent == id && r.child != id).count();
     let outbound = schema.references.iter().filter(|r| r.child == id && r.parent != id).count();
-    Candidate { table: schema.table(id), fields, inbound, outbound }
+    let alone = schema.table_ids().all(|other| other == id || !role::is_named(schema.table(other)));
+    Candidate { table: schema.table(id), fields, inbound, outbound, alone }
 }
 
 fn best_entity(candidate: Candidate<'_>) -> Option<(Entity, f64)> {
@@ -263,6 +275,33 @@ fn link(schema: &Schema, map: &mut Map) {
             }
         }
     }
+}
+
+/// Columns that a table which only joins two others may have beside its links.
+const MEMBERSHIP_COLUMNS_MAX: usize = 14;
+
+/// Tables without a role that point at users and at tenants, for users that name no tenant.
+fn memberships(schema: &Schema, map: &Map) -> Vec<Membership> {
+    let mut found: Vec<Membership> = Vec::new();
+    let free = map.of(Entity::User).filter(|user| user.links.is_empty());
+    for (user, tenant) in free.flat_map(|u| map.of(Entity::Tenant).map(move |t| (u.table, t.table))) {
+        let joining = schema.table_ids().filter(|table| {
+            map.member(*table).is_none() && schema.table(*table).columns.len() <= MEMBERSHIP_COLUMNS_MAX
+        });
+        let candidates = joining.filter_map(|table| {
+            let user = best_link(schema, table, user)?;
+            let tenant = best_link(schema, table, tenant)?;
+            Some(Membership { table, user, tenant })
+        });
+        let said = |m: &Membership| {
+            let name = words::split(&schema.table(m.table).name.name);
+            name.iter().any(|w| matches!(words::singular(w).as_str(), "member" | "membership" | "user" | "role"))
+        };
+        // Of several, the one that says what it is, then the narrowest.
+        let best = candidates.min_by_key(|m| (!said(m), schema.table(m.table).columns.len(), m.table.0));
+        found.extend(best.filter(|m| said(m) || schema.table(m.table).columns.len() <= 6));
+    }
+    found
 }
 
 /// The declared reference whose name fits best (`user_id` before `created_by`), else a column named like one.

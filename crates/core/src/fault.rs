@@ -70,6 +70,21 @@ pub struct Fault {
     pub hint: String,
 }
 
+/// `1 row`, `2 rows`: a number with its noun.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{ending}")
+}
+
+/// The number of a list with its noun.
+pub fn listed<T>(list: &[T], noun: &str) -> String {
+    counted(u64::try_from(list.len()).unwrap_or(u64::MAX), noun)
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -130,5 +145,19 @@ impl Fault {
             "code": self.category.code(), "message": self.message, "details": self.details,
             "state": self.state, "hint": self.hint,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counted, listed};
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(
+            [counted(1, "row"), counted(2, "row"), counted(0, "batch")],
+            ["1 row", "2 rows", "0 batches"]
+        );
+        assert_eq!(listed(&["a"], "root"), "1 root");
     }
 }

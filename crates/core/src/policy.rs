@@ -97,6 +97,13 @@ impl Policy {
         Ok(())
     }
 
+    /// Columns of references that say `keep`: they look like references, and their rows stay all the same.
+    pub fn kept(&self, schema: &Schema) -> Vec<(TableId, ColumnIndex)> {
+        let kept = self.references.iter().filter(|entry| entry.on_remove == OnRemove::Keep);
+        let resolved = kept.filter_map(|entry| entry.resolve(schema).ok());
+        resolved.flat_map(|r| r.child_columns.into_iter().map(move |column| (r.child, column))).collect()
+    }
+
     /// Resolves the protections against a schema.
     ///
     /// # Errors

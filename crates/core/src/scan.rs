@@ -13,7 +13,7 @@
 use crate::detect::{Signal, Verdict};
 use crate::entity::Entity;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The name and version of the format.
@@ -26,7 +26,11 @@ pub struct Report {
     pub store: String,
     pub complete: bool,
     pub tables: Vec<TableCount>,
+    /// Empty where findings are told one by one.
     pub findings: Vec<Finding>,
+    /// A few findings of each table and verdict that show the variety, for people.
+    #[serde(skip)]
+    pub samples: Vec<Finding>,
     pub recommendations: Vec<String>,
     /// First and last creation of a row with verdict `test`, as seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +51,61 @@ pub struct TableCount {
     pub rows: u64,
     pub test: u64,
     pub suspect: u64,
+    /// Rows that the baseline lists; they are not among the others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub known: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The rows that an earlier report lists, by hashes of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Baseline {
+    test: HashSet<u64>,
+    suspect: HashSet<u64>,
+}
+
+impl Baseline {
+    /// Adds a row of the earlier report.
+    pub fn add<'a>(&mut self, table: &str, key: impl Iterator<Item = (&'a str, &'a str)>, verdict: Verdict) {
+        let hash = row_hash(table, key);
+        match verdict {
+            Verdict::Test => drop(self.test.insert(hash)),
+            Verdict::Suspect => drop(self.suspect.insert(hash)),
+            Verdict::Real => {}
+        }
+    }
+
+    /// Whether a row was listed with this verdict or a graver one.
+    pub fn knows<'a>(
+        &self,
+        table: &str,
+        key: impl Iterator<Item = (&'a str, &'a str)>,
+        verdict: Verdict,
+    ) -> bool {
+        let hash = row_hash(table, key);
+        match verdict {
+            Verdict::Test => self.test.contains(&hash),
+            Verdict::Suspect => self.test.contains(&hash) || self.suspect.contains(&hash),
+            Verdict::Real => true,
+        }
+    }
+}
+
+/// The same for any order of the columns.
+fn row_hash<'a>(table: &str, key: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let pairs = key.map(|(column, value)| {
+        let mut hasher = blake3::Hasher::new();
+        for part in [table, column, value] {
+            hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes)
+    });
+    pairs.fold(0, u64::wrapping_add)
 }
 
 /// A row that looks like test data.

@@ -133,6 +133,8 @@ pub struct Check {
     pub name: String,
     pub columns: Vec<ColumnIndex>,
     pub expression: String,
+    /// False for NOT VALID checks: rows that fail it may exist, and such a row bears no change at all.
+    pub validated: bool,
 }
 
 /// Code that the store runs when rows are removed or changed.

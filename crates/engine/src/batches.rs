@@ -8,6 +8,7 @@
 //!
 //! Not here: what is measured before and after (`session`), settling what a crash left (`settle`).
 
+use crate::ahead::{self, Ahead, Segment};
 use crate::plan::CONFLICTS_DESCRIBED_MAX;
 use crate::positions::{Remaining, select};
 use crate::refusals::{check_limits, refuse_conflicts, wide};
@@ -15,11 +16,10 @@ use crate::session::{Session, by_name};
 use std::collections::BTreeMap;
 use unseed_core::archive::Part;
 use unseed_core::batch::{self, Batch};
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::{Category, Fault, counted, listed};
 use unseed_core::plan::Action;
-use unseed_core::port::archive::BatchWriter;
 use unseed_core::port::store::{
-    ArchiveSink, Archived, CloseRequest, Closure, Outcome, Removal, Removed, SectionHead,
+    ArchiveSink, Archived, CloseRequest, Closure, Outcome, Removal, Removed, SectionHead, TagRange,
 };
 use unseed_core::run::{BatchRecord, BatchState, RunState};
 
@@ -95,12 +95,42 @@ async fn one_pass(session: &mut Session<'_, '_>, remaining: &Remaining) -> Resul
     let plan = session.whole.plan();
     let per_tag = batch::roots_per_tag(plan.root_count(), plan.rows_deleted(), plan.batch_rows_max);
     let batches = close(session, remaining, per_tag).await?;
-    for batch in batches {
+    let batches: Vec<Leaving> = batches
+        .into_iter()
+        .map(|batch| Leaving { tags: batch.tags, roots: remaining.ranges(batch.tags, per_tag) })
+        .collect();
+    let mut ahead = None;
+    let ended = in_turn(session, &batches, &mut ahead).await;
+    match (ahead, ended) {
+        (None, ended) => ended,
+        (Some(ahead), Ok(ended)) => Ok(ahead.discard(session).await.map(|()| ended)?),
+        (Some(ahead), Err(mut stop)) => {
+            if let Err(second) = ahead.discard(session).await {
+                stop.cause = stop.cause.detail(format!("while discarding the next batch: {second}"));
+            }
+            Err(stop)
+        }
+    }
+}
+
+/// What leaves with one batch.
+struct Leaving {
+    tags: TagRange,
+    roots: Vec<(u64, u64)>,
+}
+
+/// Removes batch by batch; `ahead` is the segment of the next one, if it was begun.
+async fn in_turn(
+    session: &mut Session<'_, '_>,
+    batches: &[Leaving],
+    ahead: &mut Option<Ahead>,
+) -> Result<Option<String>, Stop> {
+    for (index, batch) in batches.iter().enumerate() {
         if session.cx.interrupt.is_requested() {
             return Err(Fault::new(Category::Interrupted, "interrupted").into());
         }
-        let roots = remaining.ranges(batch.tags, per_tag);
-        match one_batch(session, &batch, roots).await? {
+        let next = batches.get(index + 1).map(|next| next.tags);
+        match one_batch(session, batch, next, ahead).await? {
             Ended::Committed => {}
             Ended::Changed(reason) => return Ok(Some(reason)),
         }
@@ -123,7 +153,7 @@ async fn close(
     let tags = session.cx.store.tags(&session.work).await?;
     let batches = batch::pack(&tags, session.whole.plan().batch_rows_max);
     if batches.is_empty() {
-        let message = format!("the store found no rows for {} roots that remain", remaining.len());
+        let message = format!("the store found no rows for {} that remain", counted(remaining.len(), "root"));
         return Err(Fault::store(message));
     }
     session.report.batches.total =
@@ -138,7 +168,8 @@ fn refuse_stale(closure: &Closure) -> Result<(), Fault> {
     if closure.stale.is_empty() {
         return Ok(());
     }
-    let message = format!("{} roots are not what they were when the plan was made", closure.stale.len());
+    let are = if closure.stale.len() == 1 { "is not what it was" } else { "are not what they were" };
+    let message = format!("{} {are} when the plan was made", listed(&closure.stale, "root"));
     let mut fault =
         Fault::new(Category::Stale, message).hint("look at them and make a new plan with `unseed plan`");
     fault.details = closure.stale.iter().take(NAMED_MAX).cloned().collect();
@@ -168,8 +199,9 @@ fn check_drift(session: &Session<'_, '_>, closure: &Closure) -> Result<(), Fault
     let limits = &plan.policy.limits;
     if drift > limits.max_drift_rows && wide(drift) > limits.max_drift_share * wide(planned) {
         let message = format!(
-            "{drift} rows differ from the {planned} planned ones, the limit is {} rows or a share of {}",
-            limits.max_drift_rows, limits.max_drift_share
+            "{drift} rows differ from the {planned} planned ones, the limit is {} or a share of {}",
+            counted(limits.max_drift_rows, "row"),
+            limits.max_drift_share
         );
         let mut fault = Fault::new(Category::Stale, message)
             .hint("make a new plan with `unseed plan` and look at it again");
@@ -187,8 +219,9 @@ fn check_drift(session: &Session<'_, '_>, closure: &Closure) -> Result<(), Fault
 /// One batch from its archive to its commit.
 async fn one_batch(
     session: &mut Session<'_, '_>,
-    batch: &Batch,
-    roots: Vec<(u64, u64)>,
+    batch: &Leaving,
+    next: Option<TagRange>,
+    ahead: &mut Option<Ahead>,
 ) -> Result<Ended, Stop> {
     let number = session.batches.iter().map(|known| known.number).max().unwrap_or(0) + 1;
     let object = format!("{}/{number}", session.run);
@@ -197,13 +230,13 @@ async fn one_batch(
         number,
         state: BatchState::Archived,
         tags: batch.tags,
-        roots,
+        roots: batch.roots.clone(),
         segment: String::new(),
         segment_hash: String::new(),
         token: String::new(),
         removed: Removed::default(),
     };
-    let ended = match attempt(session, &mut record).await {
+    let ended = match attempt(session, &mut record, next, ahead).await {
         Ok(ended) => ended,
         Err(Failed::BeforeCommit(cause)) => return Err(roll_back(session, &mut record, cause).await),
         Err(Failed::InCommit(cause)) => return Err(cut_off(session, &mut record, cause).await),
@@ -225,12 +258,24 @@ async fn one_batch(
     Ok(ended)
 }
 
-async fn attempt(session: &mut Session<'_, '_>, record: &mut BatchRecord) -> Result<Ended, Failed> {
-    let mut writer = session.cx.archive.begin_batch(&session.run, record.number)?;
+async fn attempt(
+    session: &mut Session<'_, '_>,
+    record: &mut BatchRecord,
+    next: Option<TagRange>,
+    ahead: &mut Option<Ahead>,
+) -> Result<Ended, Failed> {
+    let segment = match ahead.take() {
+        Some(begun) => begun.segment().await?,
+        None => archive(session, record).await?,
+    };
+    session.report.timings.archive_ms += segment.took_ms;
+    let Segment { mut writer, archived, folder, hash, .. } = segment;
+    (record.segment, record.segment_hash) = (folder, hash);
+    check_segment(session, record, &archived)?;
+    if let Some(next) = next {
+        *ahead = ahead::begin(session, record.number + 1, next).await?;
+    }
     let begun = session.cx.clock.monotonic_ms();
-    let archived = archive(session, record, writer.as_mut()).await?;
-    let durable = session.cx.clock.monotonic_ms();
-    session.report.timings.archive_ms += durable.saturating_sub(begun);
     let mut sink = Watched { inner: writer.sink(), sections: 0 };
     let removal = session.cx.store.remove(&session.work, record.tags, &archived, &mut sink).await?;
     let effects = sink.sections > 0;
@@ -246,18 +291,26 @@ async fn attempt(session: &mut Session<'_, '_>, record: &mut BatchRecord) -> Res
     record.state = BatchState::Committing;
     session.put_batch(record)?;
     session.cx.store.commit().await.map_err(Failed::InCommit)?;
-    session.report.timings.remove_ms += session.cx.clock.monotonic_ms().saturating_sub(durable);
+    session.report.timings.remove_ms += session.cx.clock.monotonic_ms().saturating_sub(begun);
     Ok(Ended::Committed)
 }
 
-/// Writes the segment, compares it with what the store says it wrote, and journals it.
-async fn archive(
-    session: &mut Session<'_, '_>,
-    record: &mut BatchRecord,
-    writer: &mut dyn BatchWriter,
-) -> Result<Archived, Fault> {
+/// Writes the segment of a batch in its turn.
+async fn archive(session: &mut Session<'_, '_>, record: &BatchRecord) -> Result<Segment, Fault> {
+    let begun = session.cx.clock.monotonic_ms();
+    let mut writer = session.cx.archive.begin_batch(&session.run, record.number)?;
     let archived = session.cx.store.archive(&session.work, record.tags, writer.sink()).await?;
-    (record.segment, record.segment_hash) = writer.finish()?;
+    let (folder, hash) = writer.finish()?;
+    let took_ms = session.cx.clock.monotonic_ms().saturating_sub(begun);
+    Ok(Segment { writer, archived, folder, hash, took_ms })
+}
+
+/// Compares the segment with what the store says it wrote, and journals it.
+fn check_segment(
+    session: &mut Session<'_, '_>,
+    record: &BatchRecord,
+    archived: &Archived,
+) -> Result<(), Fault> {
     let manifest = session.cx.archive.batch(&session.run, record.number, &record.segment_hash)?;
     let written = rows_by_table(&manifest.parts);
     if written != by_name(&session.work, &archived.removed) {
@@ -265,8 +318,7 @@ async fn archive(
             format!("the archive of batch {} does not hold the rows that the store sent", record.number);
         return Err(Fault::new(Category::Archive, message));
     }
-    session.put_batch(record)?;
-    Ok(archived)
+    session.put_batch(record)
 }
 
 /// Archived rows per table, without the tables that have none.

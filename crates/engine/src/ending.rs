@@ -2,7 +2,7 @@
 //!
 //! Not here: keeping that state (`session`).
 
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::run::RunState;
 
 /// How far a run came.
@@ -32,7 +32,12 @@ impl Ending<'_> {
             let used = format!("this plan was used up by run `{}`", self.run);
             let hint = match cause.hint.as_str() {
                 "" => format!("make a new plan with `unseed plan`; {used}"),
-                hint if hint.contains("`unseed plan`") => format!("{hint}; {used}"),
+                hint if ["`unseed plan`", "plan again", "new plan"]
+                    .iter()
+                    .any(|said| hint.contains(said)) =>
+                {
+                    format!("{hint}; {used}")
+                }
                 hint => format!("{hint}, then make a new plan with `unseed plan`; {used}"),
             };
             return cause.hint(hint);
@@ -50,8 +55,14 @@ impl Ending<'_> {
             .state(self.data(cause.category))
             .hint(format!("run `unseed resume {}` to go on{}", self.run, self.way_back()));
         fault.details = cause.details;
-        if !cause.hint.is_empty() {
-            fault = fault.detail(cause.hint);
+        // How to go on is said once, below.
+        let mend = ["run the command again when it is done", "run the command again"]
+            .iter()
+            .fold(cause.hint.as_str(), |hint, again| hint.strip_suffix(again).unwrap_or(hint))
+            .trim_end_matches(" then ")
+            .trim_end_matches([' ', ',', ';']);
+        if !mend.is_empty() {
+            fault = fault.detail(mend);
         }
         fault
     }
@@ -81,7 +92,7 @@ impl Ending<'_> {
         let current = self.done + 1;
         let done = match self.done {
             1 => "1 batch is archived and deleted".to_owned(),
-            done => format!("{done} batches are archived and deleted"),
+            done => format!("{} are archived and deleted", counted(done, "batch")),
         };
         let rest = match self.total.saturating_sub(current) {
             1 => "1 is untouched".to_owned(),

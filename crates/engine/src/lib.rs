@@ -12,8 +12,10 @@
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
 //! | [`work`] | opens a store for a plan: the same graph when planning and when purging |
 //!
-//! Nothing in here opens a file or a socket, and nothing but the given clock tells the time.
+//! Nothing in here opens a file or a socket, and nothing but the given clock (and the timer of the runtime, for how
+//! long something took) tells the time.
 
+mod ahead;
 mod batches;
 pub mod context;
 mod ending;

@@ -23,8 +23,14 @@ use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
 
 /// How many conflicts are described before the rest is only counted.
 pub const CONFLICTS_DESCRIBED_MAX: usize = 20;
-/// Rows of one batch unless a person says otherwise.
-pub const BATCH_ROWS_DEFAULT: u64 = 200_000;
+/// Rows of one batch unless a person says otherwise: about what leaves within half a second.
+fn batch_rows(path: Path) -> u64 {
+    match path {
+        Path::Fast => 150_000,
+        // The server checks every reference of every row.
+        Path::Checked => 50_000,
+    }
+}
 
 /// What a person asked for.
 #[derive(Debug, Clone)]
@@ -37,7 +43,8 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// A path that a person wants; otherwise the better one is chosen.
     pub path: Option<Path>,
-    pub batch_rows_max: u64,
+    /// Rows of one batch; by default as many as keep transactions short on the path.
+    pub batch_rows_max: Option<u64>,
     pub created_by: &'a str,
 }
 
@@ -71,6 +78,9 @@ pub async fn make(
     progress: &dyn Progress,
     request: &Request<'_>,
 ) -> Result<WholePlan, Fault> {
+    if request.batch_rows_max == Some(0) {
+        return Err(Fault::usage("a batch needs room for at least one row").hint("set `--batch-rows 100000`"));
+    }
     let catalog = store.inspect().await?;
     let fingerprint = catalog.schema.fingerprint();
     let mut extended = catalog.schema.clone();
@@ -92,7 +102,7 @@ pub async fn make(
         // Some choices found nothing, so fewer tables can be reached.
         work = work::build(catalog.schema, request.policy, &root_tables, work.path)?;
     }
-    let closure = close(store, &work, &roots, request.batch_rows_max, progress).await?;
+    let closure = close(store, &work, &roots, progress).await?;
     refuse_lost(&work.schema, &roots, &closure)?;
     // Limits need exact numbers; elsewhere the store's estimate will do, where it has one.
     let mut counted = root_tables.clone();
@@ -104,7 +114,8 @@ pub async fn make(
     check_limits(&work.schema, request.policy, &closure, &counts, &root_tables)?;
     refuse_conflicts(&store.conflicts(&work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let steps = steps(&work, &closure, &counts, request.store);
-    let found = warnings::Found { work: &work, closure: &closure, server: &catalog.server };
+    let found =
+        warnings::Found { work: &work, closure: &closure, server: &catalog.server, policy: request.policy };
     let warnings = warnings::all(store, &found).await?;
     let keys = roots.iter().map(|set| set.rows.clone()).collect();
     let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, warnings };
@@ -186,12 +197,8 @@ async fn close(
     store: &mut dyn Store,
     work: &Work,
     roots: &[RootSet],
-    batch_rows_max: u64,
     progress: &dyn Progress,
 ) -> Result<Closure, Fault> {
-    if batch_rows_max == 0 {
-        return Err(Fault::usage("a batch needs room for at least one row").hint("set `--batch-rows 100000`"));
-    }
     let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false };
     store.close(work, &request, progress).await
 }
@@ -331,7 +338,7 @@ impl Bare<'_> {
             }],
             path: self.path.0,
             path_reason: self.path.1,
-            batch_rows_max: self.request.batch_rows_max,
+            batch_rows_max: self.request.batch_rows_max.unwrap_or_else(|| batch_rows(self.path.0)),
             policy: self.request.policy.clone(),
             roots: roots.collect(),
             steps: self.steps,

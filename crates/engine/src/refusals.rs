@@ -3,7 +3,7 @@
 //! Not here: partial views (`work`), stale roots and drift (`batches`).
 
 use std::collections::BTreeMap;
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Fault, counted};
 use unseed_core::policy::Policy;
 use unseed_core::port::store::{Closure, Conflict, Harm, Hop};
 use unseed_core::schema::{Schema, TableId};
@@ -21,7 +21,8 @@ pub(crate) fn check_limits(
 ) -> Result<(), Fault> {
     let limits = &policy.limits;
     if closure.rows() > limits.max_rows {
-        let message = format!("{} rows would leave, the limit is {}", closure.rows(), limits.max_rows);
+        let message =
+            format!("{} would leave, the limit is {}", counted(closure.rows(), "row"), limits.max_rows);
         return Err(Fault::refused(message).hint("choose fewer roots, or raise `max_rows` in `[limits]`"));
     }
     for table in root_tables {
@@ -30,8 +31,10 @@ pub(crate) fn check_limits(
         if exceeds_share(removed, total, limits.max_share_of_table) {
             let name = &schema.table(*table).name;
             let share = limits.max_share_of_table;
-            let message =
-                format!("{removed} of {total} rows of `{name}` would leave, the limit is a share of {share}");
+            let message = format!(
+                "{removed} of {} of `{name}` would leave, the limit is a share of {share}",
+                counted(total, "row")
+            );
             let hint = "check the roots, or raise `max_share_of_table` in `[limits]`";
             return Err(Fault::refused(message).hint(hint));
         }
@@ -61,7 +64,7 @@ pub(crate) fn refuse_conflicts(conflicts: &[Conflict]) -> Result<(), Fault> {
         return Ok(());
     }
     let rows: u64 = conflicts.iter().map(|c| c.rows).sum();
-    let mut fault = Fault::refused(format!("{rows} rows that are protected would be removed or changed"))
+    let mut fault = Fault::refused(format!("{} would be removed or changed", counted(rows, "protected row")))
         .hint("leave out the roots that lead there, or move those rows to another owner first");
     fault.details = conflicts.iter().map(path_text).collect();
     Err(fault)

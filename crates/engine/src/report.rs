@@ -122,6 +122,9 @@ pub struct RestoreFigures {
     pub committed: bool,
     pub inserted: BTreeMap<String, u64>,
     pub reattached: BTreeMap<String, u64>,
+    /// Sent to the store up to its commit.
+    #[serde(default)]
+    pub statements: Statements,
 }
 
 impl RunReport {

@@ -13,7 +13,7 @@ use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
 use unseed_core::approve::ConfirmedRun;
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::policy::one_table;
 use unseed_core::port::store::{RestoreConflict, RestoreScope, Restored};
 use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
@@ -61,8 +61,9 @@ pub fn fault(run: &str, conflicts: &[RestoreConflict]) -> Option<Fault> {
         return None;
     }
     let rows: u64 = conflicts.iter().map(|conflict| conflict.rows).sum();
-    let mut fault = Fault::new(Category::Findings, format!("{rows} rows of run `{run}` cannot be put back"))
-        .hint(format!("move those rows out of the way, then run `unseed restore {run}` again"));
+    let mut fault =
+        Fault::new(Category::Findings, format!("{} of run `{run}` cannot be put back", counted(rows, "row")))
+            .hint(format!("move those rows out of the way, then run `unseed restore {run}` again"));
     fault.details = conflicts.iter().map(conflict_text).collect();
     Some(fault)
 }
@@ -99,6 +100,7 @@ async fn under_lease(
     let opened = work::open(cx.store, confirmed.whole().plan()).await?;
     let roots = confirmed.whole().root_sets(&opened.work.schema)?;
     let mut session = Session::new(cx, confirmed.whole().clone(), opened, roots, report, batches);
+    session.restoring = true;
     settle::all(&mut session).await?;
     if finish_earlier(&mut session).await? {
         return Err(Fault::refused(format!("run `{id}` was already restored"))
@@ -165,6 +167,7 @@ async fn put_back(session: &mut Session<'_, '_>, state: RunState, scope: &Scope)
         committed: false,
         inserted: restored.inserted.clone(),
         reattached: restored.reattached.clone(),
+        statements: session.cx.store.statements(),
     });
     // Before the commit, so that a restore whose answer is lost is recognised later.
     let running = if state == RunState::Running { RunState::Stopped } else { state };
@@ -205,7 +208,13 @@ async fn rolled_back(session: &mut Session<'_, '_>, id: &str, fault: Fault) -> F
         Ok(()) => fault,
         Err(second) => fault.detail(format!("while rolling back: {second}")),
     };
-    let hint = format!("run `unseed restore {id}` again once the cause is mended");
+    let again = format!("run `unseed restore {id}` again once the cause is mended");
+    let hint = match fault.hint.split_once("run the command again") {
+        // The cause knows better what to do about it, but not with which command.
+        _ if fault.hint.is_empty() => again,
+        Some((first, _)) => format!("{first}run `unseed restore {id}` again"),
+        None => fault.hint.clone(),
+    };
     fault.state("nothing was put back").hint(hint)
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Session<'c, 'p> {
     pub(crate) batches: Vec<BatchRecord>,
     /// What the run had sent to the store before this process went on with it.
     earlier: Statements,
+    /// Rows are put back: what is sent to the store is the restore's, not the run's.
+    pub(crate) restoring: bool,
 }
 
 impl<'c, 'p> Session<'c, 'p> {
@@ -46,7 +48,18 @@ impl<'c, 'p> Session<'c, 'p> {
     ) -> Self {
         let Opened { work, server, .. } = opened;
         let earlier = report.statements;
-        Self { cx, run: report.run.clone(), whole, work, server, roots, report, batches, earlier }
+        Self {
+            cx,
+            run: report.run.clone(),
+            whole,
+            work,
+            server,
+            roots,
+            report,
+            batches,
+            earlier,
+            restoring: false,
+        }
     }
 
     /// Everything that is measured before the first batch; kept, so that a resumed run does not do it again.
@@ -76,7 +89,9 @@ impl<'c, 'p> Session<'c, 'p> {
 
     /// Writes the report as it is, with the state of the run.
     pub(crate) fn keep(&mut self, state: RunState) -> Result<(), Fault> {
-        self.report.statements = added(self.earlier, self.cx.store.statements());
+        if !self.restoring {
+            self.report.statements = added(self.earlier, self.cx.store.statements());
+        }
         self.report.count_batches(&self.work.schema, &self.batches);
         self.cx.state.update_run(&self.run, state, &self.report.to_json())
     }

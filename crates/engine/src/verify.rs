@@ -9,7 +9,7 @@ use crate::session::{audit, by_name};
 use crate::work::{self, Opened};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::approve::belongs;
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::keys::WholePlan;
 use unseed_core::port::store::Fingerprint;
 use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
@@ -47,10 +47,13 @@ pub fn fault(report: &RunReport) -> Option<Fault> {
         .state("verifying changed nothing")
         .hint(format!("look at the lines above; `unseed restore {run}` puts the rows back"));
     if found.roots_present > 0 {
-        fault = fault.detail(format!("{} of {} roots are there", found.roots_present, found.roots_checked));
+        let are = if found.roots_present == 1 { "is" } else { "are" };
+        let roots = counted(found.roots_checked, "root");
+        fault = fault.detail(format!("{} of {roots} {are} there", found.roots_present));
     }
     for (reference, rows) in &found.orphans {
-        fault = fault.detail(format!("{rows} rows refer to nothing by {reference}"));
+        let refer = if *rows == 1 { "refers" } else { "refer" };
+        fault = fault.detail(format!("{} that {refer} to nothing by {reference}", counted(*rows, "row")));
     }
     for table in &found.protected_changed {
         fault = fault.detail(format!("protected rows of `{table}` are not what they were"));

@@ -11,6 +11,7 @@ use crate::refusals::wide;
 use crate::work;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{Path, Warning};
+use unseed_core::policy::Policy;
 use unseed_core::port::store::{Closure, Server, Store, Work};
 use unseed_core::schema::{EffectKind, Origin, Reference, ReferenceId, TableId, Visibility};
 
@@ -25,6 +26,7 @@ pub struct Found<'a> {
     pub work: &'a Work,
     pub closure: &'a Closure,
     pub server: &'a Server,
+    pub policy: &'a Policy,
 }
 
 /// All warnings, in a fixed order.
@@ -150,7 +152,7 @@ fn pulled(found: &Found<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for id in found.work.program.forbidden.iter().copied().filter(|id| leads(*id)) {
         let says = format!(
-            "{} cannot be detached, since the column is not null: the rows leave",
+            "{} cannot be detached, since the column is not null or other rows refer to it: the rows leave",
             schema.describe(id)
         );
         warnings.push(found.warning("not-null-pull", schema.reference(id).child, says));

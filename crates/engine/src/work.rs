@@ -5,7 +5,7 @@
 //! Not here: what is then done with it.
 
 use unseed_core::closure;
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::{Category, Fault, listed};
 use unseed_core::plan::{Path, Plan};
 use unseed_core::policy::Policy;
 use unseed_core::port::store::{Server, Store, Work};
@@ -91,6 +91,20 @@ pub fn around(work: &Work) -> Vec<ReferenceId> {
     work.schema.reference_ids().filter(touches).collect()
 }
 
+/// What a role must be allowed to do with a table: rows are read everywhere, deleted where they leave, changed
+/// where references are emptied, and roots are locked, which is a right to change them.
+fn needs(work: &Work, table: TableId, privilege: &str) -> bool {
+    match privilege {
+        "DELETE" => work.program.set(table).is_some(),
+        "UPDATE" => {
+            let detached = work.program.detaches.iter().any(|detach| detach.table == table);
+            let allowed = work.allowed_effects.contains(&table);
+            detached || allowed || work.program.roots.contains(&table)
+        }
+        _ => true,
+    }
+}
+
 /// Refuses a partial view: what cannot be seen cannot be called clean.
 ///
 /// # Errors
@@ -103,21 +117,27 @@ pub fn full_view(work: &Work) -> Result<(), Fault> {
     tables.sort_unstable();
     tables.dedup();
     let mut lines = Vec::new();
-    for table in tables.iter().map(|t| work.schema.table(*t)) {
+    for id in &tables {
+        let table = work.schema.table(*id);
         match &table.visibility {
             Visibility::Full => {}
             Visibility::RowSecurity => {
                 lines.push(format!("`{}`: row-level security may hide rows from this role", table.name));
             }
             Visibility::Denied(privileges) => {
-                lines.push(format!("`{}`: this role lacks {}", table.name, privileges.join(", ")));
+                let lacking: Vec<&str> =
+                    privileges.iter().map(String::as_str).filter(|p| needs(work, *id, p)).collect();
+                if !lacking.is_empty() {
+                    lines.push(format!("`{}`: this role lacks {}", table.name, lacking.join(", ")));
+                }
             }
         }
     }
     if lines.is_empty() {
         return Ok(());
     }
-    let message = format!("{} tables that the roots lead to cannot be seen in full", lines.len());
+    let message =
+        format!("{} that the roots lead to cannot be seen or changed in full", listed(&lines, "table"));
     let mut fault = Fault::refused(message).hint(
         "connect as the owner of the tables, or grant what is missing (and BYPASSRLS), then plan again",
     );

@@ -3,5 +3,6 @@
 pub mod archive;
 mod durable;
 pub mod sample;
+pub mod scratch;
 pub mod state;
 pub mod store;

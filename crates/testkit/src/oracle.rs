@@ -10,7 +10,7 @@
 //! - any other row that refers to a row that leaves stays, with the columns written.
 
 use crate::memory::{Database, MemDb};
-use crate::random::{Case, CheckModel, ReferenceModel, TableModel, row_text};
+use crate::random::{Case, CheckModel, ReferenceModel, row_text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::schema::OnDelete;
 
@@ -46,7 +46,7 @@ pub fn expect(case: &Case) -> Expected {
                 continue;
             }
             let lost = lost_references(case, &removed, (number, position));
-            let after = written(table, row, &lost);
+            let after = written(case, row, &lost);
             if !lost.is_empty() {
                 changed.push((row_text(row), row_text(&after)));
             }
@@ -91,13 +91,13 @@ fn must_leave(case: &Case, removed: &BTreeSet<Place>, place: Place) -> bool {
     let table = &case.model.tables[place.0];
     let mut weak = Vec::new();
     for reference in case.model.references.iter().filter(|r| leads_to_removed(case, removed, r, place)) {
-        match detachable(table, reference) {
+        match detachable(case, reference) {
             None => return true,
             Some(_) => weak.push(reference),
         }
     }
     groups(&weak).iter().any(|group| {
-        let after = written(table, &table.rows[place.1], group);
+        let after = written(case, &table.rows[place.1], group);
         table.checks.iter().any(|check| !holds(check, &after))
     })
 }
@@ -135,8 +135,14 @@ fn leads_to_removed(case: &Case, removed: &BTreeSet<Place>, r: &ReferenceModel, 
 }
 
 /// The columns that a detach writes, or nothing when the reference may not be detached.
-fn detachable(table: &TableModel, reference: &ReferenceModel) -> Option<Vec<usize>> {
+fn detachable(case: &Case, reference: &ReferenceModel) -> Option<Vec<usize>> {
+    let table = &case.model.tables[reference.child];
     let candidates = reference.set_columns.as_ref().unwrap_or(&reference.columns);
+    // Rows that refer to this one by the column would be cut off.
+    let referred_to = |column: usize| {
+        let mut keys = case.model.references.iter().filter(|r| r.parent == reference.child);
+        keys.any(|r| r.parent_columns.contains(&column))
+    };
     let writable: Vec<usize> = match reference.on_delete {
         OnDelete::Cascade | OnDelete::NoAction | OnDelete::Restrict => return None,
         OnDelete::SetNull => candidates.iter().copied().filter(|c| table.columns[*c].nullable).collect(),
@@ -145,14 +151,21 @@ fn detachable(table: &TableModel, reference: &ReferenceModel) -> Option<Vec<usiz
             candidates.iter().copied().filter(free).collect()
         }
     };
+    let has_default = |c: &usize| table.columns[*c].default.is_some();
+    let to_default = reference.on_delete == OnDelete::SetDefault && candidates.iter().any(has_default);
+    if to_default && candidates.iter().any(|c| referred_to(*c)) {
+        return None;
+    }
+    let writable: Vec<usize> = writable.into_iter().filter(|c| !referred_to(*c)).collect();
     let enough = if reference.match_full { writable.len() == candidates.len() } else { !writable.is_empty() };
     enough.then_some(writable)
 }
 
-fn written(table: &TableModel, row: &[Option<String>], lost: &[&ReferenceModel]) -> Vec<Option<String>> {
+fn written(case: &Case, row: &[Option<String>], lost: &[&ReferenceModel]) -> Vec<Option<String>> {
     let mut after = row.to_vec();
     for reference in lost {
-        for column in detachable(table, reference).unwrap_or_default() {
+        let table = &case.model.tables[reference.child];
+        for column in detachable(case, reference).unwrap_or_default() {
             after[column] = match reference.on_delete {
                 OnDelete::SetDefault => table.columns[column].default.clone(),
                 OnDelete::SetNull | OnDelete::Cascade | OnDelete::NoAction | OnDelete::Restrict => None,

@@ -5,6 +5,7 @@
 //! | [`cli`] | one file per verb: its arguments and one function |
 //! | [`wire`] | environment, configuration, URLs → stores, state, archive, clock, actor |
 //! | [`ui`] | the only printer: results, faults, progress, questions |
+//! | [`classify`] | records of CSV or NDJSON, scored one by one |
 //! | [`report`] | a scan as a table and as a page |
 //! | [`plan_file`] | reading and writing plans and their key files |
 //! | [`graph`] | a plan's closure as a picture |
@@ -14,6 +15,7 @@
 //! - exit codes come from the category of a fault and from nowhere else.
 
 mod args;
+pub mod classify;
 pub mod cli;
 pub mod graph;
 pub mod plan_file;

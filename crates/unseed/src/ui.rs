@@ -21,7 +21,8 @@ use unseed_core::port::progress::Progress;
 pub enum Format {
     /// For people.
     Table,
-    /// For programs: one versioned document.
+    /// For programs: one versioned document; of `classify`, which prints as it reads, one line per record.
+    #[value(alias = "ndjson")]
     Json,
 }
 
@@ -89,6 +90,19 @@ impl Ui {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
         ignore_closed_pipe(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()));
+    }
+
+    /// Standard output, for results that are printed as they come.
+    pub fn stream(&self) -> io::StdoutLock<'static> {
+        self.progress.clear();
+        io::stdout().lock()
+    }
+
+    /// Prints a result that stands in a file already.
+    pub fn copy(&self, from: &mut impl io::Read) {
+        self.progress.clear();
+        let mut out = io::stdout().lock();
+        ignore_closed_pipe(io::copy(from, &mut out).and_then(|_| out.flush()));
     }
 
     /// Prints a line beside the result, unless the command is quiet.
@@ -202,9 +216,15 @@ pub fn duration(milliseconds: u64) -> String {
     }
 }
 
+/// A number of things: `1 root`, `1,826 roots`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", count(number))
+}
+
 /// `1 row`, `2 rows`.
 pub fn rows(number: u64) -> String {
-    if number == 1 { "1 row".to_owned() } else { format!("{} rows", count(number)) }
+    counted(number, "row")
 }
 
 #[cfg(test)]

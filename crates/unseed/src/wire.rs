@@ -7,6 +7,8 @@
 //!
 //! Not here: what is done with the ports (`cli`, `engine`).
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unseed_core::address;
@@ -296,11 +298,32 @@ fn host() -> String {
 /// # Errors
 /// A fault that names the file and what keeps it from being written.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<(), Fault> {
-    std::fs::write(path, content).map_err(|error| {
-        Fault::new(Category::Archive, format!("file `{}` cannot be written: {error}", path.display()))
-            .state("the store was not changed")
-            .hint("check the folder and the space on the disk, or name another file")
+    std::fs::write(path, content).map_err(|error| not_written(path, &error))
+}
+
+/// A file that a command was told to write, piece by piece.
+///
+/// # Errors
+/// A fault that names the file and what keeps it from being made.
+pub fn create_file(path: &Path) -> Result<BufWriter<File>, Fault> {
+    File::create(path).map(BufWriter::new).map_err(|error| not_written(path, &error))
+}
+
+/// A file that a command reads.
+///
+/// # Errors
+/// A usage fault that names the file.
+pub fn open_file(path: &Path) -> Result<File, Fault> {
+    File::open(path).map_err(|error| {
+        Fault::usage(format!("file `{}` cannot be read: {error}", path.display())).hint("name another file")
     })
+}
+
+/// What is said of a file that cannot be written.
+pub fn not_written(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(Category::Archive, format!("file `{}` cannot be written: {error}", path.display()))
+        .state("the store was not changed")
+        .hint("check the folder and the space on the disk, or name another file")
 }
 
 /// The time of this machine.

@@ -10,6 +10,16 @@ pub(super) const DETECTOR: Detector =
 pub(super) const SPAN_DAYS_MIN: i64 = 14;
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
+    let weight = match days(subject) {
+        ..SPAN_DAYS_MIN => return None,
+        SPAN_DAYS_MIN..60 => -1.5,
+        60.. => -2.2,
+    };
+    Some(Found::told(weight, |s| format!("still in use {} days after it was created", days(s))))
+}
+
+/// From the creation to the last trace of use.
+fn days(subject: &Subject<'_>) -> i64 {
     let record = subject.record;
     let seen = match (record.created_at, record.last_seen) {
         (Some(created), Some(seen)) => (seen - created) / DAY_S,
@@ -18,13 +28,7 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     let activity = subject.context.activity.unwrap_or_default();
     // Two traces far apart are a coincidence; several days of use are not.
     let used = if activity.days >= 4 { activity.span_s / DAY_S } else { 0 };
-    let days = seen.max(used);
-    let weight = match days {
-        ..SPAN_DAYS_MIN => return None,
-        SPAN_DAYS_MIN..60 => -1.5,
-        60.. => -2.2,
-    };
-    Some(Found::told(weight, format!("still in use {days} days after it was created")))
+    seen.max(used)
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         ROWS_MIN..25 => 2.0,
         25.. => 2.6,
     };
-    Some(Found::told(weight, format!("created in the same second as {} other rows", rows - 1)))
+    Some(Found::told(weight, |s| {
+        format!("created in the same second as {} other rows", s.context.burst_rows - 1)
+    }))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! `Brennan Machinery` with `it@brennanmachinery.com`. Only words of a real name count: `Test Company` with
 //! `test@testcompany.com` agrees as well and proves nothing.
 
+use super::domain::Classes;
 use super::lexicon::Class;
-use super::text::Kind;
-use super::{Detector, Found, Group, Subject, domain, mail, placeholder_domain, reserved};
+use super::text::{self, Kind};
+use super::{Detector, Found, Group, Subject, placeholder_domain, reserved};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.own-domain",
@@ -18,18 +19,19 @@ pub(super) const DETECTOR: Detector = Detector {
 const WORD_CHARS_MIN: usize = 4;
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
-    let name = subject.words.domain.as_str();
-    if name.is_empty() || domain::is_free(name) || domain::is_relay(name) || domain::is_disposable(name) {
+    if subject.words.domain.is_empty() || subject.words.site.classes != Classes::default() {
         return None;
     }
-    let typed =
-        [reserved::DETECTOR, placeholder_domain::DETECTOR].iter().any(|d| (d.examine)(subject).is_some());
-    let label = mail::main_label(name);
+    let label = subject.words.label();
     let agrees = subject.words.name.iter().any(|(token, word)| {
         let named = matches!(token.class, Class::Content | Class::Trade) && token.kind == Kind::Word;
-        named && word.chars().count() >= WORD_CHARS_MIN && label.contains(word)
+        // A word of fewer bytes has fewer characters, which is cheaper to see.
+        let long = word.len() >= WORD_CHARS_MIN && word.chars().count() >= WORD_CHARS_MIN;
+        named && long && text::contains(label, word)
     });
-    (agrees && !typed).then(|| Found::new(-1.2, "mail domain carries the name"))
+    let typed =
+        || [reserved::DETECTOR, placeholder_domain::DETECTOR].iter().any(|d| (d.examine)(subject).is_some());
+    (agrees && !typed()).then(|| Found::new(-1.2, "mail domain carries the name"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Someone wanted no mail back: often a test, sometimes a cautious person. Privacy relays and free providers
 //! are other classes and say nothing.
 
-use super::{Detector, Found, Group, Subject, domain};
+use super::{Detector, Found, Group, Subject};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.disposable-domain",
@@ -13,9 +13,7 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
-    let domain = subject.words.domain.as_str();
-    (!domain.is_empty() && domain::is_disposable(domain))
-        .then(|| Found::new(4.2, "mail domain is a throw-away service"))
+    subject.words.site.classes.disposable.then(|| Found::new(4.2, "mail domain is a throw-away service"))
 }
 
 #[cfg(test)]

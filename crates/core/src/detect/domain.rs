@@ -12,36 +12,59 @@
 //!
 //! Not here: reserved names (`reserved`), domains of examples (`placeholder_domain`).
 
-use super::lexicon::WordSet;
+use super::lexicon::Table;
 use super::mail;
 use std::sync::LazyLock;
 
-static DISPOSABLE: LazyLock<WordSet> =
-    LazyLock::new(|| WordSet::new(lines(include_str!("lists/disposable.txt"))));
-static RELAY: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(lines(include_str!("lists/relay.txt"))));
-static FREE: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(lines(include_str!("lists/free.txt"))));
+/// What a domain is used for; a domain may be in several lists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Classes {
+    /// Throw-away addresses.
+    pub disposable: bool,
+    /// Services that hide a real person's address.
+    pub relay: bool,
+    /// Providers where anyone has an address.
+    pub free: bool,
+}
+
+static TABLE: LazyLock<Table<Classes>> = LazyLock::new(|| {
+    let none = Classes::default();
+    let lists = [
+        (include_str!("lists/relay.txt"), Classes { relay: true, ..none }),
+        (include_str!("lists/disposable.txt"), Classes { disposable: true, ..none }),
+        (include_str!("lists/free.txt"), Classes { free: true, ..none }),
+    ];
+    let mut domains: Vec<(&'static str, Classes)> = Vec::new();
+    for (list, class) in lists {
+        for domain in lines(list) {
+            match domains.iter_mut().find(|(known, _)| *known == domain) {
+                Some((_, classes)) => *classes = classes.and(class),
+                None => domains.push((domain, class)),
+            }
+        }
+    }
+    Table::new(domains)
+});
 
 fn lines(list: &'static str) -> impl Iterator<Item = &'static str> {
     list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-fn listed(set: &WordSet, domain: &str) -> bool {
-    mail::suffixes(domain).any(|suffix| set.contains(suffix))
+impl Classes {
+    fn and(self, other: Self) -> Self {
+        let relay = self.relay || other.relay;
+        Self {
+            disposable: (self.disposable || other.disposable) && !relay,
+            relay,
+            free: self.free || other.free,
+        }
+    }
 }
 
-/// Throw-away addresses.
-pub(super) fn is_disposable(domain: &str) -> bool {
-    listed(&DISPOSABLE, domain) && !is_relay(domain)
-}
-
-/// Services that hide a real person's address.
-pub(super) fn is_relay(domain: &str) -> bool {
-    listed(&RELAY, domain)
-}
-
-/// Providers where anyone has an address.
-pub(super) fn is_free(domain: &str) -> bool {
-    listed(&FREE, domain)
+/// The classes of a domain in lower case, by itself and by the domains above it.
+pub fn classes(domain: &str) -> Classes {
+    let found = mail::suffixes(domain).filter_map(|suffix| TABLE.get(suffix));
+    found.fold(Classes::default(), Classes::and)
 }
 
 #[cfg(test)]
@@ -50,13 +73,13 @@ mod tests {
 
     #[test]
     fn the_three_classes_are_apart() {
-        assert!(is_disposable("mailinator.com") && is_disposable("eu.mailinator.com"));
+        assert!(classes("mailinator.com").disposable && classes("eu.mailinator.com").disposable);
         for domain in ["privaterelay.appleid.com", "duck.com", "mozmail.com", "simplelogin.com"] {
-            assert!(is_relay(domain) && !is_disposable(domain), "{domain}");
+            assert!(classes(domain).relay && !classes(domain).disposable, "{domain}");
         }
         for domain in ["gmail.com", "zoho.com", "proton.me", "notmailinator.com", "brennanmachinery.com"] {
-            assert!(!is_disposable(domain), "{domain}");
+            assert!(!classes(domain).disposable, "{domain}");
         }
-        assert!(is_free("gmail.com") && !is_free("harborlaw.com"));
+        assert!(classes("gmail.com").free && !classes("harborlaw.com").free);
     }
 }

@@ -2,45 +2,21 @@
 //!
 //! Erasure writes addresses such as `deleted-4711@example.com`; the rows stay for the accounts and are no tests.
 
-use super::lexicon::WordSet;
+use super::text::Counts;
 use super::{Detector, Found, Group, Subject};
-use std::sync::LazyLock;
 
 pub(super) const DETECTOR: Detector =
     Detector { id: "mail.erased", title: "erased person", group: Group::MailLocal, examine };
 
-static WORDS: LazyLock<WordSet> = LazyLock::new(|| {
-    WordSet::new([
-        "deleted",
-        "removed",
-        "erased",
-        "anonymized",
-        "anonymised",
-        "anonymous",
-        "anon",
-        "redacted",
-        "gdpr",
-        "forgotten",
-        "deactivated",
-        "closed",
-        "purged",
-        "scrubbed",
-        "masked",
-        "gelöscht",
-        "geloescht",
-        "supprimé",
-        "supprime",
-        "eliminado",
-        "verwijderd",
-    ])
-});
+/// Words that erasure writes in place of a name or an address.
+pub(super) const WORDS: &str = "\
+    deleted removed erased anonymized anonymised anonymous anon redacted gdpr forgotten deactivated closed \
+    purged scrubbed masked gelöscht geloescht supprimé supprime eliminado verwijderd";
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = subject.words;
-    let erased = |field: &super::text::Words| {
-        field.iter().any(|(_, word)| WORDS.contains(word)) && field.counts.strong + field.counts.soft == 0
-    };
-    let found = erased(&words.local) || erased(&words.name) || erased(&words.username);
+    let erased = |counts: &Counts| counts.erased > 0 && counts.strong + counts.soft == 0;
+    let found = erased(&words.local.counts) || erased(&words.name.counts) || erased(&words.username.counts);
     found.then(|| Found::new(-5.0, "looks like an erased person, not a test"))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Someone set the flag on purpose, so it is the strongest signal there is; only real money outweighs it.
 
+use super::record::FlagValue;
 use super::{Detector, Found, Group, Subject};
 use crate::entity::fields::FlagMeaning;
 
@@ -35,12 +36,17 @@ const VALUES: &[(&str, f64)] = &[
 ];
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
-    let strongest = subject.record.flags.iter().filter_map(|flag| {
-        let weight = weight(flag.meaning, flag.value)?;
-        Some((weight, flag))
-    });
-    let (weight, flag) = strongest.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Found::told(weight, format!("column `{}` is `{}`", flag.column, flag.value)))
+    let (weight, _) = strongest(subject)?;
+    Some(Found::told(weight, |s| {
+        strongest(s)
+            .map_or_else(String::new, |(_, flag)| format!("column `{}` is `{}`", flag.column, flag.value))
+    }))
+}
+
+/// The flag that says most, with its weight.
+fn strongest<'a>(subject: &Subject<'a>) -> Option<(f64, &'a FlagValue<'a>)> {
+    let set = subject.record.flags.iter().filter_map(|flag| Some((weight(flag.meaning, flag.value)?, flag)));
+    set.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 fn weight(meaning: FlagMeaning, value: &str) -> Option<f64> {
@@ -57,7 +63,7 @@ fn weight(meaning: FlagMeaning, value: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::check;
-    use super::super::record::{Context, FlagValue, Record};
+    use super::super::record::{Context, Record};
     use super::*;
 
     #[track_caller]

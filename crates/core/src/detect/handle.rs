@@ -3,6 +3,7 @@
 //! Handles are mostly made from the name, so this shares the name's group; where the name is a neutral one
 //! (`New Org`), the handle is the person's own choice and speaks for itself.
 
+use super::text::Words;
 use super::{Detector, Found, Group, Subject, vocabulary};
 
 pub(super) const DETECTOR: Detector = Detector {
@@ -13,16 +14,17 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
-    let fields = [(&subject.words.slug, "slug"), (&subject.words.username, "user name")];
-    let weighed = fields.into_iter().filter_map(|(words, what)| {
+    let weigh = |words: &Words, says: &'static str| {
         let weight = vocabulary::weigh(&words.counts)?;
         let weight = if subject.is_from_name(words.joined()) { weight.min(0.5) } else { weight };
-        Some((weight, what, words))
-    });
-    let (weight, what, words) = weighed.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    // One word of a handle is chosen for being free, not for being true: `demo`, `test`.
-    let weight = if words.counts.no_name_left() { weight * 0.9 } else { weight * 0.6 };
-    Some(Found::told(weight, format!("{what} is made of test words")))
+        // One word of a handle is chosen for being free, not for being true: `demo`, `test`.
+        let share = if words.counts.no_name_left() { 0.9 } else { 0.6 };
+        Some((weight, share, says))
+    };
+    let slug = weigh(&subject.words.slug, "slug is made of test words");
+    let username = weigh(&subject.words.username, "user name is made of test words");
+    let (weight, share, says) = slug.into_iter().chain(username).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(Found::new(weight * share, says))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! where part of a real name stands beside it.
 
 use super::{Detector, Found, Group, Subject};
+use std::sync::LazyLock;
 
 pub(super) const DETECTOR: Detector =
     Detector { id: "name.junk", title: "name is typed junk", group: Group::Name, examine };
@@ -12,7 +13,8 @@ pub(super) const DETECTOR: Detector =
 /// Words that the walk test does not reach.
 pub(super) const WORDS: &str = "\
     asd qwe zxc qaz wsx sdf dfg jkl hjk blabla blablabla yolo asdfasdf qwertz azerty wasd xxx aaa zzz \
-    qqq sss ddd fff bbb";
+    qqq sss ddd fff bbb йцукен фыва фывап ячсм ячсмить asdfg1 qwe123 asd123 qwerty123 abc123 1q2w3e 1q2w3e4r \
+    1qaz2wsx q1w2e3 zxc123 aaa111 blah blahblah hjkl dsfsdf sdfsdf asdsad adsf sadf fdsa gfhgfh";
 
 const ROWS: &[&str] = &[
     "qwertyuiop",
@@ -33,6 +35,9 @@ const WALK_MIN: usize = 4;
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = if subject.words.name.is_empty() { &subject.words.username } else { &subject.words.name };
     let counts = &words.counts;
+    if counts.number > 0 && counts.number == words.tokens.len() {
+        return digits(words.joined());
+    }
     if counts.junk == 0 || !counts.no_name_left() || counts.legal > 0 {
         return None;
     }
@@ -42,23 +47,74 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     Some(Found::new(weight, "name is typed junk, not a name"))
 }
 
+/// A name of nothing but digits, such as `1234` or `11111`; a year or a short number may be meant.
+fn digits(text: &str) -> Option<Found> {
+    let bytes = text.as_bytes();
+    let counts_up = bytes.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1));
+    let is_held = bytes.windows(2).all(|pair| pair[1] == pair[0]);
+    match bytes.len() {
+        ..3 => None,
+        3 if counts_up || is_held => Some(Found::new(4.0, "name is nothing but digits typed in a row")),
+        4.. if counts_up || is_held => Some(Found::new(5.5, "name is nothing but digits typed in a row")),
+        5.. => Some(Found::new(2.0, "name is nothing but digits")),
+        _ => None,
+    }
+}
+
 /// Whether a word in lower case was typed along the keyboard, or repeats one or a few keys.
 pub(super) fn is_typed(word: &str) -> bool {
     let bytes = word.as_bytes();
     if bytes.len() < WALK_MIN || bytes.len() > 40 || !word.is_ascii() {
         return false;
     }
-    is_repeated(bytes) || is_walk(word)
+    is_repeated(bytes) || (STEPS.begins(bytes) && is_walk(word)) || is_mashed(bytes)
+}
+
+/// `sdkfjh`, `lkjsdf`: six or more keys of the middle row without any vowel, as no word has.
+fn is_mashed(bytes: &[u8]) -> bool {
+    bytes.len() >= 6 && bytes.iter().all(|b| b"sdfghjkl".contains(b))
+}
+
+/// Which letters stand side by side in some row: most words are seen to be no walk by their first three.
+struct Steps([u32; 26]);
+
+static STEPS: LazyLock<Steps> = LazyLock::new(|| {
+    let mut steps = Steps([0; 26]);
+    for pair in ROWS.iter().flat_map(|row| row.as_bytes().windows(2)) {
+        if let (Some(from), Some(to)) = (letter(pair[0]), letter(pair[1])) {
+            steps.0[from] |= 1 << to;
+        }
+    }
+    steps
+});
+
+fn letter(byte: u8) -> Option<usize> {
+    byte.is_ascii_lowercase().then(|| usize::from(byte - b'a'))
+}
+
+impl Steps {
+    fn begins(&self, word: &[u8]) -> bool {
+        let next = |from: u8, to: u8| {
+            letter(from).zip(letter(to)).is_some_and(|(from, to)| self.0[from] >> to & 1 == 1)
+        };
+        next(word[0], word[1]) && next(word[1], word[2])
+    }
 }
 
 /// `aaaa`, `asdasd`, `abcabcabc`: a unit of up to four letters, again and again; `mama` and `papa` are words.
 fn is_repeated(bytes: &[u8]) -> bool {
-    let of_unit =
-        |unit: usize| bytes.len() >= unit * 2 && bytes.iter().enumerate().all(|(i, b)| *b == bytes[i % unit]);
+    let of_unit = |unit: usize| {
+        bytes.len() >= unit * 2 && bytes.iter().zip(&bytes[unit..]).all(|(before, after)| before == after)
+    };
+    let (one, two) = (of_unit(1), of_unit(2));
+    if one || (two && bytes.len() >= 6) {
+        return true;
+    }
+    if !of_unit(3) && !of_unit(4) {
+        return false;
+    }
     let vowels = bytes.iter().filter(|b| b"aeiouy".contains(b)).count();
-    of_unit(1)
-        || (of_unit(2) && bytes.len() >= 6)
-        || ((of_unit(3) || of_unit(4)) && vowels * 3 <= bytes.len())
+    vowels * 3 <= bytes.len()
 }
 
 /// The whole word is made of runs along one keyboard row: `asdf`, `qwerty`, `asdfjkl`.
@@ -98,7 +154,7 @@ mod tests {
     #[test]
     fn typed_junk_is_found() {
         for name in
-            ["asdf", "qwerty", "asdfgh", "asdasd", "aaaa", "zxcvbn", "qwer asdf", "asdf jkl", "xxxxxx"]
+            ["asdf", "qwerty", "asdfgh", "asdasd", "aaaa", "zxcvbn", "qwer asdf", "asdf jkl", "xxxxxx", "sdkfjh", "фыва"]
         {
             assert!(weigh(name) > 6.0, "{name}");
         }
@@ -117,6 +173,9 @@ mod tests {
             "Asda Stores",
             "XXX Lutz",
             "Coco",
+            "1984",
+            "747",
+            "Dallas Flask",
         ] {
             assert!(weigh(name).abs() < 1e-9, "{name}");
         }

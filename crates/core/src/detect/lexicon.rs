@@ -9,7 +9,7 @@
 //!
 //! Not here: weights (one file per signal), domains (`domain`).
 
-use super::{junk, placeholder, system, vocabulary};
+use super::{erased, junk, placeholder, system, vocabulary};
 use std::sync::LazyLock;
 
 /// What kind of word it is.
@@ -50,7 +50,13 @@ const NOUNS: &str = "\
     perf integration smoke unit regression automation automated automatic auto acceptance stress \
     benchmark bench seed seeded worker thread browser screenshot subject candidate persona profile \
     shared trial basic premium pro free paid enterprise starter owner admin manager viewer \
-    editor operator developer approver reviewer superuser";
+    editor operator developer approver reviewer superuser \
+    compañía compania organización organizacion organização organizacao compagnie organisatie mieter teilnehmer \
+    mitglied kunden nutzerin abteilung mandanten usuário usuários empresas clientes cuentas compagnia società societa \
+    organizzazione azienda klienci klientka użytkownicy firmy organizacja klant klanten gebruikers пользователи \
+    клиент клиенты аккаунт организация фирма учетная запись арендатор ユーザー ユーザ 会社 企業 組織 テナント \
+    アカウント 顧客 店舗 データ 太郎 花子 사용자 유저 회사 기업 조직 테넌트 계정 고객 상점 업체 데이터 매장 用户 公司 企业 \
+    组织 租户 账号 账户 帐号 帐户 客户 店铺 数据 商户 用戶 帳號 客戶 組織名 会員 회원 会员 成员 管理员";
 
 const FILLERS: &str = "\
     me us now later a an the my our your this that is it new old some any only just for of to in on by with and or \
@@ -96,17 +102,46 @@ const LISTS: &[(Class, &str)] = &[
     (Class::Trade, TRADES),
 ];
 
-static TABLE: LazyLock<WordMap> = LazyLock::new(|| {
-    let words = LISTS.iter().flat_map(|(class, list)| list.split_whitespace().map(|w| (w, *class)));
-    WordMap::new(words.collect())
+/// What is known of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub class: Class,
+    /// Erasure writes it in place of a person's data.
+    pub erased: bool,
+    /// A test word and a noun run together.
+    pub glued: bool,
+}
+
+static TABLE: LazyLock<Table<Known>> = LazyLock::new(|| {
+    let mut words: Vec<(&'static str, Known)> = Vec::new();
+    for (class, list) in LISTS {
+        words.extend(list.split_whitespace().map(|w| (w, Known { class: *class, erased: false, glued: false })));
+    }
+    // Words of erasure keep whatever other class they have.
+    for erased in erased::WORDS.split_whitespace() {
+        match words.iter_mut().find(|(word, _)| *word == erased) {
+            Some((_, known)) => known.erased = true,
+            None => words.push((erased, Known { class: Class::Content, erased: true, glued: false })),
+        }
+    }
+    Table::new(words)
 });
 
-/// The class of a word in lower case; a test word run together with a noun (`testtenant`) stays a test word.
-pub(super) fn class(word: &str) -> Class {
-    if let Some(class) = TABLE.get(word).or_else(|| glued(word)) {
-        return class;
+/// What is known of a word in lower case; a test word run together with a noun (`testtenant`) stays a test word.
+pub(super) fn known(word: &str) -> Known {
+    if let Some(known) = TABLE.get(word) {
+        return known;
     }
-    if junk::is_typed(word) { Class::Junk } else { Class::Content }
+    if let Some(class) = glued(word) {
+        return Known { class, erased: false, glued: true };
+    }
+    let class = if junk::is_typed(word) { Class::Junk } else { Class::Content };
+    Known { class, erased: false, glued: false }
+}
+
+/// The class of a word in lower case.
+pub(super) fn class(word: &str) -> Class {
+    known(word).class
 }
 
 /// Test words that people write together with a noun.
@@ -120,66 +155,111 @@ const GLUE: &[(&str, Class)] = &[
     ("demo", Class::Soft),
     ("qa", Class::Soft),
     ("sample", Class::Soft),
+    ("テスト", Class::Strong),
+    ("테스트", Class::Strong),
+    ("测试", Class::Strong),
+    ("測試", Class::Strong),
+    ("тест", Class::Strong),
+    ("サンプル", Class::Soft),
+    ("デモ", Class::Soft),
+    ("샘플", Class::Soft),
+    ("데모", Class::Soft),
+    ("示例", Class::Soft),
+    ("演示", Class::Soft),
+    ("演示用", Class::Soft),
 ];
 
 fn glued(word: &str) -> Option<Class> {
-    let noun = |rest: &str| rest.len() >= 3 && TABLE.get(rest) == Some(Class::Noun);
-    if matches!(word.as_bytes().first(), Some(b't' | b'e' | b'd' | b'f' | b'l' | b'm' | b'q' | b's')) {
+    let noun =
+        |rest: &str| rest.len() >= 3 && TABLE.get(rest).is_some_and(|known| known.class == Class::Noun);
+    let first = word.as_bytes().first();
+    if matches!(first, Some(b't' | b'e' | b'd' | b'f' | b'l' | b'm' | b'q' | b's' | 0xd0..=0xed)) {
         let before = GLUE.iter().find(|(glue, _)| word.strip_prefix(glue).is_some_and(noun));
         if let Some((_, class)) = before {
             return Some(*class);
         }
     }
-    word.strip_suffix("test").is_some_and(noun).then_some(Class::Strong)
+    if first.is_some_and(u8::is_ascii) {
+        return word.strip_suffix("test").is_some_and(noun).then_some(Class::Strong);
+    }
+    // Scripts without spaces put the test word behind as well: `株式会社テスト`, `会社テスト`.
+    let frame = |rest: &str| matches!(TABLE.get(rest).map(|k| k.class), Some(Class::Noun | Class::Legal));
+    let behind = GLUE.iter().filter(|(glue, _)| !glue.is_ascii());
+    behind.into_iter().find(|(glue, _)| word.strip_suffix(glue).is_some_and(frame)).map(|(_, class)| *class)
 }
 
-/// A fixed hash table from words to classes.
-struct WordMap {
-    slots: Vec<Option<(&'static str, Class)>>,
+/// A fixed hash table from words to what is known of them.
+pub(super) struct Table<V> {
+    /// Part of the hash of the word in each slot; 0 where it is free.
+    tags: Vec<u32>,
+    words: Vec<Option<(&'static str, V)>>,
     mask: usize,
 }
 
-impl WordMap {
-    fn new(words: Vec<(&'static str, Class)>) -> Self {
+impl<V: Copy> Table<V> {
+    /// A table over lists that live as long as the program; of equal words the first one counts.
+    pub(super) fn new(words: Vec<(&'static str, V)>) -> Self {
         let size = (words.len() * 4).next_power_of_two();
-        let mut map = Self { slots: vec![None; size], mask: size - 1 };
-        for (word, class) in words {
-            let slot = map.slot(word);
-            map.slots[slot].get_or_insert((word, class));
+        let mut table = Self { tags: vec![0; size], words: vec![None; size], mask: size - 1 };
+        for (word, value) in words {
+            let (mut slot, tag) = table.start(word);
+            while table.words[slot].is_some_and(|(known, _)| known != word) {
+                slot = (slot + 1) & table.mask;
+            }
+            table.tags[slot] = tag;
+            table.words[slot].get_or_insert((word, value));
         }
-        map
+        table
     }
 
-    fn get(&self, word: &str) -> Option<Class> {
-        self.slots[self.slot(word)].map(|(_, class)| class)
-    }
-
-    /// The slot where the word is, or the free one where it would be.
-    fn slot(&self, word: &str) -> usize {
-        let mut slot = usize::try_from(hash(word) >> 32).expect("half a u64 fits in a usize") & self.mask;
-        while self.slots[slot].is_some_and(|(w, _)| w != word) {
+    /// What is known of a word.
+    pub(super) fn get(&self, word: &str) -> Option<V> {
+        let (mut slot, tag) = self.start(word);
+        loop {
+            match self.tags[slot] {
+                0 => return None,
+                found if found == tag => {
+                    if let Some((_, value)) = self.words[slot].filter(|(known, _)| *known == word) {
+                        return Some(value);
+                    }
+                }
+                _ => {}
+            }
             slot = (slot + 1) & self.mask;
         }
-        slot
+    }
+
+    /// The first slot to look at, and the tag to look for.
+    fn start(&self, word: &str) -> (usize, u32) {
+        let hash = hash(word);
+        let half = |part: u64| u32::try_from(part & 0xffff_ffff).expect("32 bits fit in a u32");
+        let slot = usize::try_from(half(hash >> 32)).expect("32 bits fit in a usize") & self.mask;
+        (slot, half(hash).max(1))
     }
 }
 
-/// A fast hash for short words that come from our own lists; values from data are only looked up with it.
+/// A fast hash for short texts. Values from data are only looked up with it in tables of our own lists.
 pub(super) fn hash(text: &str) -> u64 {
-    let mut state = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text.bytes() {
-        state = (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    state.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let bytes = text.as_bytes();
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let mut state = u64::try_from(bytes.len()).unwrap_or(0);
+    let mut eat = |part: u64| {
+        state = (state ^ part).wrapping_mul(ODD);
+        state ^= state >> 29;
+    };
+    whole.iter().for_each(|part| eat(u64::from_le_bytes(*part)));
+    eat(rest.iter().fold(0, |part, byte| part << 8 | u64::from(*byte)));
+    state.wrapping_mul(ODD)
 }
 
-/// A fixed set of words or domains.
-pub(super) struct WordSet(WordMap);
+/// A fixed set of words.
+pub(super) struct WordSet(Table<()>);
 
 impl WordSet {
     /// A set over lists that live as long as the program.
     pub(super) fn new(words: impl IntoIterator<Item = &'static str>) -> Self {
-        Self(WordMap::new(words.into_iter().map(|w| (w, Class::Content)).collect()))
+        Self(Table::new(words.into_iter().map(|w| (w, ())).collect()))
     }
 
     /// Whether the set holds the word.
@@ -202,11 +282,11 @@ mod tests {
 
     #[test]
     fn a_test_word_glued_to_a_noun_counts_and_a_longer_name_does_not() {
-        for word in ["testtenant", "usertest", "fakecompany"] {
+        for word in ["testtenant", "usertest", "fakecompany", "テストユーザー", "株式会社テスト", "测试公司", "테스트회사"] {
             assert_eq!(class(word), Class::Strong, "{word}");
         }
         assert_eq!(class("demouser"), Class::Soft);
-        for word in ["testarossa", "demopolis", "qatar", "sampling", "testimony", "contest", "newton"] {
+        for word in ["testarossa", "demopolis", "qatar", "sampling", "testimony", "contest", "newton", "测试技术"] {
             assert_eq!(class(word), Class::Content, "{word}");
         }
     }

@@ -4,7 +4,7 @@
 //! elsewhere the signal is weak.
 
 use super::text::Kind;
-use super::{Detector, Found, Group, Subject, domain, suffix};
+use super::{Detector, Found, Group, Subject, suffix};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.machine-made",
@@ -15,7 +15,7 @@ pub(super) const DETECTOR: Detector = Detector {
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = &subject.words.local;
-    if words.is_empty() || domain::is_relay(&subject.words.domain) {
+    if words.is_empty() || subject.words.site.classes.relay {
         return None;
     }
     let ending = suffix::ending(words).map(|(weight, _)| weight * 0.6);

@@ -21,47 +21,39 @@ pub(super) struct Parts<'a> {
 
 /// Splits at the last `@`, and the local part at its first `+`.
 pub(super) fn split(address: &str) -> Option<Parts<'_>> {
-    let (before, domain) = address.trim().rsplit_once('@')?;
-    let domain = domain.trim_end_matches('.');
+    let address = address.trim();
+    let at = address.bytes().rposition(|b| b == b'@')?;
+    let (before, domain) = (&address[..at], address[at + 1..].trim_end_matches('.'));
     if before.is_empty() || domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX {
         return None;
     }
-    let (local, tag) = match before.split_once('+') {
-        Some((local, tag)) => (local, Some(tag)),
+    let (local, tag) = match before.bytes().position(|b| b == b'+') {
+        Some(plus) => (&before[..plus], Some(&before[plus + 1..])),
         None => (before, None),
     };
     Some(Parts { local, tag, domain })
 }
 
-/// `a.b.c`, `b.c`, `c`: the domain and everything above it, longest first.
+/// `c`, `b.c`, `a.b.c`: the top of the domain, what is below it, and so on for a few labels.
 pub(super) fn suffixes(domain: &str) -> impl Iterator<Item = &str> {
-    let start = domain.rmatch_indices('.').nth(LABELS_MAX - 1).map_or(0, |(dot, _)| dot + 1);
-    let mut rest = Some(&domain[start..]);
-    std::iter::from_fn(move || {
-        let now = rest?;
-        rest = now.split_once('.').map(|(_, above)| above);
-        Some(now)
-    })
+    let dots = domain.bytes().enumerate().rev().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
+    dots.chain([0]).take(LABELS_MAX).map(|start| &domain[start..])
 }
 
-/// The label a domain is known by: `acme` of `mail.acme.co.uk`.
-pub(super) fn main_label(domain: &str) -> &str {
-    let mut labels = domain.rsplit('.');
-    let Some(_top) = labels.next() else { return domain };
-    let second = labels.next().unwrap_or(domain);
+/// Where the label stands that a domain is known by: `acme` of `mail.acme.co.uk`.
+pub(super) fn main_label(domain: &str) -> (usize, usize) {
+    let dot = |end: usize| domain.as_bytes()[..end].iter().rposition(|b| *b == b'.');
+    let Some(top) = dot(domain.len()) else { return (0, domain.len()) };
+    let Some(second) = dot(top) else { return (0, top) };
     // `co.uk`, `com.au`: the second level is a category, the name stands before it.
-    match labels.next() {
-        Some(third)
-            if second.len() <= 3
-                && matches!(
-                    second,
-                    "co" | "com" | "org" | "net" | "gov" | "edu" | "ac" | "or" | "ne" | "go"
-                ) =>
-        {
-            third
-        }
-        Some(_) | None => second,
+    let category = matches!(
+        &domain[second + 1..top],
+        "co" | "com" | "org" | "net" | "gov" | "edu" | "ac" | "or" | "ne" | "go"
+    );
+    if !category {
+        return (second + 1, top);
     }
+    (dot(second).map_or(0, |third| third + 1), second)
 }
 
 #[cfg(test)]
@@ -78,14 +70,17 @@ mod tests {
 
     #[test]
     fn suffixes_stop_at_the_top_and_ten_thousand_labels_cost_nothing() {
-        assert_eq!(suffixes("a.b.c").collect::<Vec<_>>(), ["a.b.c", "b.c", "c"]);
+        assert_eq!(suffixes("a.b.c").collect::<Vec<_>>(), ["c", "b.c", "a.b.c"]);
         assert_eq!(suffixes(&"x.".repeat(10_000)).count(), 5);
     }
 
     #[test]
     fn the_main_label_skips_categories() {
-        assert_eq!(main_label("contestmedia.co.uk"), "contestmedia");
-        assert_eq!(main_label("mail.acme.com"), "acme");
-        assert_eq!(main_label("localhost"), "localhost");
+        for (domain, expected) in
+            [("contestmedia.co.uk", "contestmedia"), ("mail.acme.com", "acme"), ("localhost", "localhost")]
+        {
+            let (start, end) = main_label(domain);
+            assert_eq!(&domain[start..end], expected);
+        }
     }
 }

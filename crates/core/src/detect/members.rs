@@ -15,13 +15,16 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let weight = weigh(members);
-    let says = match (members.test_like, members.people) {
+    (weight.abs() >= 0.3).then(|| Found::told(weight, |s| says(s.context.members.unwrap_or_default())))
+}
+
+fn says(members: Members) -> String {
+    match (members.test_like, members.people) {
         (0, people @ PEOPLE_MIN..) => {
             format!("{people} of its {} users log in over weeks like people", members.users)
         }
         (test_like, _) => format!("{test_like} of its {} users look like test data", members.users),
-    };
-    (weight.abs() >= 0.3).then(|| Found::told(weight, says))
+    }
 }
 
 fn weigh(members: Members) -> f64 {

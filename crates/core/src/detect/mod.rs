@@ -9,6 +9,7 @@
 //! | `record` | the row, its context, the words of its fields |
 //! | `text`, `lexicon`, `mail`, `time`, `domain` | how values are read |
 //! | `score` | groups, damping, verdicts |
+//! | `examiner` | runs all detectors over rows, one after the other |
 //! | all others | one signal each |
 //!
 //! Invariants
@@ -23,6 +24,7 @@ mod company_domain;
 mod disposable;
 pub mod domain;
 mod erased;
+mod examiner;
 mod flag;
 mod handle;
 mod idle;
@@ -35,11 +37,13 @@ mod members;
 mod orphan;
 mod owner;
 mod paid;
+mod phone;
 mod placeholder;
 mod placeholder_domain;
 mod plus_tag;
 pub mod record;
 mod reserved;
+pub mod rules;
 pub mod score;
 mod sequence;
 mod suffix;
@@ -49,12 +53,12 @@ pub mod text;
 pub mod time;
 mod vocabulary;
 
+pub use examiner::{Examiner, Late, Reasons, Weighed};
 pub use record::{Context, Record, Subject};
+pub use rules::Rules;
 pub use score::{Score, Signal, Thresholds, Verdict};
 pub use sequence::Stem;
 
-use crate::entity::Entity;
-use record::Prepared;
 use std::borrow::Cow;
 
 /// Signals of one group are one observation seen twice: the strongest counts in full, others little.
@@ -66,31 +70,50 @@ pub enum Group {
     Series,
     MailLocal,
     MailDomain,
+    Phone,
     Money,
     Creation,
     Activity,
     Graph,
     Role,
+    Rule,
+    Allowed,
 }
 
 /// What a detector found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Found {
     /// Log-odds; negative is evidence against.
     pub weight: f64,
-    /// In words, for people.
-    pub says: Cow<'static, str>,
+    pub says: Says,
+}
+
+/// The words of a signal. Most rows are only weighed, so sentences with figures are made when somebody reads them.
+#[derive(Debug, Clone, Copy)]
+pub enum Says {
+    Fixed(&'static str),
+    Told(fn(&Subject<'_>) -> String),
 }
 
 impl Found {
     /// A finding with a fixed sentence.
     pub fn new(weight: f64, says: &'static str) -> Self {
-        Self { weight, says: Cow::Borrowed(says) }
+        Self { weight, says: Says::Fixed(says) }
     }
 
     /// A finding whose sentence holds figures.
-    pub fn told(weight: f64, says: String) -> Self {
-        Self { weight, says: Cow::Owned(says) }
+    pub fn told(weight: f64, says: fn(&Subject<'_>) -> String) -> Self {
+        Self { weight, says: Says::Told(says) }
+    }
+}
+
+impl Says {
+    /// The sentence about a row.
+    pub fn of(self, subject: &Subject<'_>) -> Cow<'static, str> {
+        match self {
+            Self::Fixed(text) => Cow::Borrowed(text),
+            Self::Told(tell) => Cow::Owned(tell(subject)),
+        }
     }
 }
 
@@ -120,6 +143,7 @@ pub const DETECTORS: &[Detector] = &[
     reserved::DETECTOR,
     placeholder_domain::DETECTOR,
     disposable::DETECTOR,
+    phone::DETECTOR,
     test_money::DETECTOR,
     burst::DETECTOR,
     idle::DETECTOR,
@@ -131,6 +155,8 @@ pub const DETECTORS: &[Detector] = &[
     company_domain::DETECTOR,
     system::DETECTOR,
     erased::DETECTOR,
+    rules::CUSTOM,
+    rules::ALLOWED,
 ];
 
 /// What a signal looks for, in a few words; its id where it is unknown.
@@ -138,61 +164,12 @@ pub fn title(id: &str) -> &str {
     DETECTORS.iter().find(|d| d.id == id).map_or(id, |d| d.title)
 }
 
-/// Examines rows one after the other with reused buffers.
-#[derive(Debug, Clone, Default)]
-pub struct Examiner {
-    prepared: Prepared,
-}
-
-impl Examiner {
-    /// Runs every detector over a row; `signals` is cleared and filled, and the score is their sum.
-    pub fn examine(&mut self, record: &Record<'_>, context: &Context, signals: &mut Vec<Signal>) -> Score {
-        signals.clear();
-        self.prepared.read(record);
-        let subject = Subject { record, context, words: &self.prepared };
-        for detector in DETECTORS {
-            if let Some(found) = (detector.examine)(&subject) {
-                signals.push(Signal {
-                    id: detector.id,
-                    group: detector.group,
-                    weight: found.weight,
-                    says: found.says,
-                });
-            }
-        }
-        score::sum(signals)
-    }
-
-    /// What stands before the running number of the row's name, user name or mail, if there is one.
-    pub fn stem(&self) -> Option<Stem> {
-        sequence::stem(&self.prepared)
-    }
-}
-
-/// Signals that depend on other rows only: what a scan knows when it has read the whole store. They are left
-/// out while rows stream (their parts of the context are empty then) and added by [`late_signals`].
-const LATE: &[Detector] = &[sequence::DETECTOR, orphan::DETECTOR, members::DETECTOR, owner::DETECTOR];
-
-/// Adds the signals that need the whole store to those of a row.
-pub fn late_signals(entity: Entity, context: &Context, signals: &mut Vec<Signal>) {
-    let (record, words) = (Record::new(entity), Prepared::default());
-    let subject = Subject { record: &record, context, words: &words };
-    for detector in LATE {
-        if let Some(found) = (detector.examine)(&subject) {
-            signals.push(Signal {
-                id: detector.id,
-                group: detector.group,
-                weight: found.weight,
-                says: found.says,
-            });
-        }
-    }
-}
-
 /// What the tests of all signals use.
 #[cfg(test)]
 pub(crate) mod check {
+    use super::record::Prepared;
     use super::*;
+    use crate::entity::Entity;
 
     /// A tenant of which nothing but these fields is known.
     pub(crate) fn tenant<'a>(name: &'a str, slug: &'a str, email: &'a str) -> Record<'a> {
@@ -208,14 +185,13 @@ pub(crate) mod check {
     pub(crate) fn weight(detector: &Detector, record: &Record<'_>, context: &Context) -> f64 {
         let mut words = Prepared::default();
         words.read(record);
-        (detector.examine)(&Subject { record, context, words: &words }).map_or(0.0, |f| f.weight)
+        (detector.examine)(&Subject { record, context, words: &words, rules: &rules::NONE })
+            .map_or(0.0, |f| f.weight)
     }
 
     /// The verdict over all signals with the default thresholds.
     pub(crate) fn verdict(record: &Record<'_>, context: &Context) -> Verdict {
-        let mut signals = Vec::new();
-        let score = Examiner::default().examine(record, context, &mut signals);
-        Thresholds::default().verdict(score)
+        Thresholds::default().verdict(Examiner::default().weigh(record, context).score)
     }
 }
 

@@ -15,7 +15,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         3..=9 => -6.0,
         10.. => -7.0,
     };
-    Some(Found::told(weight, format!("{} payment records with real money", money.paid)))
+    Some(Found::told(weight, |s| {
+        format!("{} payment records with real money", s.context.money.unwrap_or_default().paid)
+    }))
 }
 
 #[cfg(test)]

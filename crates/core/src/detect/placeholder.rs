@@ -21,13 +21,15 @@ pub(super) const WORDS: &str = "\
     acme contoso initech globex fabrikam northwind adventureworks hooli initrode vandelay soylent \
     cyberdyne tyrell weyland oscorp lexcorp umbrellacorp wonka dundermifflin piedpiper acmecorp acmeinc \
     widgetco mustermann musterfrau musterfirma bloggs lipsum yourcompany mycompany companyname \
-    examplecorp zzyzx";
+    examplecorp zzyzx 홍길동 张三 李四 王五 張三 иванов-тест fulano zutano mengano bidule truc machin \
+    tizio sempronio";
 
 /// Placeholders of several words, joined.
 static PHRASES: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(PHRASE_LIST.split_whitespace()));
 
 const PHRASE_LIST: &str = "\
-    johndoe janedoe johnqpublic joebloggs fredbloggs johnsmithdoe maxmustermann erikamustermann \
+    johndoe janedoe johnpublic joepublic jeandupont jeanduponttest fulanodetal piripiri janeroe johnroe \
+    山田太郎 山田花子 测试员 иванивановтест юзерюзеров annaandersontest johnqpublic joebloggs fredbloggs johnsmithdoe maxmustermann erikamustermann \
     juanperezprueba fulanodetal testytest testymctestface testmctest testmctesterson mickeymouse \
     donaldduck bugsbunny homersimpson waynecorp wayneenterprises starkindustries umbrellacorporation \
     umbrellacorp piedpiper dundermifflin adventureworks wideworldimporters vandelayindustries \

@@ -5,7 +5,7 @@
 //! whole; `testo.com` and `demopolis.com` are companies.
 
 use super::lexicon::{self, Class};
-use super::{Detector, Found, Group, Subject, domain, mail, reserved};
+use super::{Detector, Found, Group, Subject, reserved};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.placeholder-domain",
@@ -35,6 +35,8 @@ const LABELS: &[&str] = &[
     "mail-test",
     "test-mail",
 ];
+/// Bytes of the longest label that several words could make.
+const LABEL_BYTES_MAX: usize = 63;
 /// Soft words whose bare domain belongs to no known business that gives out addresses.
 const SOFT: &[&str] = &[
     "foo",
@@ -63,17 +65,22 @@ const SOFT: &[&str] = &[
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let domain = subject.words.domain.as_str();
-    let other = domain::is_free(domain) || domain::is_relay(domain) || reserved::is_reserved(domain);
-    if domain.is_empty() || other {
+    let site = &subject.words.site;
+    if domain.is_empty() || site.classes.free || site.classes.relay {
         return None;
     }
-    let label = mail::main_label(domain);
-    if subject.is_from_name(label) {
+    let label = subject.words.label();
+    // Most labels are names, and nothing more is asked of them.
+    let plain = label.len() > LABEL_BYTES_MAX || (!LABELS.contains(&label) && !label.contains('-'));
+    if site.label_class == Class::Content && label.len() > 1 && plain {
+        return None;
+    }
+    if reserved::is_reserved(domain) || subject.is_from_name(label) {
         return None;
     }
     let local = &subject.words.local;
     let typed_twice = local.joined() == label || (local.counts.soft > 0 && local.counts.no_name_left());
-    let weight = match lexicon::class(label) {
+    let weight = match site.label_class {
         Class::Strong => 5.5,
         Class::Junk if label.len() > 3 => 5.5,
         Class::Placeholder => 3.5,

@@ -6,8 +6,11 @@
 //!
 //! Not here: how a context comes about (`engine::scan`), what anything is worth (one file per signal).
 
+use super::domain::{self, Classes};
+use super::lexicon::{self, Class};
 use super::mail;
-use super::text::Words;
+use super::rules::Rules;
+use super::text::{self, Words};
 use crate::entity::Entity;
 use crate::entity::fields::FlagMeaning;
 
@@ -121,7 +124,36 @@ pub struct Prepared {
     pub username: Words,
     pub local: Words,
     pub tag: Words,
+    /// In lower case.
     pub domain: String,
+    pub site: Site,
+}
+
+/// What is known of a mail domain, looked up once.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    pub classes: Classes,
+    /// Class of the label that the domain is known by.
+    pub label_class: Class,
+    /// Where that label stands in the domain.
+    label: (usize, usize),
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { classes: Classes::default(), label_class: Class::Content, label: (0, 0) }
+    }
+}
+
+impl Site {
+    fn of(domain: &str) -> Self {
+        let label = mail::main_label(domain);
+        Self {
+            classes: domain::classes(domain),
+            label_class: lexicon::class(&domain[label.0..label.1]),
+            label,
+        }
+    }
 }
 
 impl Prepared {
@@ -130,6 +162,7 @@ impl Prepared {
         self.name.read(record.name);
         self.slug.read(record.slug);
         self.domain.clear();
+        self.site = Site::default();
         let address = if record.email.is_empty() { record.username } else { record.email };
         let parts = mail::split(address);
         let username_is_mail = record.username.contains('@');
@@ -140,6 +173,7 @@ impl Prepared {
                 self.tag.read(parts.tag.unwrap_or(""));
                 self.domain.push_str(parts.domain);
                 self.domain.make_ascii_lowercase();
+                self.site = Site::of(&self.domain);
             }
             None => {
                 self.local.read("");
@@ -149,12 +183,19 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// The label that the mail domain is known by: `acme` of `mail.acme.co.uk`.
+    pub(super) fn label(&self) -> &str {
+        &self.domain[self.site.label.0..self.site.label.1]
+    }
+}
+
 impl Subject<'_> {
     /// Whether a handle, local part or domain label was made from a real name, so that its words say no more
     /// than the name does: `mocha` of `Mocha House`.
     pub(super) fn is_from_name(&self, handle: &str) -> bool {
         let name = &self.words.name;
-        handle.len() >= 3 && !name.counts.no_name_left() && name.joined().contains(handle)
+        handle.len() >= 3 && !name.counts.no_name_left() && text::contains(name.joined(), handle)
     }
 }
 
@@ -164,4 +205,6 @@ pub struct Subject<'a> {
     pub record: &'a Record<'a>,
     pub context: &'a Context,
     pub words: &'a Prepared,
+    /// What was configured.
+    pub rules: &'a Rules,
 }

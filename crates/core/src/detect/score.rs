@@ -49,18 +49,35 @@ impl Score {
 
 /// The sum of the signals on top of the prior.
 pub fn sum(signals: &[Signal]) -> Score {
+    let weights: Vec<(Group, f64)> = signals.iter().map(|s| (s.group, s.weight)).collect();
+    total(&weights)
+}
+
+/// How much of each signal's weight counts in the sum, in their order.
+pub fn counted(signals: &[Signal]) -> Vec<f64> {
+    let weights: Vec<(Group, f64)> = signals.iter().map(|s| (s.group, s.weight)).collect();
+    (0..weights.len()).map(|i| weights[i].1 * share_of(&weights, i)).collect()
+}
+
+/// The sum of weights by their groups on top of the prior.
+pub fn total(weights: &[(Group, f64)]) -> Score {
     let mut log_odds = PRIOR;
-    for (i, signal) in signals.iter().enumerate() {
-        let stronger = signals.iter().enumerate().filter(|(j, other)| outranks(other, signal, *j < i));
-        log_odds += signal.weight * share(stronger.count());
+    for (i, weight) in weights.iter().enumerate() {
+        log_odds += weight.1 * share_of(weights, i);
     }
     Score { log_odds }
 }
 
-/// Whether `other` says the same as `signal`, and louder; among equals the earlier one does.
-fn outranks(other: &Signal, signal: &Signal, earlier: bool) -> bool {
-    let same = other.group == signal.group && (other.weight < 0.0) == (signal.weight < 0.0);
-    let (other, own) = (other.weight.abs(), signal.weight.abs());
+/// The part of a weight that counts, given the others of its group.
+fn share_of(weights: &[(Group, f64)], i: usize) -> f64 {
+    let stronger = weights.iter().enumerate().filter(|(j, other)| outranks(**other, weights[i], *j < i));
+    share(stronger.count())
+}
+
+/// Whether `other` says the same as `one`, and louder; among equals the earlier one does.
+fn outranks(other: (Group, f64), one: (Group, f64), earlier: bool) -> bool {
+    let same = other.0 == one.0 && (other.1 < 0.0) == (one.1 < 0.0);
+    let (other, own) = (other.1.abs(), one.1.abs());
     same && (other > own || (earlier && other.total_cmp(&own).is_eq()))
 }
 

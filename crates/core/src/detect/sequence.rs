@@ -20,7 +20,10 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let weight = if series.generic { 2.0 } else { 1.0 };
-    Some(Found::told(weight, format!("one of {} rows that differ only in a running number", series.rows)))
+    Some(Found::told(weight, |s| {
+        let rows = s.context.series.map_or(0, |series| series.rows);
+        format!("one of {rows} rows that differ only in a running number")
+    }))
 }
 
 /// What stands before a running number.

@@ -11,7 +11,10 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let weight = if money.marked > 1 { 3.5 } else { 3.0 };
-    Some(Found::told(weight, format!("{} payment records are marked as test, none is real", money.marked)))
+    Some(Found::told(weight, |s| {
+        let marked = s.context.money.unwrap_or_default().marked;
+        format!("{marked} payment records are marked as test, none is real")
+    }))
 }
 
 #[cfg(test)]

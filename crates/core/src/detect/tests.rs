@@ -8,8 +8,7 @@ use super::*;
 #[track_caller]
 fn all(expected: &[Verdict], records: &[Record<'_>]) {
     for record in records {
-        let mut signals = Vec::new();
-        let score = Examiner::default().examine(record, &Context::default(), &mut signals);
+        let (score, signals) = Examiner::default().tell(record, &Context::default());
         let verdict = Thresholds::default().verdict(score);
         let (name, email) = (record.name, record.email);
         assert!(expected.contains(&verdict), "`{name}` <{email}>: {verdict:?} {score:?} {signals:?}");
@@ -31,6 +30,16 @@ fn test_rows_are_found_by_their_own_fields() {
         user("Jane Smith", "jsmith@example.org"),
         user("QA Bot", "qa-bot@corp.test"),
         user("Demo User 12", "demo12@example.com"),
+        tenant("Тестовая компания", "", ""),
+        tenant("Empresa de pruebas", "", ""),
+        tenant("Firma testowa 3", "", ""),
+        tenant("株式会社テスト", "", ""),
+        tenant("测试公司", "", ""),
+        user("테스트 사용자", ""),
+        user("テスト太郎", "taro@test.co.jp"),
+        user("Testkunde 4", ""),
+        user("Usuário Teste", "teste@teste.com.br"),
+        user("Utilisateur Test", ""),
     ];
     all(&[Verdict::Test], &rows);
 }
@@ -55,6 +64,14 @@ fn real_rows_that_look_like_tests_are_spared() {
         user("Tomas Demo", "tomas.demo@brennanmachinery.com"),
         user("Jennifer Null", "jennifer.null@gmail.com"),
         user("Anna Sample", "asample@samplebrothers.com"),
+        tenant("Proefstation Wageningen", "proefstation", "info@proefstation.nl"),
+        tenant("中国测试技术研究院", "", "info@nimtt.ac.cn"),
+        tenant("Teste di Moro Ceramiche", "testedimoro", "info@testedimoro.it"),
+        tenant("Prova Systems GmbH", "prova", "info@prova.de"),
+        user("Giulia Prova", "giulia.prova@libero.it"),
+        user("Anna Probe", "a.probe@web.de"),
+        user("Fabio Testa", "fabio.testa@gmail.com"),
+        user("Marie Essai", "marie.essai@orange.fr"),
     ];
     all(&[Verdict::Real], &rows);
 }

@@ -9,7 +9,7 @@
 //!
 //! Not here: which words exist (`lexicon`), what they are worth (one file per signal).
 
-use super::lexicon::{self, Class};
+use super::lexicon::{self, Class, Known};
 
 /// Characters of a field that are looked at; what follows says nothing new about a name.
 pub(super) const FIELD_CHARS_MAX: usize = 256;
@@ -34,6 +34,8 @@ pub struct Token {
     end: usize,
     pub kind: Kind,
     pub class: Class,
+    erased: bool,
+    glued: bool,
 }
 
 /// The words of one field.
@@ -60,6 +62,8 @@ pub struct Counts {
     pub mixed: usize,
     /// Words that no list knows: what is left of a real name.
     pub content: usize,
+    /// Words that erasure writes; they count in their class too.
+    pub erased: usize,
 }
 
 impl Words {
@@ -68,32 +72,71 @@ impl Words {
         self.text.clear();
         self.tokens.clear();
         self.counts = Counts::default();
+        let raw = head(raw);
+        let bytes = raw.as_bytes();
         let mut chunk = Chunk::default();
         // Number of tokens before a run that a capital has cut.
         let mut run = None;
-        for letter in raw.chars().take(FIELD_CHARS_MAX) {
-            if letter == '\'' || letter == '’' {
-                continue;
+        let mut at = 0;
+        while at < bytes.len() {
+            let sort = Sort::of(bytes[at]);
+            let end = match sort {
+                Sort::Apart | Sort::Beyond => at + 1,
+                Sort::Lower | Sort::Upper | Sort::Digit => alike(bytes, at, sort),
+            };
+            match sort {
+                Sort::Lower | Sort::Upper | Sort::Digit => {
+                    self.ascii(&raw[at..end], sort, &mut chunk, &mut run);
+                    at = end;
+                }
+                Sort::Apart => {
+                    if bytes[at] != b'\'' {
+                        self.finish_run(&mut chunk, &mut run);
+                    }
+                    at = end;
+                }
+                Sort::Beyond => {
+                    let letter = raw[at..].chars().next().expect("the text does not end here");
+                    self.letter(letter, &mut chunk, &mut run);
+                    at += letter.len_utf8();
+                }
             }
-            if !letter.is_alphanumeric() {
-                self.finish_run(&mut chunk, &mut run);
-                continue;
-            }
-            let upper = letter.is_uppercase();
-            if upper && chunk.last_lower {
-                run.get_or_insert(self.tokens.len());
-                self.finish(&mut chunk);
-            }
-            chunk.last_lower = letter.is_lowercase();
-            if letter.is_ascii() {
-                self.text.push(letter.to_ascii_lowercase());
-            } else {
-                self.text.extend(letter.to_lowercase());
-            }
-            chunk.digits += usize::from(letter.is_ascii_digit());
-            chunk.letters += usize::from(!letter.is_ascii_digit());
         }
         self.finish_run(&mut chunk, &mut run);
+    }
+
+    /// Takes in a stretch of letters or digits of one sort.
+    fn ascii(&mut self, stretch: &str, sort: Sort, chunk: &mut Chunk, run: &mut Option<usize>) {
+        if sort == Sort::Upper && chunk.last_lower {
+            run.get_or_insert(self.tokens.len());
+            self.finish(chunk);
+        }
+        chunk.last_lower = sort == Sort::Lower;
+        let before = self.text.len();
+        self.text.push_str(stretch);
+        if sort == Sort::Digit {
+            chunk.digits += stretch.len();
+        } else {
+            chunk.letters += stretch.len();
+            self.text[before..].make_ascii_lowercase();
+        }
+    }
+
+    /// Takes in one character that is not ASCII.
+    fn letter(&mut self, letter: char, chunk: &mut Chunk, run: &mut Option<usize>) {
+        if letter == '’' {
+            return;
+        }
+        if !letter.is_alphanumeric() {
+            return self.finish_run(chunk, run);
+        }
+        if letter.is_uppercase() && chunk.last_lower {
+            run.get_or_insert(self.tokens.len());
+            self.finish(chunk);
+        }
+        chunk.last_lower = letter.is_lowercase();
+        self.text.extend(letter.to_lowercase());
+        chunk.letters += 1;
     }
 
     /// The text of a token, in lower case.
@@ -124,8 +167,10 @@ impl Words {
         if first < self.tokens.len() && lexicon::class(&self.text[start..]) == Class::Legal {
             self.tokens.truncate(first);
             self.counts = Counts::default();
-            let kept: Vec<Token> = self.tokens.clone();
-            kept.iter().for_each(|t| self.counts.add(t.kind, t.class));
+            for token in &self.tokens {
+                let known = Known { class: token.class, erased: token.erased, glued: token.glued };
+                self.counts.add(token.kind, known);
+            }
             self.push(start, self.text.len(), Kind::Word);
         }
     }
@@ -184,10 +229,77 @@ impl Words {
         if self.tokens.len() >= TOKENS_MAX {
             return;
         }
-        let class = if kind == Kind::Word { lexicon::class(&self.text[start..end]) } else { Class::Content };
-        self.tokens.push(Token { start, end, kind, class });
-        self.counts.add(kind, class);
+        let known = match kind {
+            Kind::Word => lexicon::known(&self.text[start..end]),
+            Kind::Number | Kind::Mixed => Known { class: Class::Content, erased: false, glued: false },
+        };
+        self.tokens.push(Token { start, end, kind, class: known.class, erased: known.erased, glued: known.glued });
+        self.counts.add(kind, known);
     }
+}
+
+/// What a byte is, as far as one can tell by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Lower,
+    Upper,
+    Digit,
+    /// Stands between words, or is an apostrophe.
+    Apart,
+    /// Part of a character that is not ASCII.
+    Beyond,
+}
+
+/// The sort of every byte, looked up faster than found out.
+const SORTS: [Sort; 256] = {
+    let mut sorts = [Sort::Apart; 256];
+    let (mut byte, mut place) = (0_u8, 0);
+    loop {
+        sorts[place] = Sort::find(byte);
+        if byte == u8::MAX {
+            break sorts;
+        }
+        byte += 1;
+        place += 1;
+    }
+};
+
+impl Sort {
+    fn of(byte: u8) -> Self {
+        SORTS[usize::from(byte)]
+    }
+
+    const fn find(byte: u8) -> Self {
+        match byte {
+            b'a'..=b'z' => Self::Lower,
+            b'A'..=b'Z' => Self::Upper,
+            b'0'..=b'9' => Self::Digit,
+            0..128 => Self::Apart,
+            128.. => Self::Beyond,
+        }
+    }
+}
+
+/// Where the stretch of bytes of one sort ends.
+fn alike(bytes: &[u8], start: usize, sort: Sort) -> usize {
+    let other = bytes[start..].iter().position(|b| Sort::of(*b) != sort);
+    other.map_or(bytes.len(), |length| start + length)
+}
+
+/// The part of a field that is looked at.
+fn head(raw: &str) -> &str {
+    if raw.len() <= FIELD_CHARS_MAX {
+        return raw;
+    }
+    raw.char_indices().nth(FIELD_CHARS_MAX).map_or(raw, |(end, _)| &raw[..end])
+}
+
+/// Whether a short text stands in another one. The search of the standard library prepares itself for long ones.
+pub(super) fn contains(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    let Some((first, rest)) = part.split_first() else { return true };
+    let Some(last) = text.len().checked_sub(part.len()) else { return false };
+    text[..=last].iter().enumerate().any(|(at, byte)| byte == first && text[at + 1..].starts_with(rest))
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -198,8 +310,11 @@ struct Chunk {
 }
 
 impl Counts {
-    fn add(&mut self, kind: Kind, class: Class) {
-        let slot = match (kind, class) {
+    fn add(&mut self, kind: Kind, known: Known) {
+        self.erased += usize::from(known.erased);
+        // `testtenant` says both what it is and that it is a test.
+        self.noun += usize::from(known.glued);
+        let slot = match (kind, known.class) {
             (Kind::Number, _) => &mut self.number,
             (Kind::Mixed, _) => &mut self.mixed,
             (Kind::Word, Class::Strong) => &mut self.strong,

@@ -34,11 +34,8 @@ fn parse_count(text: &str) -> Option<i64> {
 }
 
 fn number(text: &str, from: usize, to: usize) -> Option<i64> {
-    let digits = text.get(from..to)?;
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok()
+    let digits = text.as_bytes().get(from..to)?;
+    digits.iter().try_fold(0_i64, |number, b| b.is_ascii_digit().then(|| number * 10 + i64::from(b - b'0')))
 }
 
 fn parse_calendar(text: &str) -> Option<i64> {
@@ -47,21 +44,21 @@ fn parse_calendar(text: &str) -> Option<i64> {
         return None;
     }
     let midnight = days_from_civil(year, month, day) * DAY_S;
-    if text.len() < 19 {
-        return Some(midnight);
-    }
+    let Some(rest) = text.as_bytes().get(19..) else { return Some(midnight) };
     let (hour, minute, second) = (number(text, 11, 13)?, number(text, 14, 16)?, number(text, 17, 19)?);
-    Some(midnight + hour * 3_600 + minute * 60 + second - offset(&text[19..]))
+    Some(midnight + hour * 3_600 + minute * 60 + second - offset(rest))
 }
 
 /// Seconds east of Greenwich, from `.123+02`, `+05:30`, `Z` or nothing.
-fn offset(rest: &str) -> i64 {
-    let Some(sign) = rest.find(['+', '-']) else { return 0 };
-    let hours = number(rest, sign + 1, sign + 3).unwrap_or(0);
-    let digits = rest[sign + 1..].replace(':', "");
-    let minutes = number(&digits, 2, 4).unwrap_or(0);
-    let seconds = hours * 3_600 + minutes * 60;
-    if rest[sign..].starts_with('-') { -seconds } else { seconds }
+fn offset(rest: &[u8]) -> i64 {
+    let Some(sign) = rest.iter().position(|b| matches!(b, b'+' | b'-')) else { return 0 };
+    let mut digits = rest[sign + 1..].iter().filter(|b| **b != b':').map(|b| i64::from(b.wrapping_sub(b'0')));
+    let mut two = || match (digits.next(), digits.next()) {
+        (Some(tens @ 0..=9), Some(ones @ 0..=9)) => tens * 10 + ones,
+        (_, _) => 0,
+    };
+    let seconds = two() * 3_600 + two() * 60;
+    if rest[sign] == b'-' { -seconds } else { seconds }
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar.

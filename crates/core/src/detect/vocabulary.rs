@@ -5,6 +5,7 @@
 //! ordinary words, so on their own they never suffice. Sources: names given by people and tools to throw-away
 //! rows; surnames and companies that collide with them.
 
+use super::lexicon::Class;
 use super::text::{Counts, Words};
 use super::{Detector, Found, Group, Subject};
 
@@ -17,7 +18,13 @@ pub(super) const STRONG: &str = "\
     abtest qatest testqa apitest uitest autotest regtest pentest testcase testdata dummy fake webdriver \
     testcafe k6 jmeter pytest rspec vitest mockaroo faker fakedata foobar deleteme dontuse donotuse \
     throwaway ipsum helloworld synthetic testuser testaccount testtest pruebas prueba тест テスト 테스트 测试 測試 \
-    тестовый testowy dummydata probando";
+    \
+    тестовый тестовая тестовое тестовые тестовых testowy testowa testowe testowi dummydata probando \
+    testbedrijf testkunde testkunden testfirma testnutzer testbenutzer testgebruiker testklant testcompany \
+    testcompte utilisateurtest testcorp testinc testacct testacc testdb testorg testmail testemail testmember \
+    testcliente testeur テスター 試験用 테스터 体験版テスト ダミー 더미 虚拟测试 smoketests loadtests testaccounts \
+    qatests unittests e2etest e2etests integrationtest integrationtests seleniumtest cypresstest factice \
+    fittizio fittizia ficticio ficticia fictício proefbedrijf nepbedrijf";
 
 /// Words that are also names or have an ordinary meaning.
 pub(super) const SOFT: &str = "\
@@ -26,19 +33,25 @@ pub(super) const SOFT: &str = "\
     ci cicd seeded placeholder foo bar baz qux quux blah todo tbd xyz abc junk bogus delete remove \
     invalid localhost bench playground tutorial training muster ejemplo exemple exemplo esempio \
     voorbeeld beispiel preprod nonprod mocha cypress gatling selenium puppeteer playwright postman \
-    locust jest canary lorem prova essai teste";
+    locust jest canary lorem prova essai teste testes ensaio exemplos amostra piloto muestra muestras \
+    maqueta esempi campione essais échantillon echantillon beispiele probe vorlage platzhalter voorbeelden proef \
+    próba przykład przykładowy przykładowa przyklad przykladowa демо пример примеры проба образец проверка \
+    サンプル デモ お試し 試用 샘플 데모 예제 예시 示例 样例 演示 範例 试用 gherkin cucumber nightwatch webdriverio \
+    mockaroo factorybot artillery vegeta tavern karate detox appium testrail smoke";
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = &subject.words.name;
     let weight = weigh(&words.counts)?.max(if marked(subject.record.name, words) { 3.3 } else { 0.0 });
-    let word = words
-        .iter()
-        .find(|(t, _)| matches!(t.class, super::lexicon::Class::Strong | super::lexicon::Class::Soft));
-    let word = word.map_or("", |(_, text)| text);
     Some(match words.counts.no_name_left() {
-        true => Found::told(weight, format!("name is nothing but test words (`{word}`)")),
-        false => Found::told(weight, format!("name contains the word `{word}`")),
+        true => Found::told(weight, |s| format!("name is nothing but test words (`{}`)", first(s))),
+        false => Found::told(weight, |s| format!("name contains the word `{}`", first(s))),
     })
+}
+
+/// The first test word of the name.
+fn first<'a>(subject: &Subject<'a>) -> &'a str {
+    let is_test = |class| matches!(class, Class::Strong | Class::Soft);
+    subject.words.name.iter().find(|(t, _)| is_test(t.class)).map_or("", |(_, text)| text)
 }
 
 /// The weight of a field's test words given what else the field holds.
@@ -76,7 +89,7 @@ fn bare(counts: &Counts) -> f64 {
 /// `Brennan Machinery (TEST)`, `Brennan - test`: a mark that somebody put behind a real name.
 fn marked(name: &str, words: &Words) -> bool {
     let Some((last, text)) = words.iter().next_back() else { return false };
-    if last.class != super::lexicon::Class::Strong || words.tokens.len() < 2 {
+    if last.class != Class::Strong || words.tokens.len() < 2 {
         return false;
     }
     let Some(cut) = name.len().checked_sub(text.len() + 1) else { return false };

@@ -22,6 +22,8 @@ pub(super) struct Candidate<'a> {
     pub inbound: usize,
     /// Its own references to other tables.
     pub outbound: usize,
+    /// No other table is called like tenants or users.
+    pub alone: bool,
 }
 
 const TENANT: &[(&str, f64)] = &[
@@ -180,7 +182,14 @@ fn tenant_points(candidate: Candidate<'_>, head: &str) -> f64 {
     let person = has(f.password, -0.5)
         + has(f.username.filter(|_| f.slug.is_none()), -0.2)
         + f64::from(u8::from(f.name.len() > 1)) * -0.4;
-    noun + name + has(f.slug, 0.15) + person + inbound_points(candidate)
+    // Accounts that stand alone are told apart by their columns: a slug or a company's name is that of a tenant.
+    let lone = candidate.alone && head == "account" && f.slug.is_some() && !is_person(f);
+    noun + name + has(f.slug, 0.15) + person + inbound_points(candidate) + if lone { 0.2 } else { 0.0 }
+}
+
+/// Columns that only people have.
+fn is_person(f: &Fields) -> bool {
+    f.password.is_some() || f.username.is_some() || f.name.len() > 1
 }
 
 fn user_points(candidate: Candidate<'_>, head: &str) -> f64 {
@@ -192,7 +201,15 @@ fn user_points(candidate: Candidate<'_>, head: &str) -> f64 {
     let identity = has(f.email, 0.2) + has(f.username, 0.1) + has(f.password, 0.3) + has(f.last_seen, 0.1);
     let names = f64::from(u8::from(f.name.len() > 1)) * 0.15;
     let company = has(f.slug.filter(|_| f.password.is_none() && f.email.is_none()), -0.3);
-    noun + identity + names + company + inbound_points(candidate)
+    let lone = candidate.alone && head == "account" && f.email.is_some() && f.slug.is_none();
+    noun + identity + names + company + inbound_points(candidate) + if lone { 0.2 } else { 0.0 }
+}
+
+/// Whether a table is called like tenants or users beyond doubt.
+pub(super) fn is_named(table: &Table) -> bool {
+    let (head, _) = head(&table.name.name);
+    let points = noun_points(TENANT, &head).max(noun_points(USER, &head));
+    points >= 0.5
 }
 
 /// Sessions and payments belong to someone, so they point somewhere.

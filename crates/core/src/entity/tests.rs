@@ -244,3 +244,17 @@ fn neutral_words_behind_the_noun_do_not_hide_it_and_settings_are_no_users() {
     let wordpress = &map.members[2].fields;
     assert_eq!((wordpress.email, wordpress.created_at, wordpress.username), (Some(3), Some(5), Some(1)));
 }
+
+#[test]
+fn a_lone_table_of_accounts_is_told_by_its_columns() {
+    let tenants = schema(
+        vec![table("accounts", &[("id", Text), ("name", Text), ("subdomain", Text), ("email", Text), ("created_at", Time)])],
+        &[],
+    );
+    check(&tenants, &[("accounts", Entity::Tenant)]);
+    let users = schema(
+        vec![table("accounts", &[("id", Text), ("name", Text), ("email", Text), ("last_login", Time)])],
+        &[],
+    );
+    check(&users, &[("accounts", Entity::User)]);
+}

@@ -5,7 +5,8 @@
 //! non-relational store can keep the sets wherever it likes, as long as the answers agree.
 //!
 //! The order of calls is fixed: `inspect` → `choose` → `close` → (`conflicts`, `tags`) → per batch
-//! `archive` → `remove` → `commit` or `rollback`. `settle` answers for a commit whose outcome was cut off.
+//! `archive` → `remove` → `commit` or `rollback`; between `archive` and `remove`, `archive_ahead` may begin with the
+//! next batch, whose `remove` then takes what its reader returned. `settle` answers for a commit whose outcome was cut off.
 //!
 //! Invariants
 //! - `remove` leaves its transaction open; nothing it did is visible before `commit`;
@@ -193,6 +194,13 @@ pub struct SectionEntry {
     pub rows: u64,
 }
 
+/// Reads the rows of one batch for the archive, on a connection of its own, while the store removes another.
+#[async_trait]
+pub trait Reader: Send {
+    /// Writes the sections that are left to the sink; returns what the archive of the batch holds then.
+    async fn read(&mut self, sink: &mut dyn ArchiveSink) -> Result<Archived, Fault>;
+}
+
 /// Where a store reads archive sections from.
 pub trait ArchiveSource: Send {
     /// All sections of the batches to restore, in batch order.
@@ -341,6 +349,18 @@ pub trait Store: Send {
         batch: TagRange,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault>;
+
+    /// Begins to archive a batch while an earlier one has not been removed: writes to the sink what only this
+    /// connection can read, and returns a reader for the rest. `None`, and nothing written, where the store cannot.
+    async fn archive_ahead(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Option<Box<dyn Reader>>, Fault> {
+        let _ = (work, batch, sink);
+        Ok(None)
+    }
 
     /// Locks the roots, removes and detaches the rows of the batch as they were archived, and proves from
     /// the store's own counters that nothing else was touched. Effects of allowed triggers are written to

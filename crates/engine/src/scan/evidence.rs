@@ -141,6 +141,11 @@ impl Counts {
 }
 
 impl Evidence {
+    /// Whether anything points at a table.
+    pub(super) fn is_about(&self, table: TableId) -> bool {
+        self.sources.iter().any(|s| s.parent == table)
+    }
+
     /// Column sets by which evidence points at a table.
     pub(super) fn parent_columns(&self, table: TableId) -> impl Iterator<Item = Vec<ColumnIndex>> {
         self.sources.iter().filter(move |s| s.parent == table).map(|s| s.parent_columns.clone())

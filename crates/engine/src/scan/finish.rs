@@ -1,212 +1,155 @@
-//! Makes the report out of what a scan kept: late signals, verdicts, counts, recommendations.
+//! Makes the report out of what a scan kept: late signals, verdicts, counts, samples, recommendations.
 //!
-//! Tenants are settled before users, since a user's last signal is its tenant.
+//! Tenants are settled before users, since a user's last signal is its tenant. Their tables were read in that
+//! order, so one pass over the tapes settles everything.
 //!
 //! Invariants
 //! - the counts per table and the findings agree;
 //! - findings are ordered by table, then score from high to low, then key.
 
-use super::{Kept, Options, Scan, TableState, is_listed, key};
-use std::collections::{BTreeMap, HashMap};
-use unseed_core::detect::{Context, Score, Verdict, late_signals, score, time, title};
+use super::findings::{self, Findings, Teller};
+use super::gather::{Scan, TableState};
+use super::kept::{Kept, decode_values};
+use super::samples::{self, Samples};
+use super::sorter::Sorter;
+use super::tape::{Cursor, Tape};
+use super::{Options, Scanned, Wanted, is_listed};
+use std::sync::Arc;
+use unseed_core::detect::{Late, Score, Verdict};
 use unseed_core::entity::{Entity, Map};
-use unseed_core::scan::{FORMAT, Finding, Month, OrphanCount, Report, SignalCount, Since, TableCount};
+use unseed_core::fault::Fault;
+use unseed_core::port::scan::Scratch;
+use unseed_core::scan::{Baseline, FORMAT, Key, OrphanCount, Report, TableCount};
 use unseed_core::schema::Schema;
 
-/// Rows created per month.
-#[derive(Debug, Default)]
-pub(super) struct Months {
-    all: BTreeMap<i64, u64>,
-    test: BTreeMap<i64, u64>,
-    since: Option<Since>,
-}
-
-/// Months that a timeline shows at most.
-const MONTHS_MAX: usize = 600;
-
-impl Months {
-    /// Counts a row of any verdict.
-    pub(super) fn count(&mut self, created_at: Option<i64>) {
-        let Some(at) = created_at else { return };
-        let month = time::month(at);
-        if self.all.len() < MONTHS_MAX || self.all.contains_key(&month) {
-            *self.all.entry(month).or_insert(0) += 1;
-        }
-    }
-
-    fn count_test(&mut self, created_at: Option<i64>) {
-        let Some(at) = created_at else { return };
-        *self.test.entry(time::month(at)).or_insert(0) += 1;
-        let since = self.since.get_or_insert(Since { first: at, last: at });
-        since.first = since.first.min(at);
-        since.last = since.last.max(at);
-    }
-
-    /// Every month from the first to the last, those without rows included.
-    fn timeline(&self) -> Vec<Month> {
-        let (Some(first), Some(last)) = (self.all.keys().next(), self.all.keys().next_back()) else {
-            return Vec::new();
-        };
-        let months = (*first..=*last).take(MONTHS_MAX).map(|month| {
-            let all = self.all.get(&month).copied().unwrap_or(0);
-            let test = self.test.get(&month).copied().unwrap_or(0);
-            Month { month: time::month_text(month), test, real: all.saturating_sub(test) }
-        });
-        months.collect()
-    }
-}
-
-/// Counts of one table of evidence.
-#[derive(Debug, Default)]
-struct Owned {
-    test: u64,
-    suspect: u64,
-}
-
 /// Finishes the scan.
-pub(super) fn report(mut scan: Scan, schema: &Schema, map: &Map, options: &Options) -> Report {
-    let mut kept = std::mem::take(&mut scan.kept);
-    let mut verdicts = Verdicts::new(&scan);
-    let mut findings = Vec::new();
-    for entity in [Entity::Tenant, Entity::User] {
-        let (now, later): (Vec<Kept>, Vec<Kept>) =
-            kept.into_iter().partition(|k| scan.tables[k.table].entity == entity);
-        kept = later;
-        for row in now {
-            findings.extend(settle(&mut scan, &mut verdicts, row));
-        }
+pub(super) fn finish(
+    mut scan: Scan,
+    schema: &Schema,
+    map: &Map,
+    options: &Options,
+    scratch: &Arc<dyn Scratch>,
+) -> Result<Scanned, Fault> {
+    let mut settling = Settling {
+        late: Late::new(Arc::clone(&scan.rules)),
+        baseline: options.baseline.clone(),
+        explained: Vec::new(),
+        samples: Samples::new(scan.tables.len()),
+        sorter: match options.wanted {
+            Wanted::Samples => None,
+            Wanted::Findings => Some(Sorter::new(Arc::clone(scratch))),
+        },
+    };
+    for table in 0..scan.tables.len() {
+        settling.table(&mut scan, table)?;
     }
-    let mut order = findings;
-    order.sort_by(|a, b| {
-        a.table.cmp(&b.table).then(b.score.total_cmp(&a.score)).then_with(|| a.key.cmp(&b.key))
-    });
+    let Settling { samples, sorter, explained, .. } = settling;
+    scan.count_late_signals();
+    let verdicts = std::mem::take(&mut scan.verdicts);
+    let tables = verdicts.tables(&scan.tables, &scan.evidence, schema);
+    let since = scan.months.since;
+    let timeline = scan.months.timeline();
+    let orphans = orphans(&scan.tables);
+    let mut values = std::mem::replace(&mut scan.values, Tape::new(Arc::clone(scratch)));
+    let mut teller = Teller::new(scan);
+    let samples = samples.tell(&mut teller, &mut values)?;
+    let explained = samples::tell(explained, &mut teller, &mut values)?;
     let mut report = Report {
         format: FORMAT,
         store: options.store.clone(),
         complete: true,
-        tables: verdicts.tables(&scan, schema),
-        findings: order,
+        tables,
+        findings: Vec::new(),
+        samples,
         recommendations: Vec::new(),
-        since: scan.months.since,
-        timeline: scan.months.timeline(),
+        since,
+        timeline,
         signals: verdicts.signals(),
-        orphans: orphans(&scan.tables),
+        orphans,
     };
     report.recommendations = recommendations(&report, map);
-    report
+    let sorted = sorter.map(Sorter::finish).transpose()?;
+    Ok(Scanned { report, findings: Findings::new(teller, sorted), explained })
 }
 
-/// Adds what only the whole store tells, and decides.
-fn settle(scan: &mut Scan, verdicts: &mut Verdicts, mut row: Kept) -> Option<Finding> {
-    let state = &scan.tables[row.table];
-    let entity = state.entity;
-    let context = Context {
-        series: row.stem.and_then(|stem| state.series.of(stem)),
-        members: if entity == Entity::Tenant { scan.graph.members(&row.hashes) } else { None },
-        owner: scan.graph.owner(row.tenant),
-        orphan: row.orphan,
-        ..Context::default()
-    };
-    late_signals(entity, &context, &mut row.signals);
-    let total = score::sum(&row.signals);
-    if entity == Entity::Tenant {
-        scan.graph.settle(&row.hashes, total);
-    }
-    let verdict = scan.thresholds.verdict(total);
-    if !is_listed(verdict) {
-        return None;
-    }
-    verdicts.count(scan, &row, verdict);
-    row.signals.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    row.signals.shrink_to_fit();
-    let state = &scan.tables[row.table];
-    Some(Finding {
-        table: state.name.clone(),
-        key: key(state, row.values),
-        label: row.label,
-        score: rounded(total),
-        verdict,
-        signals: row.signals,
-    })
+/// What is made while rows are settled.
+struct Settling {
+    late: Late,
+    baseline: Option<Arc<Baseline>>,
+    explained: Vec<(usize, Kept, u64)>,
+    samples: Samples,
+    sorter: Option<Sorter>,
 }
 
-/// Three digits are more than the weights are worth; never quite 1.
-fn rounded(score: Score) -> f64 {
-    ((score.probability() * 1_000.0).round() / 1_000.0).min(0.999)
-}
-
-/// Counts by verdict while findings are settled.
-struct Verdicts {
-    by_table: Vec<Owned>,
-    by_source: Vec<Owned>,
-    by_signal: HashMap<&'static str, u64>,
-}
-
-impl Verdicts {
-    fn new(scan: &Scan) -> Self {
-        let zeros = |n: usize| std::iter::repeat_with(Owned::default).take(n).collect();
-        Self {
-            by_table: zeros(scan.tables.len()),
-            by_source: zeros(scan.evidence.sources.len()),
-            by_signal: HashMap::new(),
-        }
-    }
-
-    fn count(&mut self, scan: &mut Scan, row: &Kept, verdict: Verdict) {
-        self.by_table[row.table].add(verdict, 1);
-        for (source, owned) in scan.evidence.sources.iter().zip(&mut self.by_source) {
-            owned.add(verdict, u64::from(source.counts_of(&row.hashes).rows));
-        }
-        if verdict == Verdict::Test {
-            scan.months.count_test(row.created_at);
-            for signal in row.signals.iter().filter(|s| s.weight > 0.0) {
-                *self.by_signal.entry(signal.id).or_insert(0) += 1;
+impl Settling {
+    /// Settles the rows of one table.
+    fn table(&mut self, scan: &mut Scan, table: usize) -> Result<(), Fault> {
+        let state = &scan.tables[table];
+        let (rows, width) = (state.kept, Kept::width(state.hashes));
+        let ends = scan.tables.get(table + 1).map(|next| (next.kept_at, next.values_at));
+        let (kept_end, values_end) = ends.unwrap_or((scan.kept.end(), scan.values.end()));
+        let mut numbers = Cursor::new(state.kept_at, kept_end);
+        let mut values = Cursor::new(state.values_at, values_end);
+        let mut values_at = state.values_at;
+        let mut kept = Kept::default();
+        let reads_values = self.sorter.is_some() || self.baseline.is_some();
+        let mut row = Vec::new();
+        for _ in 0..rows {
+            let bytes = numbers.take(&mut scan.kept, width)?.to_vec();
+            kept.decode(&bytes);
+            if kept.is_explained {
+                self.explained.push((table, kept.clone(), values_at));
             }
-        }
-    }
-
-    /// Tenant and user tables by their findings; the others by whom their rows belong to.
-    fn tables(&self, scan: &Scan, schema: &Schema) -> Vec<TableCount> {
-        let mut counts: Vec<TableCount> = Vec::new();
-        for (state, owned) in scan.tables.iter().zip(&self.by_table) {
-            counts.push(owned.table(state.name.to_string(), state.entity, state.rows));
-        }
-        for (source, owned) in scan.evidence.sources.iter().zip(&self.by_source) {
-            let count = owned.table(schema.table(source.table).name.to_string(), source.entity, source.rows);
-            match counts.iter_mut().find(|c| c.table == count.table) {
-                Some(known) => {
-                    known.test = known.test.max(count.test);
-                    known.suspect = known.suspect.max(count.suspect);
-                    known.rows = known.rows.max(count.rows);
+            let (score, verdict, positive) = self.verdict(scan, table, &kept);
+            if reads_values {
+                let length = usize::try_from(kept.values).expect("32 bits fit in a usize");
+                row.clear();
+                row.extend_from_slice(values.take(&mut scan.values, length)?);
+            }
+            if is_listed(verdict) && self.is_known(scan, table, verdict, &row) {
+                scan.verdicts.count_known(table);
+            } else if is_listed(verdict) {
+                count(scan, (table, verdict), &kept, positive);
+                self.samples.offer(table, verdict, score, (&kept, values_at));
+                if let Some(sorter) = &mut self.sorter {
+                    let key = findings::sort_key(&scan.tables, table, score, &row);
+                    sorter.push(&key, &[&bytes, &row])?;
                 }
-                None => counts.push(count),
             }
+            values_at += u64::from(kept.values);
         }
-        counts
+        Ok(())
     }
 
-    fn signals(&self) -> Vec<SignalCount> {
-        let mut counts: Vec<SignalCount> = self
-            .by_signal
-            .iter()
-            .map(|(id, rows)| SignalCount { id, title: title(id), rows: *rows })
-            .collect();
-        counts.sort_by(|a, b| b.rows.cmp(&a.rows).then(a.id.cmp(b.id)));
-        counts
+    /// Adds what only the whole store tells, and decides; with the signals that speak for test data.
+    fn verdict(&mut self, scan: &mut Scan, table: usize, kept: &Kept) -> (Score, Verdict, u64) {
+        let state = &scan.tables[table];
+        let entity = state.ground.layout.entity;
+        let (late, positive) = self.late.weigh(entity, &findings::late_context(scan, table, kept));
+        let total = Score { log_odds: kept.log_odds + late };
+        if entity == Entity::Tenant && state.ground.is_linked {
+            scan.graph.settle(&kept.own, total.log_odds);
+        }
+        (total, scan.thresholds.verdict(total), kept.reasons.positive | positive)
+    }
+
+    /// Whether an earlier report lists the row already.
+    fn is_known(&self, scan: &Scan, table: usize, verdict: Verdict, values: &[u8]) -> bool {
+        let Some(baseline) = &self.baseline else { return false };
+        let state = &scan.tables[table];
+        let key = state.ground.layout.key_values(&decode_values(values));
+        let key = Key { columns: Arc::clone(&state.columns), values: key };
+        baseline.knows(&state.name, key.pairs(), verdict)
     }
 }
 
-impl Owned {
-    fn add(&mut self, verdict: Verdict, rows: u64) {
-        match verdict {
-            Verdict::Test => self.test += rows,
-            Verdict::Suspect => self.suspect += rows,
-            Verdict::Real => {}
-        }
+fn count(scan: &mut Scan, place: (usize, Verdict), kept: &Kept, positive: u64) {
+    if kept.is_counted {
+        return;
     }
-
-    fn table(&self, table: String, entity: Entity, rows: u64) -> TableCount {
-        TableCount { table, entity, rows, test: self.test, suspect: self.suspect }
+    scan.verdicts.count(&scan.evidence, place, &kept.own, positive);
+    if place.1 == Verdict::Test {
+        scan.months.count_test(kept.created_at);
     }
 }
 

@@ -9,22 +9,19 @@
 //!
 //! Not here: weights (`core::detect::members`, `owner`).
 
-use super::layout::{Layout, Slots};
+use super::layout::Layout;
+use super::weigher::{BURST_MAX, Ground, Row, SERIES_MAX, TENANT_MAX, USERS_MAX};
 use std::collections::HashMap;
 use unseed_core::detect::record::Members;
-use unseed_core::detect::{Context, Group, Record, Score, Signal, Thresholds, Verdict, score, time};
+use unseed_core::detect::score::PRIOR;
 use unseed_core::entity::Entity;
 
-/// What later signals can add at most: a tenant by its users, a user by its tenant, each with a series.
-const LATE_MAX: f64 = 5.7;
-/// What a series can add at most.
-const SERIES_MAX: f64 = 2.0;
+/// What can still be added to a tenant's log-odds when its users begin to be read.
+const TENANT_LATE_MAX: f64 = USERS_MAX + SERIES_MAX + BURST_MAX;
 /// Evidence (log-odds without the prior) from which a user looks like test data on its own.
 const TEST_LIKE: f64 = 3.0;
 /// Evidence of one user that counts in its tenant's mean, so that no single one decides.
 const EVIDENCE_CLAMP: (f64, f64) = (-3.0, 7.0);
-/// Days between creation and last log-in from which a user counts as a person in regular use.
-const PERSON_DAYS_MIN: i64 = 14;
 
 /// All tenants by the hashes of their keys.
 #[derive(Debug)]
@@ -45,6 +42,9 @@ struct Tenant {
     test_like: u32,
     people: u32,
     evidence: f64,
+    /// Whether it is test data for certain, and how many of its users are.
+    is_certain: bool,
+    certain_users: u32,
 }
 
 impl Graph {
@@ -54,102 +54,93 @@ impl Graph {
     }
 
     /// Takes a row in; true if it names a tenant that does not exist.
-    pub(super) fn enter(
-        &mut self,
-        layout: &Layout,
-        slots: &Slots,
-        record: &Record<'_>,
-        context: &Context,
-        weighed: (&[Signal], Score),
-    ) -> bool {
-        let (signals, score) = weighed;
+    pub(super) fn enter(&mut self, layout: &Layout, row: &Row, own: &[u64]) -> bool {
         match layout.entity {
             Entity::Tenant => {
-                self.enter_tenant(layout, slots, record, score);
+                self.enter_tenant(layout, row, own);
                 false
             }
-            Entity::User => {
-                let person = is_person(record, context);
-                self.enter_user(slots, record, person, signals, score)
-            }
+            Entity::User => self.enter_user(row),
             Entity::Session | Entity::Payment | Entity::Invoice | Entity::Subscription | Entity::Other => {
                 false
             }
         }
     }
 
-    fn enter_tenant(&mut self, layout: &Layout, slots: &Slots, record: &Record<'_>, score: Score) {
+    fn enter_tenant(&mut self, layout: &Layout, row: &Row, own: &[u64]) {
         self.read[layout.table.0] = true;
         let tenant = Tenant {
-            log_odds: score.log_odds,
-            mail: mail_hash(record.email),
+            log_odds: row.log_odds,
+            mail: row.mail,
             users: 0,
             test_like: 0,
             people: 0,
             evidence: 0.0,
+            is_certain: false,
+            certain_users: 0,
         };
-        for hash in slots.own.iter().filter(|h| **h != 0) {
+        for hash in own.iter().filter(|h| **h != 0) {
             self.index.insert(*hash, self.tenants.len());
         }
         self.tenants.push(tenant);
     }
 
-    fn enter_user(
-        &mut self,
-        slots: &Slots,
-        record: &Record<'_>,
-        person: bool,
-        signals: &[Signal],
-        score: Score,
-    ) -> bool {
-        let Some(hash) = slots.tenant else { return false };
+    fn enter_user(&mut self, row: &Row) -> bool {
+        let Some(hash) = row.tenant else { return false };
         let Some(place) = self.index.get(&hash) else {
             return self.read.contains(&true);
         };
         let tenant = &mut self.tenants[*place];
-        let shared = tenant.mail != 0 && tenant.mail == mail_hash(record.email);
-        let evidence = if shared { without_mail(signals).evidence() } else { score.evidence() };
+        let shared = tenant.mail != 0 && tenant.mail == row.mail;
+        let evidence = if shared { row.log_odds_without_mail } else { row.log_odds } - PRIOR;
         tenant.users = tenant.users.saturating_add(1);
         tenant.test_like += u32::from(evidence >= TEST_LIKE);
-        tenant.people += u32::from(evidence < TEST_LIKE && person);
+        tenant.people += u32::from(evidence < TEST_LIKE && row.is_person);
         tenant.evidence += evidence.clamp(EVIDENCE_CLAMP.0, EVIDENCE_CLAMP.1);
         false
     }
 
-    /// Whether a row can still reach a verdict that is listed.
-    pub(super) fn may_become_finding(
-        &self,
-        entity: Entity,
-        slots: &Slots,
-        score: Score,
-        thresholds: Thresholds,
-    ) -> bool {
-        let owner = slots.tenant.and_then(|hash| self.index.get(&hash)).map(|i| self.tenants[*i].log_odds);
-        let late = match (entity, owner) {
-            (Entity::Tenant, _) => LATE_MAX,
-            // Even all its users cannot lift a tenant so far.
-            (_, Some(log_odds)) if log_odds + LATE_MAX > 0.0 => LATE_MAX,
-            (_, Some(_) | None) => SERIES_MAX,
-        };
-        thresholds.verdict(Score { log_odds: score.log_odds + late }) != Verdict::Real
+    /// Whether a row can still reach a verdict that is listed, now that its tenant has been read.
+    pub(super) fn may_be_listed(&self, ground: &Ground, row: &Row, orphan: bool) -> bool {
+        if orphan || ground.layout.entity != Entity::User {
+            return true;
+        }
+        let series = if row.stem.is_some() { ground.series_max } else { 0.0 };
+        let tenant_max = TENANT_MAX * ground.rules.factor(Entity::User, "graph.tenant");
+        let alone = ground.late_max - if ground.is_linked { tenant_max } else { 0.0 } + series;
+        // A tenant that stays real whatever its users say adds nothing; factors may lift what they say.
+        let lifted = !ground.rules.factors.is_empty();
+        let tenant = self.owner(row.tenant).filter(|log_odds| lifted || log_odds + TENANT_LATE_MAX >= 0.0);
+        row.log_odds + alone + tenant.map_or(0.0, |_| tenant_max) >= ground.listed
+    }
+
+    /// Marks a row that was entered as test data for certain.
+    pub(super) fn mark_certain(&mut self, row: &Row, own: &[u64]) {
+        let own = own.iter().find_map(|hash| self.index.get(hash));
+        if let Some(place) = own {
+            self.tenants[*place].is_certain = true;
+        }
+        let owner = row.tenant.and_then(|hash| self.index.get(&hash));
+        if let Some(place) = owner {
+            self.tenants[*place].certain_users += 1;
+        }
+    }
+
+    /// Of each tenant: its users if it is test data for certain; its log-odds, and how many of its users are.
+    pub(super) fn certain(&self) -> impl Iterator<Item = (Option<Members>, f64, u64)> {
+        let marked = self.tenants.iter().filter(|t| t.is_certain || t.certain_users > 0);
+        marked.map(|t| (t.members().filter(|_| t.is_certain), t.log_odds, u64::from(t.certain_users)))
     }
 
     /// The users of a tenant, taken together.
     pub(super) fn members(&self, own: &[u64]) -> Option<Members> {
-        let tenant = own.iter().find_map(|hash| self.index.get(hash)).map(|i| &self.tenants[*i])?;
-        let users = u64::from(tenant.users);
-        (users > 0).then(|| Members {
-            users,
-            test_like: u64::from(tenant.test_like),
-            people: u64::from(tenant.people),
-            evidence_mean: tenant.evidence / f64::from(tenant.users),
-        })
+        own.iter().find_map(|hash| self.index.get(hash)).and_then(|i| self.tenants[*i].members())
     }
 
     /// Replaces a tenant's preliminary log-odds.
-    pub(super) fn settle(&mut self, own: &[u64], score: Score) {
+    pub(super) fn settle(&mut self, own: &[u64], log_odds: f64) {
         if let Some(place) = own.iter().find_map(|hash| self.index.get(hash)) {
-            self.tenants[*place].log_odds = score.log_odds;
+            self.tenants[*place].log_odds = log_odds;
         }
     }
 
@@ -159,29 +150,13 @@ impl Graph {
     }
 }
 
-fn without_mail(signals: &[Signal]) -> Score {
-    let own: Vec<Signal> = signals
-        .iter()
-        .filter(|s| !matches!(s.group, Group::MailLocal | Group::MailDomain))
-        .cloned()
-        .collect();
-    score::sum(&own)
-}
-
-/// Log-ins or sessions over weeks.
-fn is_person(record: &Record<'_>, context: &Context) -> bool {
-    let used = context.activity.is_some_and(|a| a.days >= 4 && a.span_s / time::DAY_S >= PERSON_DAYS_MIN);
-    used || seen_over_weeks(record)
-}
-
-fn seen_over_weeks(record: &Record<'_>) -> bool {
-    let span = record.last_seen.zip(record.created_at).map(|(seen, created)| (seen - created) / time::DAY_S);
-    span.is_some_and(|days| days >= PERSON_DAYS_MIN)
-}
-
-/// Hash of an address without regard to case; 0 for none.
-fn mail_hash(address: &str) -> u64 {
-    address.bytes().fold(0, |state: u64, b| {
-        (state ^ u64::from(b.to_ascii_lowercase())).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    })
+impl Tenant {
+    fn members(&self) -> Option<Members> {
+        (self.users > 0).then(|| Members {
+            users: u64::from(self.users),
+            test_like: u64::from(self.test_like),
+            people: u64::from(self.people),
+            evidence_mean: self.evidence / f64::from(self.users),
+        })
+    }
 }

@@ -11,7 +11,8 @@
 //! Not here: what the record is worth (`core::detect`).
 
 use super::evidence::Evidence;
-use std::collections::HashMap;
+use super::memberships::Memberships;
+use super::tape::wide;
 use std::sync::Arc;
 use unseed_core::detect::Record;
 use unseed_core::detect::record::FlagValue;
@@ -20,8 +21,6 @@ use unseed_core::entity::fields::{Flag, FlagMeaning};
 use unseed_core::entity::{Entity, Member};
 use unseed_core::schema::{ColumnIndex, Schema, Table, TableId};
 
-/// Rows per crowded second.
-pub(super) type Bursts = HashMap<i64, u64>;
 /// Flag columns of one table that are looked at.
 pub(super) const FLAGS_MAX: usize = 6;
 /// Room for the flags of a row.
@@ -39,7 +38,6 @@ pub(super) struct Layout {
     pub table: TableId,
     pub entity: Entity,
     pub columns: Vec<ColumnIndex>,
-    pub bursts: Bursts,
     key: Vec<Position>,
     name: Vec<Position>,
     slug: Option<Position>,
@@ -54,6 +52,8 @@ pub(super) struct Layout {
     own_sets: Vec<KeySet>,
     /// The columns that name the row's tenant, and the set of the tenant's columns they mean.
     tenant: Option<KeySet>,
+    /// The row's own key, where a table between users and tenants names the tenant.
+    membership: Option<(KeySet, Arc<Memberships>)>,
 }
 
 /// Columns that together address a row of some table.
@@ -64,17 +64,20 @@ struct KeySet {
     target: (TableId, Vec<ColumnIndex>),
 }
 
-/// Hashes of the keys in one row.
-#[derive(Debug)]
-pub(super) struct Slots {
-    /// One for each way in which others point at the row; the first is its key.
-    pub own: Vec<u64>,
-    pub tenant: Option<u64>,
+impl KeySet {
+    fn hash(&self, row: &[Option<&str>]) -> Option<u64> {
+        key_hash(self.target.0, &self.target.1, self.positions.iter().map(|p| row[*p]))
+    }
 }
 
 impl Layout {
     /// The layout of a tenant or user table.
-    pub(super) fn new(schema: &Schema, member: &Member, evidence: &Evidence) -> Self {
+    pub(super) fn new(
+        schema: &Schema,
+        member: &Member,
+        evidence: &Evidence,
+        memberships: &Arc<Memberships>,
+    ) -> Self {
         let table = schema.table(member.table);
         let mut columns = Columns::default();
         let f = &member.fields;
@@ -96,7 +99,6 @@ impl Layout {
         Self {
             table: member.table,
             entity: member.entity,
-            bursts: Bursts::new(),
             key: columns.all(key_columns),
             name: columns.all(&f.name),
             slug: columns.maybe(f.slug),
@@ -112,6 +114,9 @@ impl Layout {
                 .links
                 .first()
                 .map(|l| set(&mut columns, &l.child_columns, (l.parent, l.parent_columns.clone()))),
+            membership: memberships.columns(member.table).map(|own| {
+                (set(&mut columns, own, (member.table, own.to_vec())), Arc::clone(memberships))
+            }),
             columns: columns.list,
         }
     }
@@ -175,14 +180,33 @@ impl Layout {
         }
     }
 
-    /// Hashes of all keys in a row.
-    pub(super) fn slots(&self, row: &[Option<&str>]) -> Slots {
-        let hash = |set: &KeySet| {
-            let values = set.positions.iter().map(|p| row[*p]);
-            key_hash(set.target.0, &set.target.1, values)
-        };
-        let own = self.own_sets.iter().map(|set| hash(set).unwrap_or(0)).collect();
-        Slots { own, tenant: self.tenant.as_ref().and_then(hash) }
+    /// Appends a hash for each way in which others point at the row; 0 where one of its columns is null.
+    pub(super) fn own(&self, row: &[Option<&str>], into: &mut Vec<u64>) {
+        into.extend(self.own_sets.iter().map(|set| set.hash(row).unwrap_or(0)));
+    }
+
+    /// How many such ways there are.
+    pub(super) fn own_sets(&self) -> usize {
+        self.own_sets.len()
+    }
+
+    /// The hash of its tenant's key.
+    pub(super) fn tenant(&self, row: &[Option<&str>]) -> Option<u64> {
+        let named = self.tenant.as_ref().and_then(|set| set.hash(row));
+        named.or_else(|| {
+            let (own, memberships) = self.membership.as_ref()?;
+            memberships.tenant(self.table, own.hash(row)?)
+        })
+    }
+
+    /// Whether rows name a tenant.
+    pub(super) fn has_tenant(&self) -> bool {
+        self.tenant.is_some() || self.membership.is_some()
+    }
+
+    /// Whether rows say when they were created.
+    pub(super) fn has_time(&self) -> bool {
+        self.created_at.is_some()
     }
 
     /// The key values as text; null, where a table without a key has one, is the empty text.
@@ -227,18 +251,23 @@ pub(super) fn key_hash<'a>(
     columns: &[ColumnIndex],
     values: impl Iterator<Item = Option<&'a str>>,
 ) -> Option<u64> {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
-    let mut eat = |byte: u64| state = (state ^ byte).wrapping_mul(PRIME);
+    let mut eat = |part: u64| {
+        state = (state ^ part).wrapping_mul(ODD);
+        state ^= state >> 32;
+    };
     for number in std::iter::once(table.0).chain(columns.iter().copied()) {
-        eat(u64::try_from(number).expect("an index fits in 64 bits") + 256);
+        eat(wide(number) + 256);
     }
     for value in values {
-        value?.bytes().for_each(|b| eat(u64::from(b)));
-        eat(512);
+        let (whole, rest) = value?.as_bytes().as_chunks::<8>();
+        whole.iter().for_each(|part| eat(u64::from_le_bytes(*part)));
+        let last = rest.iter().fold(0, |part, byte| part << 8 | u64::from(*byte));
+        eat(last ^ (wide(whole.len() * 8 + rest.len()) << 56));
     }
-    let mixed = (state ^ (state >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Some((mixed ^ (mixed >> 29)).max(1))
+    let mixed = (state ^ (state >> 29)).wrapping_mul(ODD);
+    Some((mixed ^ (mixed >> 32)).max(1))
 }
 
 /// What people know a row by.
@@ -253,7 +282,7 @@ pub(super) fn label(record: &Record<'_>, row: &[Option<&str>], layout: &Layout) 
         .into()
 }
 
-/// A date without a time of day.
-pub(super) fn is_date(text: &str) -> bool {
-    text.contains('-') && text.len() < 19
+/// Whether a column holds days, which say nothing about seconds.
+pub(super) fn is_day(table: &Table, column: Option<ColumnIndex>) -> bool {
+    column.is_some_and(|c| table.columns[c].type_name.eq_ignore_ascii_case("date"))
 }

@@ -1,10 +1,11 @@
 //! Whole scans over a store in memory: what the graph, bursts, series and payments add to single rows.
 
+use super::tape::tests::Memory;
 use super::*;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use unseed_core::port::progress::Silent;
-use unseed_core::port::scan::{Burst, Tally, TallyRequest, Visit, VisitTally};
+use unseed_core::port::scan::{RowBlock, Take, Tally, TallyRequest, VisitTally};
 use unseed_core::schema::{Column, ColumnIndex, ColumnKind, Part, Table, TableId, TableName};
 
 type Rows = Vec<Vec<Option<String>>>;
@@ -50,7 +51,7 @@ impl MemSource {
 
     async fn scan(&mut self) -> Result<Report, Fault> {
         let schema = self.schema.clone();
-        scan(self, &schema, &Options::default(), &Silent).await
+        scan(self, &schema, &Options::default(), Arc::new(Memory), &Silent).await?.whole()
     }
 }
 
@@ -61,25 +62,17 @@ impl ScanSource for MemSource {
         _schema: &Schema,
         table: TableId,
         columns: &[ColumnIndex],
-        visit: &mut Visit<'_>,
-    ) -> Result<u64, Fault> {
-        for row in &self.rows[&table] {
-            let cells: Vec<Option<&str>> = columns.iter().map(|c| row[*c].as_deref()).collect();
-            visit(&cells);
+        take: &mut Take<'_>,
+    ) -> Result<(), Fault> {
+        // Few rows a block, so that several weighers have something to do.
+        for rows in self.rows[&table].chunks(7) {
+            let mut block = RowBlock::new(columns.len());
+            rows.iter().for_each(|row| columns.iter().for_each(|c| block.push(row[*c].as_deref())));
+            if take(Box::new(block)).is_break() {
+                return Ok(());
+            }
         }
-        Ok(u64::try_from(self.rows[&table].len()).unwrap())
-    }
-
-    async fn bursts(&mut self, _schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
-        let mut seconds: BTreeMap<String, u64> = BTreeMap::new();
-        for at in self.rows[&request.table].iter().filter_map(|row| row[request.time].as_ref()) {
-            *seconds.entry(at[..19].to_owned()).or_insert(0) += 1;
-        }
-        Ok(seconds
-            .into_iter()
-            .filter(|(_, rows)| *rows >= request.rows_min)
-            .map(|(at, rows)| Burst { at, rows })
-            .collect())
+        Ok(())
     }
 
     async fn tally(
@@ -206,6 +199,33 @@ async fn the_same_scan_twice_gives_the_same_report() {
 }
 
 #[tokio::test]
+async fn counts_are_the_same_whether_all_findings_are_wanted_or_samples() {
+    let mut tenants = lines(&["1|Harbor Foods|harbor-1|a1b2c3d4@yopmail.com|2026-01-01 10:00:00"]);
+    let mut users = Vec::new();
+    for n in 2..60 {
+        tenants.push(format!("{n}|Test Tenant {n}|test-{n}|e2e@test.com|2026-01-01 10:00:0{}", n % 3));
+        users.push(format!("u{n}|{n}|Test User {n}|test{n}@example.com|2026-02-0{} 10:00:00|~", n % 3 + 1));
+        users.push(format!("v{n}|{n}|Maria Okafor|maria{n}@brennan.com|2026-02-03 10:0{}:00|~", n % 9));
+        users.push(format!("w{n}|{n}00|Test User|test@example.com|2026-02-03 11:00:00|~"));
+    }
+    let mut source = MemSource::default().table("tenants", TENANTS, &tenants).table("users", USERS, &users);
+    let schema = source.schema.clone();
+    let mut reports = Vec::new();
+    for wanted in [Wanted::Findings, Wanted::Samples] {
+        let options = Options { wanted, ..Options::default() };
+        reports.push(scan(&mut source, &schema, &options, Arc::new(Memory), &Silent).await.unwrap().report);
+    }
+    assert_eq!(reports[0].tables, reports[1].tables);
+    assert_eq!(reports[0].signals, reports[1].signals);
+    assert_eq!((&reports[0].timeline, reports[0].since), (&reports[1].timeline, reports[1].since));
+    let told = |report: &Report| report.signals.iter().map(|s| s.id).collect::<Vec<_>>();
+    for late in ["created.burst", "series.numbered", "graph.users", "graph.tenant", "graph.orphan"] {
+        assert!(told(&reports[1]).contains(&late), "{late}: {:?}", told(&reports[1]));
+    }
+    assert!(!reports[1].samples.is_empty());
+}
+
+#[tokio::test]
 async fn users_whose_tenant_is_gone_are_counted_and_suspect() {
     let mut source = MemSource::default()
         .table("tenants", TENANTS, &lines(&["1|Brennan|brennan|it@brennan.com|2025-01-01 10:00:00"]))
@@ -222,6 +242,19 @@ async fn users_whose_tenant_is_gone_are_counted_and_suspect() {
     assert_eq!((report.orphans[0].rows, report.orphans[0].column.as_str()), (1, "tenant_id"));
     assert_eq!(verdict(&report, "Tom Novak"), Verdict::Suspect);
     assert_eq!(verdict(&report, "Maria Okafor"), Verdict::Real);
+}
+
+#[tokio::test]
+async fn users_of_a_membership_table_speak_for_their_tenant() {
+    let users: Vec<String> = (1..5).map(|n| format!("u{n}|Test User {n}|test{n}@example.com|2026-01-01 10:00:0{n}")).collect();
+    let mut source = MemSource::default()
+        .table("tenants", TENANTS, &lines(&["1|Harbor Foods|harbor-1|x@yopmail.com|2026-01-01 10:00:00"]))
+        .table("users", &[("id", Text), ("name", Text), ("email", Text), ("created_at", Time)], &users)
+        .table("memberships", &[("user_id", Text), ("tenant_id", Text)], &lines(&["u1|1", "u2|1", "u3|1"]));
+    let report = source.scan().await.unwrap();
+    assert_eq!(verdict(&report, "Harbor Foods"), Verdict::Test);
+    let tenant = report.findings.iter().find(|f| &*f.label == "Harbor Foods").unwrap();
+    assert!(tenant.signals.iter().any(|s| s.says == "3 of its 3 users look like test data"), "{tenant:?}");
 }
 
 #[tokio::test]

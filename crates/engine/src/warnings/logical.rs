@@ -73,6 +73,8 @@ fn find(found: &Found<'_>) -> Vec<Lookalike> {
     for reference in &schema.references {
         declared.extend(reference.child_columns.iter().map(|c| (reference.child, *c)));
     }
+    // Somebody has decided that these stay.
+    declared.extend(found.policy.kept(schema));
     let mut lookalikes = Vec::new();
     for id in schema.table_ids() {
         let table = schema.table(id);

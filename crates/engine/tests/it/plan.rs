@@ -63,8 +63,7 @@ fn planning_changes_nothing_and_twice_gives_the_same_steps() {
 fn a_path_to_a_protected_row_is_refused_and_named() {
     let mut database = shop::database();
     insert(&mut database, "posts", &["103", "3", "10"]);
-    let fault =
-        refused(make(database), Category::Refused, "1 rows that are protected would be removed or changed");
+    let fault = refused(make(database), Category::Refused, "1 protected row would be removed or changed");
     assert_eq!(
         fault.details,
         ["public.tenants 1 → public.users 10 (by users.tenant_id) → public.posts 103 (by posts.author_id) \
@@ -151,7 +150,7 @@ fn a_partial_view_is_refused_with_tables_and_privileges() {
     let (events, users) = (database.schema.find("events")[0], database.schema.find("users")[0]);
     database.schema.tables[events.0].visibility = Visibility::Denied(vec!["SELECT".to_owned()]);
     database.schema.tables[users.0].visibility = Visibility::RowSecurity;
-    let message = "2 tables that the roots lead to cannot be seen in full";
+    let message = "2 tables that the roots lead to cannot be seen or changed in full";
     let fault = refused(make(database), Category::Refused, message);
     assert_eq!(
         fault.details,
@@ -174,7 +173,7 @@ fn the_fast_path_is_taken_where_the_role_may_and_no_rule_stands_in_the_way() {
         choices: tenants(TESTS),
         policy: &policy(),
         path: Some(Path::Fast),
-        batch_rows_max: 100,
+        batch_rows_max: Some(100),
         created_by: "tester",
     };
     let forced = crate::world::wait(plan::make(store, &TickingClock::default(), &Silent, &request));
@@ -239,6 +238,21 @@ fn a_configured_reference_is_followed_like_a_declared_one() {
         (step.action, step.rows, step.via.as_str()),
         (Action::Delete, 1, "audit_logs.tenant_id → tenants.id (configured)")
     );
+}
+
+#[test]
+fn a_reference_whose_rows_are_to_stay_is_not_warned_of() {
+    let mut policy = policy();
+    policy.references.push(ConfiguredReference {
+        from: "audit_logs.tenant_id".to_owned(),
+        to: "tenants.id".to_owned(),
+        on_remove: OnRemove::Keep,
+        when: std::collections::BTreeMap::new(),
+    });
+    let whole = World::new(shop::database()).plan(tenants(TESTS), &policy, 100).unwrap();
+    let of_log = |table: &str| table == "public.audit_logs";
+    assert!(!whole.plan().warnings.iter().any(|w| w.id == "logical-reference" && of_log(&w.table)));
+    assert!(!whole.plan().steps.iter().any(|s| of_log(&s.table)));
 }
 
 #[test]

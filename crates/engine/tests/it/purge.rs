@@ -90,7 +90,7 @@ fn a_root_that_changed_since_planning_is_stale() {
     let (world, whole) = planned(100);
     set(&mut world.db.lock(), "tenants", "2", 1, "A real customer now");
     let fault =
-        fails(world.purge(&whole), Category::Stale, "1 roots are not what they were when the plan was made");
+        fails(world.purge(&whole), Category::Stale, "1 root is not what it was when the plan was made");
     assert_eq!(fault.details, ["public.tenants 2 has changed"]);
     assert_eq!(world.run_state(), RunState::Failed);
 }
@@ -109,7 +109,7 @@ fn dependents_may_drift_within_the_limit_and_not_beyond() {
         if let Err(fault) = result {
             assert_eq!(
                 fault.message,
-                "2 rows differ from the 10 planned ones, the limit is 1 rows or a share of 0"
+                "2 rows differ from the 10 planned ones, the limit is 1 row or a share of 0"
             );
             assert_eq!(fault.details, ["`public.posts`: 2 rows planned, 4 found"]);
         }
@@ -121,7 +121,7 @@ fn a_conflict_that_appeared_after_planning_is_refused() {
     let (world, whole) = planned(100);
     insert(&mut world.db.lock(), "posts", &["103", "3", "10"]);
     let result = world.purge(&whole);
-    fails(result, Category::Refused, "1 rows that are protected would be removed or changed");
+    fails(result, Category::Refused, "1 protected row would be removed or changed");
 }
 
 #[test]
@@ -160,8 +160,7 @@ fn a_root_that_becomes_real_during_the_run_is_not_removed() {
     let (world, whole) = planned(5);
     let mut store = MemStore::connect(&world.db)
         .disturbed_before_remove(|database| set(database, "tenants", "1", 1, "A real customer now"));
-    let message =
-        "purge `r-1` stopped at batch 1 of 2: 1 roots are not what they were when the plan was made";
+    let message = "purge `r-1` stopped at batch 1 of 2: 1 root is not what it was when the plan was made";
     // Nothing is removed yet, so the run is over rather than resumable.
     let fault = world.purge_with(&mut store, &whole).expect_err("the root changed");
     assert_eq!(fault.category, Category::Stale);

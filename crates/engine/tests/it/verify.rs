@@ -4,7 +4,9 @@ use crate::shop::{self, insert, policy, set, tenants};
 use crate::world::World;
 use unseed_core::fault::Category;
 use unseed_core::keys::WholePlan;
+use unseed_core::port::state::StateDb;
 use unseed_core::run::RunState;
+use unseed_engine::report::RunReport;
 use unseed_engine::restore::{self, Scope};
 use unseed_engine::verify;
 
@@ -40,14 +42,17 @@ fn a_clean_run_is_verified_with_figures() {
 fn a_root_that_is_back_is_found() {
     assert_eq!(
         remains(|world| insert(&mut world.db.lock(), "tenants", &["1", "again"])),
-        ["1 of 2 roots are there"]
+        ["1 of 2 roots is there"]
     );
 }
 
 #[test]
 fn a_row_that_refers_to_nothing_is_found() {
     let lines = remains(|world| insert(&mut world.db.lock(), "notes", &["9", "10", "late"]));
-    assert_eq!(lines, ["1 rows refer to nothing by public.notes.user_id → users.id (SET NULL) [fk_5_1]"]);
+    assert_eq!(
+        lines,
+        ["1 row that refers to nothing by public.notes.user_id → users.id (SET NULL) [fk_5_1]"]
+    );
 }
 
 #[test]
@@ -85,7 +90,11 @@ fn a_damaged_archive_is_neither_verified_nor_restored() {
 #[test]
 fn a_second_restore_is_refused() {
     let (world, whole) = purged();
+    let figures = || RunReport::of(&world.state.clone().run("r-1").unwrap()).unwrap();
+    let purged = figures().statements;
     let restored = world.restore(&whole, &Scope::Everything).unwrap();
+    assert_eq!(figures().statements, purged, "the purge's figures are not the restore's");
+    assert_ne!(figures().restores[0].statements, purged);
     assert_eq!(restored.inserted.values().sum::<u64>(), 9);
     assert_eq!(restored.reattached.values().sum::<u64>(), 1);
     assert_eq!(world.db.content(), world.before);

@@ -72,7 +72,7 @@ impl World {
             choices,
             policy,
             path: None,
-            batch_rows_max,
+            batch_rows_max: Some(batch_rows_max),
             created_by: "tester",
         };
         wait(plan::make(&mut store, &self.clock, &Silent, &request))

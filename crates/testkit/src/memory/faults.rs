@@ -13,8 +13,8 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange, Tags,
-    Work,
+    Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange,
+    Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -105,6 +105,23 @@ impl<S: Store> FaultStore<S> {
     }
 }
 
+/// A reader whose connection is lost at a chosen call.
+struct FaultReader {
+    inner: Box<dyn Reader>,
+    fuse: Fuse,
+}
+
+#[async_trait]
+impl Reader for FaultReader {
+    async fn read(&mut self, sink: &mut dyn ArchiveSink) -> Result<Archived, Fault> {
+        match self.fuse.strike() {
+            None => self.inner.read(sink).await,
+            Some(Moment::Before) => Err(lost()),
+            Some(Moment::After) => self.inner.read(sink).await.and_then(|_| Err(lost())),
+        }
+    }
+}
+
 /// Forwards one call, unless the fuse blows.
 macro_rules! guarded {
     ($self:ident, $call:expr) => {
@@ -156,6 +173,17 @@ impl<S: Store> Store for FaultStore<S> {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault> {
         guarded!(self, self.inner.archive(work, batch, sink))
+    }
+
+    async fn archive_ahead(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Option<Box<dyn Reader>>, Fault> {
+        let inner = guarded!(self, self.inner.archive_ahead(work, batch, sink))?;
+        let fuse = self.fuse.clone();
+        Ok(inner.map(|inner| -> Box<dyn Reader> { Box::new(FaultReader { inner, fuse }) }))
     }
 
     async fn remove(

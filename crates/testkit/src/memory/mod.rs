@@ -18,6 +18,7 @@ mod database;
 mod expression;
 mod fault_files;
 mod faults;
+mod recorded;
 mod removal;
 mod restoring;
 mod rows;

@@ -3,6 +3,7 @@
 use super::closing::{self, Sets};
 use super::conflicts::Owners;
 use super::database::{Database, MemDb, Row};
+use super::recorded::Recorded;
 use super::removal::{self, Attempt, Versions};
 use super::rows::{self, counts, names, parents, pick, version};
 use super::{expression, length, restoring};
@@ -13,8 +14,8 @@ use unseed_core::plan::{RootRow, RootSet};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, ChosenRows, CloseRequest, Closure, Conflict, Fingerprint,
-    Orphans, Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange,
-    Tags, Work,
+    Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store,
+    TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -31,7 +32,8 @@ type Hook = Box<dyn FnMut(&mut Database) + Send>;
 pub struct MemStore {
     db: MemDb,
     sets: Sets,
-    versions: Versions,
+    /// What was archived, by the first tag of its batch.
+    versions: BTreeMap<u64, Versions>,
     open: Option<Open>,
     statements: Statements,
     before_remove: Option<Hook>,
@@ -43,7 +45,7 @@ impl MemStore {
         Self {
             db: db.clone(),
             sets: Sets::default(),
-            versions: Versions::new(),
+            versions: BTreeMap::new(),
             open: None,
             statements: Statements::default(),
             before_remove: None,
@@ -129,8 +131,19 @@ impl Store for MemStore {
         self.statements.archive += 1;
         let database = self.db.lock();
         let (archived, versions) = removal::archive(work, &self.sets, &database.tables, batch, sink)?;
-        self.versions = versions;
+        self.versions.insert(batch.first, versions);
         Ok(archived)
+    }
+
+    async fn archive_ahead(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        _: &mut dyn ArchiveSink,
+    ) -> Result<Option<Box<dyn Reader>>, Fault> {
+        let mut reader = Recorded::default();
+        reader.archived = self.archive(work, batch, &mut reader.sections).await?;
+        Ok(Some(Box::new(reader)))
     }
 
     async fn remove(
@@ -145,7 +158,8 @@ impl Store for MemStore {
             change(&mut self.db.lock());
         }
         let tables = self.db.lock().tables.clone();
-        match removal::remove(work, &self.sets, &tables, batch, &self.versions)? {
+        let versions = self.versions.remove(&batch.first).unwrap_or_default();
+        match removal::remove(work, &self.sets, &tables, batch, &versions)? {
             Attempt::Changed(reason) => Ok(Removal::Changed(reason)),
             Attempt::Proven(after, mut removed) => {
                 removed.token = self.begin(after)?;

@@ -101,6 +101,7 @@ fn check(model: &TableModel, number: usize, check: &CheckModel) -> Check {
         name: sql::check_name(model, number),
         columns: columns.clone(),
         expression: sql::check_for_postgres(model, check),
+        validated: true,
     }
 }
 

@@ -6,10 +6,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use unseed_core::detect::Verdict;
 use unseed_core::fault::Fault;
 use unseed_core::policy::{ConfiguredProtection, ConfiguredReference, OnRemove};
-use unseed_core::scan::Report;
 use unseed_engine::plan::{Choice, ChoiceRows};
+use unseed_engine::scan::Findings;
 
 /// `TABLE: SQL PREDICATE`.
 pub(super) fn by_predicate(text: &str) -> Result<Choice, Fault> {
@@ -69,13 +71,30 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
 }
 
 /// All findings of a scan with verdict `test`.
-pub(super) fn by_report(report: &Report) -> Vec<Choice> {
-    let choices = report.roots().into_iter().filter_map(|(table, keys)| {
-        let columns = keys.first()?.columns.to_vec();
-        let keys = keys.iter().map(|key| key.values.iter().map(ToString::to_string).collect()).collect();
-        Some(finding_choice(table, columns, keys))
-    });
-    choices.collect()
+pub(super) fn by_findings(mut findings: Findings) -> Result<Vec<Choice>, Fault> {
+    let mut choices: Vec<Roots> = Vec::new();
+    while let Some(finding) = findings.next()? {
+        if finding.verdict != Verdict::Test {
+            continue;
+        }
+        let key = finding.key.values.iter().map(ToString::to_string).collect();
+        // Findings of one table stand together.
+        match choices.last_mut() {
+            Some(roots) if roots.table == finding.table => roots.keys.push(key),
+            Some(_) | None => {
+                let columns = finding.key.columns.to_vec();
+                choices.push(Roots { table: finding.table, columns, keys: vec![key] });
+            }
+        }
+    }
+    Ok(choices.into_iter().map(|roots| finding_choice(&roots.table, roots.columns, roots.keys)).collect())
+}
+
+/// Keys of one table.
+struct Roots {
+    table: Arc<str>,
+    columns: Vec<String>,
+    keys: Vec<Vec<String>>,
 }
 
 fn finding_choice(table: &str, columns: Vec<String>, keys: Vec<Vec<String>>) -> Choice {

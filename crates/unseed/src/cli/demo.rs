@@ -23,6 +23,7 @@ use unseed_core::keys::WholePlan;
 use unseed_core::port::clock::Clock;
 use unseed_core::port::state::StateDb;
 use unseed_engine::restore::Scope;
+use unseed_engine::scan::Wanted as ScanWanted;
 use unseed_io::sample;
 
 /// Contaminate a small database of its own, then scan, plan, purge, verify and restore it, explaining each step
@@ -119,7 +120,8 @@ impl<'a> Stage<'a> {
             &format!("unseed scan {}", self.database.display()),
         );
         let mut store = self.env.wire.open(&self.target).await?;
-        let found = scan::scan(&self.env, store.as_mut(), &self.target.name).await?;
+        let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, ScanWanted::Findings).await?;
+        let found = scanned.whole()?;
         self.show(&report::table::text(&found, self.env.ui));
         wire::write_file(&self.file("report.html"), report::html::page(&found).as_bytes())?;
         let bytes =
@@ -142,7 +144,7 @@ impl<'a> Stage<'a> {
             output,
             findings: Some(Some(self.file("scan.json"))),
             protect,
-            batch_rows: data::BATCH_ROWS,
+            batch_rows: Some(data::BATCH_ROWS),
             ..PlanArgs::default()
         };
         let (whole, _) = plan::make(&self.env, &args, &self.target).await?;
@@ -191,7 +193,7 @@ impl<'a> Stage<'a> {
         if let Some(fault) = unseed_engine::restore::fault(run, &restored.conflicts) {
             return Err(fault);
         }
-        self.show(&restore::text(run, &restored));
+        self.show(&restore::text(run, &Scope::Everything, &restored));
         let different = sample::differences(&self.database, &self.file("original.db"))?;
         if !different.is_empty() {
             let message =

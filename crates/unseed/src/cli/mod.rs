@@ -9,6 +9,7 @@
 //! Not here: printing (`ui`), opening things (`wire`), the work itself (`engine`).
 
 mod choose;
+mod classify;
 mod completions;
 mod consent;
 mod demo;
@@ -82,6 +83,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Init(init::InitArgs),
     Scan(scan::ScanArgs),
+    Classify(classify::ClassifyArgs),
     Plan(Box<plan::PlanArgs>),
     Show(show::ShowArgs),
     Purge(purge::PurgeArgs),
@@ -120,6 +122,7 @@ impl Cli {
             Command::Demo(_)
             | Command::Init(_)
             | Command::Scan(_)
+            | Command::Classify(_)
             | Command::Plan(_)
             | Command::Show(_)
             | Command::Verify(_)
@@ -152,6 +155,7 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Demo(args) => demo::run(env, &args).await,
         Command::Init(args) => init::run(env, &args).await,
         Command::Scan(args) => scan::run(env, &args).await,
+        Command::Classify(args) => classify::run(env, &args),
         Command::Plan(args) => plan::run(env, &args).await,
         Command::Show(args) => show::run(env, &args).await,
         Command::Purge(args) => purge::run(env, &args).await,

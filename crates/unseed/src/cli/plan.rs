@@ -9,7 +9,8 @@ use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::Path as Way;
 use unseed_core::policy::Policy;
-use unseed_engine::plan::{BATCH_ROWS_DEFAULT, Choice, Request};
+use unseed_engine::plan::{Choice, Request};
+use unseed_engine::scan::Wanted;
 use unseed_io::store::AnyStore;
 
 /// Choose roots and write down everything that leaves with them
@@ -48,9 +49,9 @@ pub(crate) struct PlanArgs {
     /// Whether the store checks every row itself
     #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) path: WayChoice,
-    /// Rows of one batch, about
-    #[arg(long, value_name = "N", default_value_t = BATCH_ROWS_DEFAULT)]
-    pub(crate) batch_rows: u64,
+    /// Rows of one batch, about [default: 150000; 50000 where the server checks references]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_rows: Option<u64>,
     /// Refuse a plan that removes more rows
     #[arg(long, value_name = "N")]
     pub(crate) max_rows: Option<u64>,
@@ -179,7 +180,7 @@ async fn found_choices(
     let found = match &args.findings {
         None => return Ok(Vec::new()),
         Some(Some(path)) => choose::by_report_file(path)?,
-        Some(None) => choose::by_report(&scan::scan(env, store, name).await?),
+        Some(None) => choose::by_findings(scan::scan(env, store, name, Wanted::Findings).await?.findings)?,
     };
     if found.is_empty() && args.predicates.is_empty() && args.ids.is_empty() {
         return Err(Fault::usage("the scan found no row with verdict `test`, so there is nothing to plan")

@@ -53,7 +53,7 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
     let id = consent::obtain(env, &args.consent, &act)?;
     let restored =
         execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
-    tell(env, &args.run, &restored)
+    tell(env, &args.run, &scope, &restored)
 }
 
 /// What to restore, and who agreed.
@@ -75,7 +75,7 @@ pub(super) async fn execute(
     unseed_engine::restore::execute(&mut opened.context(), &confirmed, wanted.scope).await
 }
 
-fn tell(env: &Env<'_>, run: &str, restored: &Restored) -> Result<Done, Fault> {
+fn tell(env: &Env<'_>, run: &str, scope: &Scope, restored: &Restored) -> Result<Done, Fault> {
     let fault = unseed_engine::restore::fault(run, &restored.conflicts);
     if !env.ui.is_table() {
         env.ui.json(&json!({
@@ -87,12 +87,12 @@ fn tell(env: &Env<'_>, run: &str, restored: &Restored) -> Result<Done, Fault> {
     if let Some(fault) = fault {
         return Err(fault);
     }
-    env.ui.text(&text(run, restored));
+    env.ui.text(&text(run, scope, restored));
     Ok(Done::Success)
 }
 
 /// What was put back, in words.
-pub(super) fn text(run: &str, restored: &Restored) -> String {
+pub(super) fn text(run: &str, scope: &Scope, restored: &Restored) -> String {
     let tables: BTreeSet<&String> = restored.inserted.keys().chain(restored.reattached.keys()).collect();
     let mut table = Table::new(&["table", "rows put back", "references set again"]).right(&[1, 2]);
     let figure =
@@ -105,7 +105,11 @@ pub(super) fn text(run: &str, restored: &Restored) -> String {
         ]);
     }
     let total: u64 = restored.inserted.values().sum();
-    format!("run {run} is restored: {} put back\n\n{table}", ui::rows(total))
+    let what = match scope {
+        Scope::Everything => format!("run {run}"),
+        Scope::Root { table, key } => format!("{table} {} of run {run}", key.join(",")),
+    };
+    format!("{what} is restored: {} put back\n\n{table}", ui::rows(total))
 }
 
 /// A root as typed: its key, or its table and key.

@@ -66,27 +66,27 @@ fn lines(found: &Verification) -> [(String, String, bool); 4] {
     let orphans: u64 = found.orphans.values().sum();
     [
         (
-            format!("{} roots", ui::count(found.roots_checked)),
+            ui::counted(found.roots_checked, "root"),
             format!("{} still there", ui::count(found.roots_present)),
             found.roots_present == 0,
         ),
         (
-            format!("{} references", ui::count(found.references_checked)),
-            format!("{} new orphans", ui::count(orphans)),
+            ui::counted(found.references_checked, "reference"),
+            ui::counted(orphans, "new orphan"),
             orphans == 0,
         ),
         (
-            format!("{} protected rows", ui::count(found.protected_rows)),
-            format!("{} tables changed", ui::count(size(&found.protected_changed))),
+            ui::counted(found.protected_rows, "protected row"),
+            format!("{} changed", ui::counted(size(&found.protected_changed), "table")),
             found.protected_changed.is_empty(),
         ),
         (
             format!(
-                "{} archive files, {} bytes",
-                ui::count(found.archive_parts),
-                ui::count(found.archive_bytes)
+                "{}, {}",
+                ui::counted(found.archive_parts, "archive file"),
+                ui::counted(found.archive_bytes, "byte")
             ),
-            format!("{} tables differ", ui::count(size(&found.archive_differs))),
+            format!("{} other than removed", ui::counted(size(&found.archive_differs), "table")),
             found.archive_differs.is_empty(),
         ),
     ]

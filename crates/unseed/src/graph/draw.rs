@@ -134,10 +134,10 @@ fn line(svg: &mut String, text: std::fmt::Arguments<'_>) {
 
 fn heading(svg: &mut String, plan: &Plan) {
     let title = format!(
-        "plan {}: {} leave because of {} roots",
+        "plan {}: {} leave because of {}",
         plan.id,
         ui::rows(plan.rows_deleted()),
-        ui::count(plan.root_count())
+        ui::counted(plan.root_count(), "root")
     );
     line(svg, format_args!("<text class=\"title\" x=\"{MARGIN}\" y=\"36\">{}</text>", escaped(&title)));
     let what = "the number in a box is its turn: tables are removed in this order, children before parents";

@@ -6,6 +6,7 @@
 
 mod chart;
 pub mod html;
+pub mod json;
 mod style;
 pub mod table;
 
@@ -40,9 +41,9 @@ fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Findings of one verdict in one table, as they stand in the report.
+/// Samples of one verdict in one table, as they stand in the report.
 fn of<'a>(report: &'a Report, table: &'a str, verdict: Verdict) -> impl Iterator<Item = &'a Finding> {
-    report.findings.iter().filter(move |f| f.verdict == verdict && &*f.table == table)
+    report.samples.iter().filter(move |f| f.verdict == verdict && &*f.table == table)
 }
 
 /// Findings that show the variety: those whose strongest reasons differ, before more of the same.

@@ -47,21 +47,23 @@ fn counts(report: &Report, ui: &Ui) -> String {
 
 /// A few findings of one table, chosen for their variety.
 fn findings(report: &Report, table: &TableCount, verdict: Verdict, ui: &Ui) -> String {
-    let all = of(report, &table.table, verdict).count();
-    if all == 0 {
+    let all = match verdict {
+        Verdict::Test => table.test,
+        Verdict::Suspect => table.suspect,
+        Verdict::Real => 0,
+    };
+    let shown = samples(of(report, &table.table, verdict), SAMPLES_MAX);
+    // Tables that are counted by whom their rows belong to have none of their own.
+    if shown.is_empty() {
         return String::new();
     }
-    let shown = samples(of(report, &table.table, verdict), SAMPLES_MAX);
     let what = match verdict {
         Verdict::Test => "test data",
         Verdict::Suspect => "suspect",
         Verdict::Real => "real",
     };
-    let more = if all > shown.len() {
-        format!(", {} of {} shown", shown.len(), count_of(all))
-    } else {
-        String::new()
-    };
+    let few = u64::try_from(shown.len()).unwrap_or(u64::MAX);
+    let more = if all > few { format!(", {} of {} shown", count(few), count(all)) } else { String::new() };
     let title = ui.painted(&format!("{} in {}", what, table.table), Tone::Strong);
     let mut lines = Table::new(&["score", "key", "name", "why"]);
     for finding in &shown {
@@ -73,10 +75,6 @@ fn findings(report: &Report, table: &TableCount, verdict: Verdict, ui: &Ui) -> S
         ]);
     }
     format!("\n{title}{more}\n{lines}")
-}
-
-fn count_of(number: usize) -> String {
-    u64::try_from(number).map(count).unwrap_or_default()
 }
 
 /// The two strongest reasons, and the strongest against.

@@ -33,6 +33,10 @@ pub(crate) fn report() -> Report {
         signal("name.vocabulary", 5.2, "name is nothing but test words (`demo`)"),
         signal("money.paid", -3.5, "paid with real money"),
     ];
+    let findings = vec![
+        finding("Test Tenant <b>1712345678</b>", 0.999, Verdict::Test, test),
+        finding("Demo Company", 0.61, Verdict::Suspect, suspect),
+    ];
     Report {
         format: FORMAT,
         store: "main".to_owned(),
@@ -43,11 +47,10 @@ pub(crate) fn report() -> Report {
             rows: 1_839,
             test: 1_826,
             suspect: 1,
+            known: 0,
         }],
-        findings: vec![
-            finding("Test Tenant <b>1712345678</b>", 0.999, Verdict::Test, test),
-            finding("Demo Company", 0.61, Verdict::Suspect, suspect),
-        ],
+        samples: findings.clone(),
+        findings,
         recommendations: vec!["plan the removal: `unseed plan --findings -o plan.json`".to_owned()],
         since: Some(Since { first: 1_741_564_800, last: 1_786_803_370 }),
         timeline: vec![

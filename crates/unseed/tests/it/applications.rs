@@ -10,6 +10,7 @@
 //! Not here: traps one by one (`semantics_*`), random schemas (`property`).
 
 mod oracle;
+mod owner;
 mod shapes;
 
 use crate::lab::{Lab, Picture, Plan, assert_same};
@@ -119,7 +120,7 @@ impl<'a> Job<'a> {
         lab.sql(self.prepare);
         let lab = match self.who {
             Who::Superuser => lab,
-            Who::Owner => lab.owned(),
+            Who::Owner => lab.owned().past_row_security(),
         };
         assert_eq!(oracle::orphans(lab.database()), "", "the rows were well made");
         let mut figures = Figures { name: self.name.to_owned(), ..Figures::default() };
@@ -300,6 +301,11 @@ fn a_zoo_with_every_shape() {
 #[test]
 fn a_zoo_with_every_shape_and_all_checks_on() {
     Job::new("checked zoo", "projects").after(ORPHANS).planned(&["--path", "checked"]).run_in(Zoo::small());
+}
+
+#[test]
+fn a_zoo_with_every_shape_as_the_owner_of_its_tables() {
+    Job::new("owned zoo", "users").by(Who::Owner).after(ORPHANS).run_in(Zoo::small());
 }
 
 #[test]

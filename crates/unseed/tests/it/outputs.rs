@@ -114,7 +114,7 @@ fn something_that_remains_ends_verify_with_one() {
     assert_eq!((&verified["clean"], &verified["verification"]["roots_present"]), (&false.into(), &1.into()));
     let answer = sandbox.run(&["verify", &run]);
     assert_eq!(answer.code, Some(1));
-    assert!(answer.stderr.contains("1 of 3 roots are there"), "{answer:?}");
+    assert!(answer.stderr.contains("1 of 3 roots is there"), "{answer:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! superuser, who may skip the server's checks, and as the owner of the tables, who may not.
 
 mod access;
+mod ahead;
 mod effects;
 mod hidden;
 mod races;

@@ -3,6 +3,7 @@
 
 mod locks;
 mod references;
+mod search;
 mod triggers;
 mod values;
 

@@ -6,13 +6,14 @@
 use super::Closed;
 use super::dialect::{PostgresDialect, qualified};
 use super::session::{PgSession, sql_error};
-use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::restore::archived_columns;
 use crate::store::sql::{Session, SqlError, number};
 use futures_util::StreamExt;
+use std::collections::BTreeMap;
+use tokio_postgres::Client;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Part, Table, TableId};
@@ -26,15 +27,32 @@ pub(super) async fn archive(
     expected: &Closure,
     sink: &mut dyn ArchiveSink,
 ) -> Result<Archived, Fault> {
-    let mut archived = Archived::default();
-    for group in &work.program.removal {
-        for table in group {
-            if expected.removed.contains_key(table) {
-                let rows = archive_rows(session, work, closed, *table, batch, sink).await?;
-                archived.removed.insert(*table, rows);
-            }
+    let mut archived = Archived {
+        detached: detached(session, work, closed, batch, expected, sink).await?,
+        ..Archived::default()
+    };
+    for Section { table, head, queries } in sections(work, closed, batch, expected) {
+        sink.begin(head)?;
+        let mut rows = 0;
+        for sql in &queries {
+            rows += copy_out(session, sql, sink).await?;
         }
+        sink.end(rows)?;
+        archived.removed.insert(table, rows);
     }
+    Ok(archived)
+}
+
+/// Archives the values that a batch detaches; returns the rows per table.
+pub(super) async fn detached(
+    session: &mut PgSession,
+    work: &Work,
+    closed: &Closed,
+    batch: TagRange,
+    expected: &Closure,
+    sink: &mut dyn ArchiveSink,
+) -> Result<BTreeMap<TableId, u64>, Fault> {
+    let mut archived = BTreeMap::new();
     for source in detach_sources(&closed.sets) {
         if !expected.detached_rows.contains_key(&source.table) {
             continue;
@@ -42,10 +60,45 @@ pub(super) async fn archive(
         let sections = detached::sections(session, work, &source, batch).await;
         for section in sections.map_err(|e| e.fault("archiving"))? {
             let rows = archive_detached(session, work, &section, batch, sink).await?;
-            *archived.detached.entry(source.table).or_default() += rows;
+            *archived.entry(source.table).or_default() += rows;
         }
     }
     Ok(archived)
+}
+
+/// The rows of one table that leave with a batch, and the statements that read them.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) table: TableId,
+    pub(super) head: SectionHead,
+    pub(super) queries: Vec<String>,
+}
+
+/// The sections of a batch, in the order of its removal.
+pub(super) fn sections(work: &Work, closed: &Closed, batch: TagRange, expected: &Closure) -> Vec<Section> {
+    let leaving = work.program.removal.iter().flatten().filter(|table| expected.removed.contains_key(table));
+    leaving.map(|table| section(work, closed, *table, batch)).collect()
+}
+
+fn section(work: &Work, closed: &Closed, table: TableId, batch: TagRange) -> Section {
+    let shape = work.schema.table(table);
+    let columns: Vec<String> =
+        archived_columns(work, table).into_iter().map(|c| shape.columns[c].name.clone()).collect();
+    let list: Vec<String> = columns.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
+    let list = list.join(", ");
+    let parts = closed.parts_of(shape, table, batch);
+    let query = |part: &Part| format!("COPY ({}) TO STDOUT", closed.select(&list, table, part, batch));
+    Section {
+        table,
+        head: SectionHead {
+            kind: SectionKind::Rows,
+            namespace: shape.name.namespace.clone(),
+            table: shape.name.name.clone(),
+            columns,
+            identity_columns: 0,
+        },
+        queries: parts.iter().map(query).collect(),
+    }
 }
 
 /// Parts of a table that a set has rows of in a batch; asked only where there is more than one part.
@@ -73,47 +126,6 @@ pub(super) async fn parts_with_rows(
 /// Restriction of a key set to one part, where a table has several.
 pub(super) fn in_part(table: &Table, part: &Part) -> String {
     if table.parts.len() > 1 { format!(" AND k.part = {}", part.handle) } else { String::new() }
-}
-
-async fn archive_rows(
-    session: &mut PgSession,
-    work: &Work,
-    closed: &Closed,
-    table: TableId,
-    batch: TagRange,
-    sink: &mut dyn ArchiveSink,
-) -> Result<u64, Fault> {
-    let shape = work.schema.table(table);
-    let columns = archived_columns(work, table).into_iter().map(|c| shape.columns[c].name.clone());
-    let columns: Vec<String> = columns.collect();
-    let list: Vec<String> = columns.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
-    let list = list.join(", ");
-    sink.begin(SectionHead {
-        kind: SectionKind::Rows,
-        namespace: shape.name.namespace.clone(),
-        table: shape.name.name.clone(),
-        columns,
-        identity_columns: 0,
-    })?;
-    let mut rows = 0;
-    let name = key_set(table);
-    let parts = parts_with_rows(session, work, table, &name, "k.doomed", batch).await;
-    for part in &parts.map_err(|e| e.fault("archiving"))? {
-        let target = qualified(&part.name);
-        let source = match closed.by_list(shape, table, part, batch) {
-            Some(condition) => format!("ONLY {target} x WHERE {condition}"),
-            None => format!(
-                "{} k JOIN ONLY {target} x ON x.ctid = k.tid AND x.xmin = k.ver WHERE k.doomed AND {}{}",
-                PostgresDialect.temp(&name),
-                counts::in_batch("k", Some(batch)),
-                in_part(shape, part),
-            ),
-        };
-        let sql = format!("COPY (SELECT {list} FROM {source}) TO STDOUT");
-        rows += copy_out(session, &sql, sink).await?;
-    }
-    sink.end(rows)?;
-    Ok(rows)
 }
 
 async fn archive_detached(
@@ -158,8 +170,12 @@ pub(super) async fn copy_out(
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Fault> {
     session.count_archive_statement();
+    stream_out(session.client(), sql, sink).await
+}
+
+/// As [`copy_out`], over any connection.
+pub(super) async fn stream_out(client: &Client, sql: &str, sink: &mut dyn ArchiveSink) -> Result<u64, Fault> {
     let failed = |error: &tokio_postgres::Error| sql_error(error).fault("archiving");
-    let client = session.client();
     let stream = client.copy_out(sql).await.map_err(|error| failed(&error))?;
     let mut stream = std::pin::pin!(stream);
     let mut rows = 0;

@@ -2,14 +2,18 @@
 //!
 //! Invariants
 //! - session settings that change how values look as text are pinned before the first query;
-//! - `sslmode` means what libpq says it means: `verify-ca` and `verify-full` check the certificate,
-//!   `require` and `prefer` encrypt without checking it.
+//! - `sslmode` means what libpq says it means: `verify-full` checks the certificate and the name it was issued for,
+//!   `verify-ca` the certificate alone, `require` and `prefer` encrypt without checking it.
 
 use crate::store::Lookup;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
@@ -39,23 +43,31 @@ const OBLIGATIONS: &str = "SELECT set_config('synchronous_commit', 'on', false) 
              AND has_schema_privilege(n.oid, 'USAGE')) AS operators WHERE names IS NOT NULL";
 
 /// A configuration and how strictly its certificate is checked.
-struct Target {
+pub(super) struct Target {
     config: Config,
-    verify: bool,
+    verify: Verify,
     root_file: Option<String>,
-    location: String,
+    /// Where it leads, without any secret.
+    pub(super) location: String,
+}
+
+/// What is asked of the server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verify {
+    Nothing,
+    /// A known authority issued it.
+    Authority,
+    /// That, and it was issued for the name that we connect to.
+    Name,
 }
 
 /// An open connection.
 pub(super) struct Connected {
     pub(super) client: Client,
-    /// Where it leads, without any secret.
-    pub(super) location: String,
 }
 
 /// Connects and pins the session's settings.
-pub(super) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Connected, Fault> {
-    let target = target(url, lookup)?;
+pub(super) async fn connect(target: &Target) -> Result<Connected, Fault> {
     let failed = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -81,10 +93,11 @@ pub(super) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Connected, 
     });
     client.batch_execute(SETTINGS).await.map_err(|error| failed(&error))?;
     client.batch_execute(OBLIGATIONS).await.map_err(|error| failed(&error))?;
-    Ok(Connected { client, location: target.location })
+    Ok(Connected { client })
 }
 
-fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
+/// Reads a connection URL; what it leaves out comes from libpq's environment variables.
+pub(super) fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
     let (plain, mode, root_file) = take_ssl_parameters(url);
     let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
         Fault::usage(format!("the connection URL is not valid: {error}"))
@@ -92,10 +105,11 @@ fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
     })?;
     let mode = mode.or_else(|| lookup("PGSSLMODE"));
     let (ssl, verify) = match mode.as_deref() {
-        None | Some("prefer" | "allow") => (SslMode::Prefer, false),
-        Some("disable") => (SslMode::Disable, false),
-        Some("require") => (SslMode::Require, false),
-        Some("verify-ca" | "verify-full") => (SslMode::Require, true),
+        None | Some("prefer" | "allow") => (SslMode::Prefer, Verify::Nothing),
+        Some("disable") => (SslMode::Disable, Verify::Nothing),
+        Some("require") => (SslMode::Require, Verify::Nothing),
+        Some("verify-ca") => (SslMode::Require, Verify::Authority),
+        Some("verify-full") => (SslMode::Require, Verify::Name),
         Some(other) => {
             return Err(Fault::usage(format!("sslmode `{other}` is not known"))
                 .hint("use disable, prefer, require, verify-ca or verify-full"));
@@ -224,20 +238,31 @@ fn location(config: &Config) -> String {
     format!("postgres://{user}@{host}:{port}/{}", config.get_dbname().unwrap_or_default())
 }
 
-fn tls(verify: bool, root_file: Option<&str>) -> Result<MakeRustlsConnect, Fault> {
+fn tls(verify: Verify, root_file: Option<&str>) -> Result<MakeRustlsConnect, Fault> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Fault::store(format!("TLS cannot be set up: {error}")))?;
-    let config = if verify {
-        builder.with_root_certificates(roots(root_file)?).with_no_client_auth()
-    } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth()
+    let config = match verify {
+        Verify::Name => builder.with_root_certificates(roots(root_file)?).with_no_client_auth(),
+        Verify::Authority => {
+            let known = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root_file)?), provider);
+            let known = known.build().map_err(|error| {
+                Fault::usage(format!("no authority to check the server's certificate with: {error}"))
+                    .hint("point sslrootcert at a PEM file with the certificate authority of the server")
+            })?;
+            custom(builder, Arc::new(AnyName(known)))
+        }
+        Verify::Nothing => custom(builder, Arc::new(AnyCertificate(provider))),
     };
     Ok(MakeRustlsConnect::new(config))
+}
+
+fn custom(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> ClientConfig {
+    builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
 }
 
 fn roots(file: Option<&str>) -> Result<RootCertStore, Fault> {
@@ -294,6 +319,51 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Accepts what a known authority issued, for whatever name, as libpq does for `verify-ca`.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // The name is looked at last, so a wrong one is all that is wrong.
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            answer => answer,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -140,6 +140,10 @@ impl Dialect for PostgresDialect {
         format!("ANALYZE {temp}")
     }
 
+    fn rest_of(&self, _table: &Table) -> Option<String> {
+        Some("x.*, x.tableoid, x.ctid, x.xmin".to_owned())
+    }
+
     fn plans_by_statistics(&self) -> bool {
         true
     }

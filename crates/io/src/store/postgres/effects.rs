@@ -3,17 +3,19 @@
 //! PostgreSQL counts per transaction how many rows of each table were inserted, updated and deleted,
 //! whoever did it. Anything beyond the batch's own rows is an effect.
 
+use super::Closed;
 use super::archive::copy_out;
-use super::dialect::{PostgresDialect, qualified, written_by};
+use super::dialect::PostgresDialect;
 use super::remove::Stop;
 use super::session::PgSession;
 use super::sweep::Swept;
+use super::written::{self, Places};
 use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Fault, counted};
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Closure, Removed, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Effect, EffectKind, Table, TableId};
@@ -21,9 +23,11 @@ use unseed_core::schema::{Effect, EffectKind, Table, TableId};
 /// Rows that triggers inserted are only looked up in tables up to this size, since that reads the table.
 const BORN_TABLE_ROWS_MAX: u64 = 5_000_000;
 
-const COUNTERS: &str = "SELECT s.relid::int8, s.schemaname, s.relname, s.n_tup_ins, s.n_tup_upd, s.n_tup_del, \
-     pg_current_xact_id()::text, current_setting('track_counts') FROM pg_stat_xact_user_tables s \
-     WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND s.schemaname !~ '^pg_' \
+/// What the server has counted in this session.
+pub(super) const COUNTERS: &str = "SELECT s.relid::int8, s.schemaname, s.relname, s.n_tup_ins, s.n_tup_upd, s.n_tup_del, \
+     pg_current_xact_id()::text, current_setting('track_counts') FROM pg_stat_xact_all_tables s \
+     WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND (s.schemaname !~ '^pg_' AND s.schemaname <> 'information_schema' \
+     OR s.schemaname = 'pg_catalog' AND s.relname = 'pg_largeobject_metadata') \
      UNION ALL SELECT 0, '', '', 0, 0, 0, pg_current_xact_id()::text, current_setting('track_counts')";
 
 fn remembered(table: TableId) -> String {
@@ -120,10 +124,10 @@ impl Counters {
         Self { relations, token: self.token.clone(), on: self.on }
     }
 
-    /// Whether rows of the table were inserted or updated.
-    pub(super) fn wrote(&self, work: &Work, table: TableId) -> bool {
+    /// How often rows of the table were inserted or updated.
+    pub(super) fn written(&self, work: &Work, table: TableId) -> u64 {
         let parts = work.schema.table(table).parts.iter();
-        parts.filter_map(|part| self.relations.get(&part.handle)).any(|(_, t)| t.inserted + t.updated > 0)
+        parts.filter_map(|part| self.relations.get(&part.handle)).map(|(_, t)| t.inserted + t.updated).sum()
     }
 }
 
@@ -219,17 +223,20 @@ fn judge(
     }
     let mut what = Vec::new();
     if deleted > 0 {
-        what.push(format!("delete {deleted}"));
+        what.push(format!("delete {}", counted(deleted, "row")));
     }
     if updated > 0 {
-        what.push(format!("change {updated}"));
+        what.push(format!("change {}", counted(updated, "row")));
     }
     let mut fault = Fault::refused(format!(
-        "removing the batch would also {} rows of `{name}` that the plan does not name",
+        "removing the batch would also {} of `{name}` that the plan does not name",
         what.join(" and ")
     ))
     .state("the batch was rolled back")
-    .hint(format!("plan again with --allow-effect {name} if that is meant, or change the trigger"));
+    .hint(match table {
+        Some(_) => format!("plan again with --allow-effect {name} if that is meant, or change the trigger"),
+        None => "an archive cannot hold that; disable the trigger for the time of the run".to_owned(),
+    });
     for id in removed.removed.keys() {
         let shape = work.schema.table(*id);
         for effect in shape.effects.iter().filter(|e| e.on_delete) {
@@ -301,29 +308,29 @@ pub(super) async fn archive(
 /// restore can undo that.
 pub(super) async fn archive_born(
     session: &mut PgSession,
-    work: &Work,
+    (work, closed): (&Work, &Closed),
     expected: &Closure,
     removed: &mut Removed,
     sink: &mut dyn ArchiveSink,
 ) -> Result<(), Stop> {
-    let own = written_by(removed.token.parse().unwrap_or_default(), "x");
+    let own: u64 = removed.token.parse().unwrap_or_default();
     for table in work.schema.table_ids() {
         let shape = work.schema.table(table);
         let inserted = removed.inserted.get(&shape.name.to_string()).copied();
         let changed = work.allowed_effects.contains(&table) || stamped(work, table, expected);
-        let knowable =
-            changed || inserted.is_some() && only_inserted(session, shape, table, removed, &own).await?;
-        if !knowable {
+        let places = if changed {
+            written::everywhere(shape, own)
+        } else if let Some(inserted) = inserted.filter(|_| is_readable(shape, table, removed)) {
+            let places = written::places(session, closed, shape, own, inserted).await?;
+            if count(session, &places).await? == inserted { places } else { continue }
+        } else {
             continue;
-        }
+        };
         sink.begin(head(shape, SectionKind::Born))?;
         let mut rows = 0;
-        for part in &shape.parts {
-            let sql = format!(
-                "COPY (SELECT {} FROM ONLY {} x WHERE {own}) TO STDOUT",
-                columns(shape, "x"),
-                qualified(&part.name)
-            );
+        for (relation, own) in &places {
+            let list = columns(shape, "x");
+            let sql = format!("COPY (SELECT {list} FROM {relation} x WHERE {own}) TO STDOUT");
             rows += copy_out(session, &sql, sink).await?;
         }
         sink.end(rows)?;
@@ -331,19 +338,16 @@ pub(super) async fn archive_born(
     Ok(())
 }
 
-/// Whether the rows that the batch wrote into a table are those that triggers inserted, and no others.
-async fn only_inserted(
-    session: &mut PgSession,
-    shape: &Table,
-    table: TableId,
-    removed: &Removed,
-    own: &str,
-) -> Result<bool, Stop> {
-    if shape.rows_estimate > BORN_TABLE_ROWS_MAX || removed.detached.contains_key(&table) {
-        return Ok(false);
+/// Whether it can be told, at a price, which rows of a table triggers inserted.
+fn is_readable(shape: &Table, table: TableId, removed: &Removed) -> bool {
+    shape.rows_estimate <= BORN_TABLE_ROWS_MAX && !removed.detached.contains_key(&table)
+}
+
+async fn count(session: &mut PgSession, places: &Places) -> Result<u64, SqlError> {
+    let mut counted = 0;
+    for (relation, own) in places {
+        let rows = session.rows(&format!("SELECT count(*) FROM {relation} x WHERE {own}")).await?;
+        counted += rows.first().map_or(0, |row| number(row, 0));
     }
-    let sql = format!("SELECT count(*) FROM {} x WHERE {own}", PostgresDialect.relation(shape));
-    let counted = session.rows(&sql).await?;
-    let inserted = removed.inserted.get(&shape.name.to_string()).copied();
-    Ok(counted.first().map(|row| number(row, 0)) == inserted)
+    Ok(counted)
 }

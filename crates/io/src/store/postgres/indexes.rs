@@ -38,6 +38,10 @@ impl Postgres {
         for (n, (relation, columns)) in wanted.into_iter().enumerate() {
             progress.update("building indexes", u64::try_from(n).unwrap_or_default(), total);
             if !owned.contains(&relation.to_string()) {
+                let why = "this role does not own the table, or may not CREATE in its schema";
+                progress.note(&format!(
+                    "no index on {relation} ({columns}), so its key is checked slowly: {why}"
+                ));
                 continue;
             }
             let name = format!("unseed_tmp_{}", n + 1);

@@ -3,7 +3,7 @@
 //! Left out: views, materialized views, foreign and temporary tables, system schemas. Partitions become
 //! parts of their root; a key that belongs to one partition, or points at one, keeps that restriction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Client, Row};
 use unseed_core::schema::{
     Check, Column, ColumnKind, Effect, EffectKind, Identity, OnDelete, Origin, Part, Reference, Schema,
@@ -15,7 +15,7 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
        greatest(c.reltuples, 0)::float8,
        coalesce((SELECT r.oid::int8 FROM pg_partition_root(c.oid) AS r(oid)), c.oid::int8) AS root,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
-       has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE'),
+       has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'UPDATE'),
        c.relrowsecurity AND NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.rolname = current_user)
          AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -24,9 +24,15 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 ORDER BY n.nspname, c.relname";
 
 const COLUMNS: &str = "
+WITH RECURSIVE layers AS (
+    SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+    UNION ALL SELECT l.oid, t.typbasetype FROM layers l JOIN pg_type t ON t.oid = l.typbasetype AND t.typtype = 'd'
+), bases AS (
+    SELECT l.oid, b.typname, b.typcategory FROM layers l JOIN pg_type b ON b.oid = l.typbasetype AND b.typtype <> 'd'
+)
 SELECT a.attrelid::int8, a.attnum::int4, a.attname, format_type(a.atttypid, a.atttypmod),
        CASE WHEN b.typcategory IS NOT NULL THEN b.typcategory::text ELSE t.typcategory::text END,
-       coalesce(b.typname, t.typname), a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), a.attgenerated::text, a.attidentity::text,
+       coalesce(b.typname, t.typname), a.attnotnull, a.attgenerated::text, a.attidentity::text,
        coalesce(
          (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
           FROM pg_depend p JOIN pg_class s ON s.oid = p.objid JOIN pg_namespace sn ON sn.oid = s.relnamespace
@@ -37,13 +43,26 @@ SELECT a.attrelid::int8, a.attnum::int4, a.attname, format_type(a.atttypid, a.at
           FROM pg_depend p JOIN pg_class s ON s.oid = p.refobjid JOIN pg_namespace sn ON sn.oid = s.relnamespace
           JOIN pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0
           WHERE p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass LIMIT 1)),
-       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, t.oid::int8
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN bases b ON b.oid = t.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND NOT c.relispartition AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 ORDER BY a.attrelid, a.attnum";
+
+/// Domains that may not hold a null, at once or because of a check that is still to be asked.
+const DOMAINS: &str = "
+WITH RECURSIVE layers AS (
+    SELECT oid, oid AS layer, typbasetype, typnotnull FROM pg_type WHERE typtype = 'd'
+    UNION ALL SELECT l.oid, t.oid, t.typbasetype, t.typnotnull
+    FROM layers l JOIN pg_type t ON t.oid = l.typbasetype AND t.typtype = 'd'
+)
+SELECT l.oid::int8, bool_or(l.typnotnull),
+       string_agg(format('(%s) IS FALSE', regexp_replace(pg_get_expr(k.conbin, 0), '\\mVALUE\\M',
+           format('(NULL::%s)', format_type(l.typbasetype, NULL)), 'g')), ' OR ') FILTER (WHERE k.oid IS NOT NULL)
+FROM layers l LEFT JOIN pg_constraint k ON k.contypid = l.layer AND k.contype = 'c'
+GROUP BY l.oid HAVING bool_or(l.typnotnull) OR string_agg(pg_get_expr(k.conbin, 0), ' ') ~* 'null|coalesce'";
 
 const KEYS: &str = "
 SELECT i.indrelid::int8, i.indisprimary, (i.indkey::int2[])[0:i.indnkeyatts - 1]
@@ -65,11 +84,11 @@ WHERE k.contype = 'f' AND k.conparentid = 0 AND c.relkind IN ('r', 'p') AND c.re
 ORDER BY n.nspname, c.relname, k.conkey, k.conname";
 
 const CHECKS: &str = "
-SELECT k.conrelid::int8, k.conname, coalesce(k.conkey, '{}'), pg_get_expr(k.conbin, k.conrelid)
+SELECT k.conrelid::int8, k.conname, coalesce(k.conkey, '{}'), pg_get_expr(k.conbin, k.conrelid), k.convalidated
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'c' AND NOT c.relispartition AND c.relkind IN ('r', 'p')
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-ORDER BY k.conrelid, k.conname";
+ORDER BY 1, 2";
 
 const EFFECTS: &str = "
 SELECT t.tgrelid::int8 AS rel, t.tgname, 't', (t.tgtype & 8) <> 0 AS del, (t.tgtype & 16) <> 0 AS upd,
@@ -101,6 +120,7 @@ async fn read(client: &Client) -> Result<Schema, tokio_postgres::Error> {
     let effects = client.query(EFFECTS, &[]).await?;
     let mut building = Building::default();
     building.add_tables(&tables);
+    building.required = required_domains(client).await?;
     building.add_columns(&columns);
     building.add_keys(&keys);
     building.add_checks(&checks);
@@ -108,6 +128,29 @@ async fn read(client: &Client) -> Result<Schema, tokio_postgres::Error> {
     building.add_partition_columns(client, &references).await?;
     building.add_references(&references);
     Ok(building.schema)
+}
+
+/// Domains without nulls. A check is asked what it says to one; a check that fails says nothing.
+async fn required_domains(client: &Client) -> Result<BTreeSet<i64>, tokio_postgres::Error> {
+    let mut required = BTreeSet::new();
+    for row in client.query(DOMAINS, &[]).await? {
+        let (domain, not_null, checks): (i64, bool, Option<String>) = (row.get(0), row.get(1), row.get(2));
+        let mut forbids = not_null;
+        if let Some(checks) = checks.filter(|_| !not_null) {
+            client.batch_execute("SAVEPOINT ask").await?;
+            match client.query_one(&format!("SELECT {checks}"), &[]).await {
+                Ok(answer) => forbids = answer.get(0),
+                Err(error) if error.as_db_error().is_some() => {
+                    client.batch_execute("ROLLBACK TO SAVEPOINT ask").await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if forbids {
+            required.insert(domain);
+        }
+    }
+    Ok(required)
 }
 
 /// What a relation of the catalog is here.
@@ -124,6 +167,8 @@ struct Building {
     places: BTreeMap<i64, Place>,
     /// Attribute number → column index, per table of the schema.
     numbers: BTreeMap<i64, BTreeMap<i16, usize>>,
+    /// Domains that may not hold a null.
+    required: BTreeSet<i64>,
 }
 
 fn handle(oid: i64) -> u64 {
@@ -171,7 +216,9 @@ impl Building {
             let target = &mut self.schema.tables[place.table.0];
             let number = i16::try_from(row.get::<_, i32>(1)).unwrap_or_default();
             self.numbers.entry(relation).or_default().insert(number, target.columns.len());
-            target.columns.push(column(row));
+            let mut column = column(row);
+            column.nullable &= !self.required.contains(&row.get(11));
+            target.columns.push(column);
         }
     }
 
@@ -199,7 +246,12 @@ impl Building {
             let expression: Option<String> = row.get(3);
             let Some(expression) = expression else { continue };
             let name = row.get(1);
-            self.schema.tables[place.table.0].checks.push(Check { name, columns, expression });
+            self.schema.tables[place.table.0].checks.push(Check {
+                name,
+                columns,
+                expression,
+                validated: row.get(4),
+            });
         }
     }
 

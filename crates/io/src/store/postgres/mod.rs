@@ -12,26 +12,33 @@
 //!
 //! Not here: SQL shared with other stores (`store::sql`), journals and retries (`engine`).
 
+mod ahead;
 mod archive;
+mod aside;
 mod connect;
 mod dialect;
 mod effects;
+mod explain;
 mod indexes;
 mod inspect;
+mod lists;
 mod remove;
 mod restore;
 mod rows;
 mod scan;
 mod session;
 mod sweep;
+mod written;
 
 use super::Lookup;
 use super::sql::closure::Sets;
 use super::sql::counts::Tally;
 use super::sql::{
-    Session, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text,
+    Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text,
 };
+use ahead::Second;
 use async_trait::async_trait;
+use connect::Target;
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
@@ -39,10 +46,10 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, TagRange,
-    Tags, Work,
+    Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store,
+    TagRange, Tags, Work,
 };
-use unseed_core::schema::{Part, ReferenceId, Schema, Table, TableId};
+use unseed_core::schema::{ReferenceId, Schema, TableId};
 
 /// How long a statement of a transaction waits for a lock; a wait that the role or the URL asks for is kept.
 const LOCK_WAIT: &str =
@@ -51,7 +58,8 @@ const LOCK_WAIT: &str =
 /// A connected PostgreSQL database.
 pub(crate) struct Postgres {
     session: PgSession,
-    location: String,
+    target: Target,
+    second: Second,
     closed: Closed,
     /// Tables with protected rows, and how many rows that is, once they have been looked for.
     protected: Option<(BTreeSet<TableId>, u64)>,
@@ -63,6 +71,8 @@ pub(crate) struct Postgres {
     apart: bool,
     /// Whether rows are locked before triggers fire, since some of those remove rows on their own.
     held: bool,
+    /// Whether triggers fire in the open transaction, once that was said.
+    mode: Option<remove::Mode>,
 }
 
 /// What is remembered of the last closure.
@@ -73,8 +83,11 @@ struct Closed {
     horizon: String,
     /// relfilenode per part, by handle.
     files: BTreeMap<u64, String>,
-    /// Counts per tag.
+    /// Blocks per part when the closure was computed, by handle.
+    blocks: BTreeMap<u64, u64>,
+    /// Counts per tag, once the addresses are listed.
     tally: Option<Tally>,
+    listed: lists::Listed,
     /// The next transaction id, as long as everything before it is known to have been seen.
     seen_up_to: Option<u64>,
     /// Tables that triggers of earlier batches wrote into, and those whose references are indexed for it.
@@ -87,37 +100,28 @@ struct Closed {
 }
 
 impl Closed {
-    /// A condition on a table under alias `x` that picks the rows of a batch by their addresses as one
-    /// sorted list, which is several times faster than a join. A row older than the horizon at an address
-    /// of the closure is the version that the closure saw, since a slot is only taken by younger rows; if the
-    /// set has younger ones itself, their versions must be compared one by one, and there is no such list.
-    fn by_list(&self, shape: &Table, table: TableId, part: &Part, batch: TagRange) -> Option<String> {
-        if self.horizon.is_empty() || self.young.contains(&table) {
-            return None;
-        }
-        Some(format!(
-            "x.ctid = ANY (ARRAY(SELECT k.tid FROM pg_temp.{} k WHERE k.doomed AND {}{})) AND age(x.xmin) > age('{}'::xid)",
-            closure::key_set(table),
-            counts::in_batch("k", Some(batch)),
-            archive::in_part(shape, part),
-            self.horizon,
-        ))
+    /// A transaction of our own on another connection, which is over, had this id and wrote nothing that matters.
+    fn seen(&mut self, transaction: u64) {
+        self.seen_up_to = self.seen_up_to.filter(|next| *next == transaction).map(|next| next + 1);
     }
 }
 
 impl Postgres {
     /// Connects; see [`super::open`].
     pub(crate) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Self, Fault> {
-        let connected = connect::connect(url, lookup).await?;
+        let target = connect::target(url, lookup)?;
+        let connected = connect::connect(&target).await?;
         Ok(Self {
             session: PgSession::new(connected.client),
-            location: connected.location,
+            target,
+            second: Second::default(),
             closed: Closed::default(),
             protected: None,
             prepared: false,
             by_address: false,
             apart: false,
             held: false,
+            mode: None,
         })
     }
 
@@ -149,7 +153,7 @@ impl Postgres {
         Ok(Server {
             kind: "postgresql".to_owned(),
             version: text(&row, 0),
-            location: self.location.clone(),
+            location: self.target.location.clone(),
             may_skip_checks: granted,
             read_only: text(&row, 2) == "true" || text(&row, 3) == "on",
         })
@@ -167,23 +171,7 @@ impl Postgres {
         // If our own transaction came right after the snapshot, the closure saw everything before it.
         self.closed.seen_up_to = (running == 0 && own == next).then_some(own + 1);
         self.closed.files = self.files(work).await?;
-        let young: Vec<String> = self
-            .closed
-            .sets
-            .keys
-            .iter()
-            .filter(|(_, set)| set.rows > 0)
-            .map(|(table, _)| {
-                let name = closure::key_set(*table);
-                let horizon = &self.closed.horizon;
-                format!("SELECT {} WHERE EXISTS (SELECT 1 FROM pg_temp.{name} k WHERE age(k.ver) <= age('{horizon}'::xid))", table.0)
-            })
-            .collect();
-        if !young.is_empty() {
-            let rows = self.session.rows(&young.join(" UNION ALL ")).await.map_err(failed)?;
-            let ids = rows.iter().map(|row| TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX)));
-            self.closed.young = ids.collect();
-        }
+        self.closed.blocks = written::blocks(&mut self.session, &work.schema).await.map_err(failed)?;
         Ok(())
     }
 
@@ -211,7 +199,7 @@ impl Store for Postgres {
         let schema = inspect::schema(self.session.client())
             .await
             .map_err(|error| session::sql_error(&error).fault("reading the catalog"))?;
-        self.session.count_statements(7);
+        self.session.count_statements(8);
         Ok(Catalog { schema, server })
     }
 
@@ -238,7 +226,7 @@ impl Store for Postgres {
         {
             return Err(Fault::refused(format!(
                 "store `{}` can only be read, and a closure needs temporary tables",
-                self.location
+                self.target.location
             ))
             .hint("connect to the primary, as a role that may write"));
         }
@@ -268,9 +256,9 @@ impl Store for Postgres {
     }
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
-        let counted = tags::tags(&mut self.session, work, &self.closed.sets).await;
-        let (tags, tally) = counted.map_err(|e| e.fault("counting batches"))?;
-        self.index_sets(&tally, tags.rows.len()).await.map_err(|e| e.fault("indexing the key sets"))?;
+        let failed = |e: super::sql::SqlError| e.fault("counting batches");
+        let tally = self.gather().await.map_err(failed)?;
+        let tags = tags::tags(&mut self.session, work, &self.closed.sets, &tally).await.map_err(failed)?;
         self.closed.tally = Some(tally);
         Ok(tags)
     }
@@ -306,6 +294,15 @@ impl Store for Postgres {
         archive::archive(&mut self.session, work, &self.closed, batch, &expected, sink).await
     }
 
+    async fn archive_ahead(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Option<Box<dyn Reader>>, Fault> {
+        self.begin_ahead(work, batch, sink).await
+    }
+
     async fn remove(
         &mut self,
         work: &Work,
@@ -331,8 +328,11 @@ impl Store for Postgres {
     async fn settle(&mut self, _work: &Work, token: &str, _roots: &[RootSet]) -> Result<Outcome, Fault> {
         let id: u64 = token.parse().map_err(|_| Fault::store(format!("`{token}` is no transaction id")))?;
         let sql = format!("SELECT pg_xact_status('{id}'::xid8)");
-        let rows =
-            self.session.rows(&sql).await.map_err(|e| e.fault("asking for a transaction's outcome"))?;
+        let rows = match self.session.rows(&sql).await {
+            // A server that crashed may come back without ids whose transactions left no trace on its disk.
+            Err(error) if error.code.as_deref() == Some("22023") => return Ok(Outcome::RolledBack),
+            answer => answer.map_err(|e| e.fault("asking for a transaction's outcome"))?,
+        };
         match rows.first().map(|row| text(row, 0)).unwrap_or_default().as_str() {
             "committed" => Ok(Outcome::Committed),
             "in progress" => Ok(Outcome::Pending),
@@ -367,8 +367,8 @@ impl Store for Postgres {
     }
 
     fn explain(&self, work: &Work) -> Vec<String> {
-        let mut statements = explain::closure(&dialect::PostgresDialect, work);
-        statements.extend(remove::explain(work));
+        let mut statements = super::sql::explain::closure(&dialect::PostgresDialect, work);
+        statements.extend(explain::batch(work));
         statements
     }
 
@@ -382,7 +382,10 @@ impl Store for Postgres {
     }
 
     fn statements(&self) -> Statements {
-        self.session.statements()
+        let mut statements = self.session.statements();
+        statements.total += self.second.statements();
+        statements.archive += self.second.statements();
+        statements
     }
 }
 
@@ -396,7 +399,7 @@ impl Postgres {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
         self.closed.sets =
             closure::close(&mut self.session, work, request, progress).await.map_err(failed)?;
-        let mut found = counts::closure(&mut self.session, &self.closed.sets, None).await.map_err(failed)?;
+        let mut found = counts::whole(&mut self.session, &mut self.closed.sets).await.map_err(failed)?;
         if request.check_versions {
             for roots in request.roots {
                 found.stale.extend(
@@ -406,7 +409,8 @@ impl Postgres {
         }
         self.mark(work).await?;
         let sets = &self.closed.sets;
-        let unknown = sets.keys.iter().filter(|(_, set)| !set.analyzed);
+        let joined = |table: &TableId| work.program.set(*table).is_some_and(|set| !set.carried.is_empty());
+        let unknown = sets.keys.iter().filter(|(t, set)| !set.analyzed && (set.has_open() || joined(t)));
         let names = unknown.map(|(table, _)| closure::key_set(*table));
         let names: Vec<String> = names
             .chain(sets.detached.keys().map(|t| closure::detach_set(*t)))
@@ -491,27 +495,10 @@ impl Postgres {
         if let Some(tally) = &self.closed.tally {
             return Ok(tally.batch(batch));
         }
-        let tally = counts::tally(&mut self.session, &self.closed.sets).await;
-        let tally = tally.map_err(|e| e.fault("counting the batch"))?;
+        let tally = self.gather().await.map_err(|e| e.fault("counting the batch"))?;
         let expected = tally.batch(batch);
         self.closed.tally = Some(tally);
         Ok(expected)
-    }
-
-    /// Where a set is read once per batch, an index by tag pays as soon as there are many batches.
-    async fn index_sets(&mut self, tally: &Tally, tags: usize) -> Result<(), super::sql::SqlError> {
-        const TAGS_WORTH_AN_INDEX: usize = 200;
-        const ROWS_WORTH_AN_INDEX: u64 = 20_000;
-        if tags < TAGS_WORTH_AN_INDEX {
-            return Ok(());
-        }
-        for (table, rows) in tally.tables() {
-            if rows >= ROWS_WORTH_AN_INDEX {
-                let name = closure::key_set(table);
-                self.session.run(&format!("CREATE INDEX ON pg_temp.{name} (tag)")).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Drops the sets of an earlier closure, but not those of protected rows.

@@ -5,17 +5,16 @@
 //! statement runs with checks skipped, but tables with triggers of the application's own are deleted in
 //! statements of their own with checks on, children first, so that those triggers fire.
 
+use super::Postgres;
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
 use super::effects;
-use super::sweep::referring;
-use super::{Closed, Postgres};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, runs};
 use std::collections::{BTreeMap, BTreeSet};
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Fault, counted};
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
 use unseed_core::schema::{Effect, EffectKind, Origin, Part, TableId};
@@ -47,9 +46,9 @@ pub(super) enum Mode {
     Firing,
 }
 
-struct Segment {
-    mode: Mode,
-    tables: Vec<TableId>,
+pub(super) struct Segment {
+    pub(super) mode: Mode,
+    pub(super) tables: Vec<TableId>,
 }
 
 impl Postgres {
@@ -66,6 +65,7 @@ impl Postgres {
         }
         let began = self.session.run("BEGIN").await;
         began.map_err(|e| e.fault("beginning a batch"))?;
+        self.mode = None;
         self.session.begin_holding();
         match self.remove_and_prove(work, batch, &expected, sink).await {
             Ok(removed) => Ok(Removal::Proven(removed)),
@@ -78,7 +78,7 @@ impl Postgres {
                     Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
                         match self.keeper(work, batch, &expected).await {
                             Some(fault) => Err(fault),
-                            None => Ok(Removal::Changed(error.message)),
+                            None => Ok(Removal::Changed(format!("{error}{}", suspects(work, &expected)))),
                         }
                     }
                     // 27000: a trigger changed a row that the same statement was to remove.
@@ -90,12 +90,10 @@ impl Postgres {
                     }
                     Stop::Sql(error) => Err(error.fault("removing a batch")),
                     // What a cascade of the server took along may be news and no effect of a trigger.
-                    Stop::Fault(fault) => {
-                        match self.refuse_news(work, &referring(work, &expected, true)).await {
-                            Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
-                            Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
-                        }
-                    }
+                    Stop::Fault(fault) => match self.refuse_news(work, batch, true).await {
+                        Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
+                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
+                    },
                 }
             }
         }
@@ -123,7 +121,7 @@ impl Postgres {
             // Checks and triggers that wait for the commit would act after the proof.
             self.session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         }
-        let mut swept = self.sweep(work, expected, &before).await?;
+        let mut swept = self.sweep(work, batch, expected, &before).await?;
         for table in rewritten {
             let own = written_by(self.own().await?, "x");
             let relation = PostgresDialect.relation(work.schema.table(table));
@@ -134,7 +132,7 @@ impl Postgres {
         let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
         removed.effects =
             effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;
-        effects::archive_born(&mut self.session, work, expected, &mut removed, sink).await?;
+        effects::archive_born(&mut self.session, (work, &self.closed), expected, &mut removed, sink).await?;
         Ok(removed)
     }
 
@@ -147,7 +145,8 @@ impl Postgres {
     ) -> Result<(), SqlError> {
         let mut names = BTreeSet::new();
         for table in expected.removed.keys() {
-            names.extend(self.parts_of(work, *table, batch).await?.iter().map(|part| qualified(&part.name)));
+            let parts = self.closed.parts_of(work.schema.table(*table), *table, batch);
+            names.extend(parts.iter().map(|part| qualified(&part.name)));
         }
         for table in expected.detached_rows.keys() {
             names.extend(work.schema.table(*table).parts.iter().map(|part| qualified(&part.name)));
@@ -172,6 +171,7 @@ impl Postgres {
             return None;
         }
         self.session.run("BEGIN").await.ok()?;
+        self.mode = None;
         let mut found = None;
         for table in work.program.removal.iter().flatten().filter(|t| expected.removed.contains_key(t)) {
             let segment = Segment { mode: Mode::Firing, tables: vec![*table] };
@@ -203,7 +203,7 @@ impl Postgres {
             let Some(rows) = expected.removed.get(table) else { continue };
             let shape = work.schema.table(*table);
             let mut locked = 0;
-            for part in self.parts_of(work, *table, batch).await? {
+            for part in self.closed.parts_of(shape, *table, batch) {
                 let sql = format!(
                     "SELECT count(*) FROM (SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
                      WHERE k.doomed AND {}{} FOR UPDATE OF x) locked",
@@ -217,7 +217,11 @@ impl Postgres {
             }
             if locked != *rows {
                 let gone = rows.saturating_sub(locked);
-                return Err(Stop::Changed(format!("{gone} rows of `{}` changed or are gone", shape.name)));
+                return Err(Stop::Changed(format!(
+                    "of `{}`, {} changed or left",
+                    shape.name,
+                    counted(gone, "row")
+                )));
             }
         }
         Ok(())
@@ -230,16 +234,6 @@ impl Postgres {
             return Ok(());
         }
         Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()))
-    }
-
-    /// Parts of a table that hold rows of the batch; all when there is only one.
-    async fn parts_of(
-        &mut self,
-        work: &Work,
-        table: TableId,
-        batch: TagRange,
-    ) -> Result<Vec<Part>, SqlError> {
-        archive::parts_with_rows(&mut self.session, work, table, &key_set(table), "k.doomed", batch).await
     }
 
     async fn detach(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
@@ -286,8 +280,8 @@ impl Postgres {
     ) -> Result<BTreeSet<TableId>, Stop> {
         let mut deletes = Vec::new();
         for table in &segment.tables {
-            for part in self.parts_of(work, *table, batch).await? {
-                deletes.push((*table, delete_sql(work, &self.closed, *table, &part, batch)));
+            for part in self.closed.parts_of(work.schema.table(*table), *table, batch) {
+                deletes.push((*table, self.closed.delete(*table, &part, batch)));
             }
         }
         self.set_mode(work, segment.mode).await?;
@@ -377,9 +371,10 @@ impl Postgres {
     }
 
     pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
-        if work.path == Path::Checked {
+        if work.path == Path::Checked || self.mode == Some(mode) {
             return Ok(());
         }
+        self.mode = Some(mode);
         let role = match mode {
             Mode::Skipped => "replica",
             Mode::Firing => "origin",
@@ -488,6 +483,22 @@ fn is_transient(error: &SqlError) -> bool {
     matches!(error.code.as_deref(), Some("40001" | "40P01" | "55P03" | "23503"))
 }
 
+/// Triggers that may be why a key fails, again and again, though nobody else writes.
+fn suspects(work: &Work, expected: &Closure) -> String {
+    let of = |table: &TableId, fires: fn(&Effect) -> bool| {
+        let shape = work.schema.table(*table);
+        let names =
+            shape.effects.iter().filter(|e| fires(e)).map(|e| format!("`{}` on `{}`", e.name, shape.name));
+        names.collect::<Vec<_>>()
+    };
+    let mut names: Vec<String> = expected.removed.keys().flat_map(|t| of(t, |e| e.on_delete)).collect();
+    if work.path == Path::Checked {
+        names.extend(expected.detached_rows.keys().flat_map(|t| of(t, |e| e.on_update)));
+    }
+    names.truncate(3);
+    if names.is_empty() { String::new() } else { format!("; it may be trigger {}", names.join(" or ")) }
+}
+
 fn has_rule(work: &Work, table: TableId, event: fn(&Effect) -> bool) -> bool {
     work.schema.table(table).effects.iter().any(|e| e.kind == EffectKind::Rule && event(e))
 }
@@ -499,7 +510,7 @@ pub(super) fn fires(work: &Work, table: TableId) -> bool {
 
 /// Splits the removal order, children first, where the mode changes, or between all tables whose triggers change
 /// rows that leave (`apart`); a cycle is never split.
-fn segments(work: &Work, expected: &Closure, apart: bool) -> Vec<Segment> {
+pub(super) fn segments(work: &Work, expected: &Closure, apart: bool) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for group in quiet_first(work) {
         let tables: Vec<TableId> =
@@ -540,21 +551,18 @@ fn quiet_first(work: &Work) -> Vec<&Vec<TableId>> {
     groups
 }
 
-fn delete_sql(work: &Work, closed: &Closed, table: TableId, part: &Part, batch: TagRange) -> String {
-    let shape = work.schema.table(table);
-    let target = qualified(&part.name);
-    match closed.by_list(shape, table, part, batch) {
-        Some(condition) => format!("DELETE FROM ONLY {target} x WHERE {condition}"),
-        None => format!(
-            "DELETE FROM ONLY {target} x USING {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND k.doomed AND {}{}",
-            PostgresDialect.temp(&key_set(table)),
-            counts::in_batch("k", Some(batch)),
-            in_part(shape, part),
-        ),
-    }
+/// A delete as people read it: what is run has the same addresses as a list.
+pub(super) fn delete_sql(work: &Work, table: TableId, part: &Part, batch: TagRange) -> String {
+    format!(
+        "DELETE FROM ONLY {} x USING {} k WHERE x.ctid = k.tid AND x.xmin = k.ver AND k.doomed AND {}{}",
+        qualified(&part.name),
+        PostgresDialect.temp(&key_set(table)),
+        counts::in_batch("k", Some(batch)),
+        in_part(work.schema.table(table), part),
+    )
 }
 
-fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) -> String {
+pub(super) fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) -> String {
     let shape = work.schema.table(source.table);
     let detach = work.program.detaches.iter().find(|d| d.table == source.table);
     let mut sets: BTreeMap<usize, (Vec<String>, &str)> = BTreeMap::new();
@@ -586,27 +594,4 @@ fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) 
         counts::in_batch("k", Some(batch)),
         in_part(shape, part),
     )
-}
-
-/// The removal of one batch as statements for people.
-pub(super) fn explain(work: &Work) -> Vec<String> {
-    let mut statements = vec!["BEGIN".to_owned()];
-    let expected = Closure {
-        removed: work.program.sets.iter().map(|set| (set.table, 1)).collect(),
-        ..Closure::default()
-    };
-    for segment in segments(work, &expected, false) {
-        if work.path == Path::Fast {
-            let role = if segment.mode == Mode::Firing { "origin" } else { "replica" };
-            statements.push(format!("SET LOCAL session_replication_role = {role}"));
-        }
-        let batch = TagRange { first: 0, last: 0 };
-        for table in &segment.tables {
-            for part in work.schema.table(*table).parts.iter().take(1) {
-                statements.push(delete_sql(work, &Closed::default(), *table, part, batch));
-            }
-        }
-    }
-    statements.push("COMMIT".to_owned());
-    statements
 }

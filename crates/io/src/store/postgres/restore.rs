@@ -1,9 +1,11 @@
 //! Restoring into PostgreSQL: stage with COPY, check, insert all tables with one statement.
 //!
-//! Where the role may, checks and triggers are skipped, after the same facts were established by queries;
-//! elsewhere they run, and rows that a trigger altered on their way back stop the restore.
+//! Where the role may, checks and triggers are skipped, after the same facts were established by queries. Elsewhere
+//! checks run, and triggers of tables that the role owns are set aside (`aside`); rows that another's trigger
+//! altered on their way back stop the restore.
 
 use super::Postgres;
+use super::aside::open_keys_of_parts;
 use super::dialect::PostgresDialect;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::dialect::Dialect;
@@ -13,8 +15,8 @@ use crate::store::sql::restore::{self, Obstacles, Staged};
 use crate::store::sql::{Session, SqlError, number, script, text};
 use bytes::Bytes;
 use futures_util::SinkExt;
-use std::collections::BTreeMap;
-use unseed_core::fault::{Category, Fault};
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{ArchiveSource, RestoreConflict, RestoreScope, Restored, SectionKind, Work};
 use unseed_core::schema::{ColumnIndex, Table, TableId};
@@ -85,20 +87,26 @@ impl Postgres {
             }
         }
         let skip = self.server().await?.may_skip_checks;
+        self.session.rows(super::LOCK_WAIT).await.map_err(failed)?;
         if skip {
-            self.session.rows(super::LOCK_WAIT).await.map_err(failed)?;
             for statements in
                 restore::parent_locks(&PostgresDialect, work, &staged).chunks(SELECTS_PER_STATEMENT)
             {
                 self.session.rows(&statements.join(" UNION ALL ")).await.map_err(failed)?;
             }
         }
-        let found = restore::obstacles(&mut self.session, work, &staged, skip).await.map_err(failed)?;
+        let bearable = skip || self.may_set_keys_aside(work, &staged).await.map_err(failed)?;
+        let found = restore::obstacles(&mut self.session, work, &staged, bearable).await.map_err(failed)?;
         if !found.conflicts.is_empty() {
             return Ok(Restored { conflicts: found.conflicts, ..Restored::default() });
         }
+        let mut orphaned = if bearable { open_keys_of_parts(work, &staged) } else { BTreeSet::new() };
+        orphaned.extend(found.orphans.iter().map(|(id, _)| *id));
+        let aside = self.set_aside(work, &staged, &orphaned, skip).await.map_err(failed)?;
         let restored = self.put_back(work, &staged, skip).await?;
-        let placed = if skip { self.missing_partners(work, &staged).await? } else { Obstacles::default() };
+        self.bring_back(aside).await.map_err(failed)?;
+        let placed =
+            if bearable { self.missing_partners(work, &staged).await? } else { Obstacles::default() };
         if !placed.conflicts.is_empty() {
             return Ok(Restored { conflicts: placed.conflicts, ..Restored::default() });
         }
@@ -204,6 +212,8 @@ impl Postgres {
             // Keys of single partitions are only checked by the server, where it checks keys.
             Some("23503") => Fault::new(Category::Findings, format!("a parent is missing: {}", e.message))
                 .hint("bring the parent back first, then restore again"),
+            Some("P0001") => Fault::store(format!("restoring failed: a trigger objects: {}", e.message))
+                .hint("restore as the owner of its table, or disable the trigger, then restore again"),
             Some(_) | None => e.fault("restoring"),
         };
         let d = PostgresDialect;
@@ -247,16 +257,16 @@ impl Postgres {
         inserted: &BTreeMap<TableId, u64>,
     ) -> Result<(), Fault> {
         let d = PostgresDialect;
-        let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut archived: BTreeMap<u64, u64> = BTreeMap::new();
         let counts = staged.iter().enumerate().map(|(n, s)| format!("SELECT {n}, count(*) FROM {}", s.name));
         for selects in counts.collect::<Vec<_>>().chunks(SELECTS_PER_STATEMENT) {
             let rows = self.session.rows(&selects.join(" UNION ALL ")).await;
             let rows = rows.map_err(|e| e.fault("comparing restored rows"))?;
-            counted.extend(rows.iter().map(|row| (number(row, 0), number(row, 1))));
+            archived.extend(rows.iter().map(|row| (number(row, 0), number(row, 1))));
         }
         for (n, s) in (0..).zip(staged).filter(|(_, s)| s.kind == SectionKind::Rows) {
             let shape = work.schema.table(s.table);
-            let expected = counted.get(&n).copied().unwrap_or(0);
+            let expected = archived.get(&n).copied().unwrap_or(0);
             let mut altered = expected.abs_diff(inserted.get(&s.table).copied().unwrap_or(0));
             if altered == 0 && shape.effects.iter().any(|e| e.on_insert) && !shape.keys.is_empty() {
                 let list = |alias: &str| {
@@ -281,9 +291,13 @@ impl Postgres {
                 altered = rows.first().map_or(0, |row| number(row, 0));
             }
             if altered > 0 {
-                return Err(Fault::refused(format!("{altered} rows of `{}` would not come back as they were", shape.name))
-                    .state("nothing was restored")
-                    .hint("disable its insert triggers or rules, or restore as a role that may set session_replication_role"));
+                return Err(Fault::refused(format!(
+                    "{} of `{}` would not come back as archived",
+                    counted(altered, "row"),
+                    shape.name
+                ))
+                .state("nothing was restored")
+                .hint("disable its insert triggers or rules, or restore as the owner of the table"));
             }
         }
         Ok(())

@@ -1,50 +1,70 @@
-//! Rows of COPY's text format, cut out of the byte stream without copying where nothing is escaped.
+//! Rows of COPY's text format: gathered into blocks as they arrive, cut into values by whoever visits a block,
+//! without copying where nothing is escaped.
 //!
 //! Invariants
-//! - chunks may be cut anywhere; a row is only visited whole;
+//! - chunks may be cut anywhere; a block holds whole rows only;
 //! - any bytes that are no UTF-8 become replacement characters, so nothing here fails on content.
 //!
 //! Not here: sending the statement (`scan`).
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memrchr};
 use std::borrow::Cow;
 use std::ops::Range;
-use unseed_core::port::scan::Visit;
+use unseed_core::port::scan::{Block, Visit};
 
 /// Columns up to which a row is handed over without an allocation.
 const INLINE_COLUMNS: usize = 48;
+/// Bytes from which a block is handed over.
+const BLOCK_BYTES: usize = 96 << 10;
 
-/// Cuts a stream into rows.
+/// Gathers a stream into blocks.
 #[derive(Debug, Default)]
-pub(super) struct RowReader {
-    /// The beginning of a row whose end has not arrived.
-    rest: Vec<u8>,
-    row: Row,
-    rows: u64,
+pub(super) struct Cutter {
+    bytes: Vec<u8>,
 }
 
-impl RowReader {
-    /// Takes a chunk and visits every row that ends in it.
-    pub(super) fn feed(&mut self, chunk: &[u8], visit: &mut Visit<'_>) {
-        let mut start = 0;
-        for end in memchr_iter(b'\n', chunk) {
-            let line = &chunk[start..end];
-            if self.rest.is_empty() {
-                self.row.visit(line, visit);
-            } else {
-                self.rest.extend_from_slice(line);
-                let whole = std::mem::take(&mut self.rest);
-                self.row.visit(&whole, visit);
-            }
-            self.rows += 1;
-            start = end + 1;
+/// Whole rows, each ended by a line feed.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<u8>);
+
+impl Cutter {
+    /// Takes a chunk, and gives back the rows that are whole once they are enough for a block.
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Option<Lines> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(BLOCK_BYTES + 4_096);
         }
-        self.rest.extend_from_slice(&chunk[start..]);
+        self.bytes.extend_from_slice(chunk);
+        if self.bytes.len() < BLOCK_BYTES {
+            return None;
+        }
+        // Chunks are rows as a rule, so the last line feed is near the end.
+        let end = memrchr(b'\n', &self.bytes)? + 1;
+        let mut rest = Vec::with_capacity(BLOCK_BYTES + 4_096);
+        rest.extend_from_slice(&self.bytes[end..]);
+        let mut lines = std::mem::replace(&mut self.bytes, rest);
+        lines.truncate(end);
+        Some(Lines(lines))
     }
 
-    /// Rows visited so far.
-    pub(super) fn rows(&self) -> u64 {
-        self.rows
+    /// The rows that are left at the end.
+    pub(super) fn finish(self) -> Option<Lines> {
+        (!self.bytes.is_empty()).then_some(Lines(self.bytes))
+    }
+}
+
+impl Block for Lines {
+    fn visit(&self, visit: &mut Visit<'_>) {
+        let mut row = Row::default();
+        let mut start = 0;
+        // Where the whole block is text, no row of it needs to be looked at for that.
+        let text = std::str::from_utf8(&self.0).ok();
+        for end in memchr_iter(b'\n', &self.0) {
+            match text {
+                Some(text) => row.visit_plain(&text[start..end], visit),
+                None => row.visit(&self.0[start..end], visit),
+            }
+            start = end + 1;
+        }
     }
 }
 
@@ -56,6 +76,25 @@ struct Row {
 }
 
 impl Row {
+    /// Cuts a row of text; one in which something but nulls is escaped takes the longer way.
+    fn visit_plain(&mut self, line: &str, visit: &mut Visit<'_>) {
+        let mut cells = [None; INLINE_COLUMNS];
+        let (mut count, mut start) = (0, 0);
+        let escapes = memchr(b'\\', line.as_bytes()).is_some();
+        for end in memchr_iter(b'\t', line.as_bytes()).chain([line.len()]) {
+            let cell = &line[start..end];
+            let null = escapes && cell == "\\N";
+            let escaped = escapes && !null && memchr(b'\\', cell.as_bytes()).is_some();
+            if count == INLINE_COLUMNS || escaped {
+                return self.visit(line.as_bytes(), visit);
+            }
+            cells[count] = (!null).then_some(cell);
+            count += 1;
+            start = end + 1;
+        }
+        visit(&cells[..count]);
+    }
+
     fn visit(&mut self, line: &[u8], visit: &mut Visit<'_>) {
         self.cells.clear();
         let bytes = if memchr(b'\\', line).is_some() {
@@ -138,12 +177,12 @@ mod tests {
 
     #[track_caller]
     fn read(stream: &[u8], chunk: usize) -> Vec<Vec<Option<String>>> {
-        let mut reader = RowReader::default();
+        let mut cutter = Cutter::default();
+        let mut blocks: Vec<Lines> = stream.chunks(chunk).filter_map(|piece| cutter.feed(piece)).collect();
+        blocks.extend(cutter.finish());
         let mut rows = Vec::new();
         let mut visit = |row: &[Option<&str>]| rows.push(row.iter().map(|c| c.map(str::to_owned)).collect());
-        for piece in stream.chunks(chunk) {
-            reader.feed(piece, &mut visit);
-        }
+        blocks.iter().for_each(|block| block.visit(&mut visit));
         rows
     }
 
@@ -164,6 +203,17 @@ mod tests {
             read(b"a\t\xff\xfe\tb\n", 3)[0],
             [Some("a".into()), Some("\u{fffd}\u{fffd}".into()), Some("b".into())]
         );
+    }
+
+    #[test]
+    fn a_stream_of_several_blocks_loses_no_row_wherever_it_is_cut() {
+        let lines: String = (0..9_000).map(|n| format!("{n}\tname {n}\t{}\n", "é".repeat(n % 40))).collect();
+        for chunk in [1_000, 4_099, 70_001] {
+            let rows = read(lines.as_bytes(), chunk);
+            let keys: Vec<String> = rows.iter().filter_map(|row| row[0].clone()).collect();
+            assert_eq!(keys, (0..9_000).map(|n| n.to_string()).collect::<Vec<_>>(), "chunks of {chunk}");
+            assert_eq!(rows[8_999][2].as_deref(), Some("é".repeat(39).as_str()));
+        }
     }
 
     #[test]

@@ -1,23 +1,25 @@
-//! Scanning PostgreSQL: COPY of the columns asked for, and two grouped queries.
+//! Scanning PostgreSQL: COPY of the columns asked for, and a grouped query.
 //!
 //! Invariants
 //! - row-level security is off in the session, so a policy that would hide rows is an error of the server;
 //! - values arrive in the session's pinned formats: UTC, ISO dates;
 //! - a scan that is dropped cancels nothing on its own: the connection is dropped with it.
 //!
-//! Not here: cutting the stream into rows (`rows`).
+//! Not here: cutting the stream into rows and values (`rows`).
 
 use super::Postgres;
 use super::dialect::PostgresDialect;
-use super::rows::RowReader;
+use super::rows::{Cutter, Lines};
 use super::session::sql_error;
 use crate::store::sql::dialect::Dialect;
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use tokio_postgres::Client;
+use std::ops::ControlFlow;
+use tokio::sync::mpsc::Sender;
+use tokio_postgres::{Client, CopyOutStream};
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{
-    Burst, BurstRequest, PAID_STATUS, PaidWhen, ScanSource, Tally, TallyRequest, Visit, VisitTally,
+    Block, PAID_STATUS, PaidWhen, ScanSource, Take, Tally, TallyRequest, VisitTally,
 };
 use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
 
@@ -28,34 +30,12 @@ impl ScanSource for Postgres {
         schema: &Schema,
         table: TableId,
         columns: &[ColumnIndex],
-        visit: &mut Visit<'_>,
-    ) -> Result<u64, Fault> {
+        take: &mut Take<'_>,
+    ) -> Result<(), Fault> {
         let shape = schema.table(table);
         let list: Vec<String> = columns.iter().map(|c| name(shape, *c)).collect();
         let sql = format!("COPY (SELECT {} FROM {}) TO STDOUT", list.join(", "), relation(shape));
-        copy(self.client(), &sql, &format!("reading {}", shape.name), visit).await
-    }
-
-    async fn bursts(&mut self, schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
-        let shape = schema.table(request.table);
-        let Some(time) = Time::of(shape, request.time) else { return Ok(Vec::new()) };
-        let sql = format!(
-            "COPY (SELECT min({at})::text, count(*) FROM {} WHERE {at} IS NOT NULL GROUP BY {} \
-             HAVING count(*) >= {} ORDER BY count(*) DESC LIMIT {}) TO STDOUT",
-            relation(shape),
-            time.second,
-            request.rows_min,
-            request.seconds_max,
-            at = time.value,
-        );
-        let mut bursts = Vec::new();
-        let mut visit = |row: &[Option<&str>]| {
-            if let [Some(at), Some(rows)] = row {
-                bursts.push(Burst { at: (*at).to_owned(), rows: rows.parse().unwrap_or(0) });
-            }
-        };
-        copy(self.client(), &sql, &format!("counting bursts in {}", shape.name), &mut visit).await?;
-        Ok(bursts)
+        copy(self.client(), &sql, &format!("reading {}", shape.name), take).await
     }
 
     async fn tally(
@@ -72,7 +52,11 @@ impl ScanSource for Postgres {
             counted += tally.rows;
             visit(&tally);
         };
-        copy(self.client(), &sql, &format!("counting {}", shape.name), &mut read).await?;
+        let mut take = |block: Box<dyn Block>| {
+            block.visit(&mut read);
+            ControlFlow::Continue(())
+        };
+        copy(self.client(), &sql, &format!("counting {}", shape.name), &mut take).await?;
         Ok(counted)
     }
 }
@@ -85,22 +69,58 @@ fn relation(table: &Table) -> String {
     PostgresDialect.relation(table)
 }
 
-async fn copy(client: &Client, sql: &str, what: &str, visit: &mut Visit<'_>) -> Result<u64, Fault> {
+/// Blocks that wait for whoever takes them.
+const WAITING_MAX: usize = 4;
+
+/// Streams a COPY as blocks. Rows are gathered beside the connection, which hands over few at a time: whoever takes
+/// the blocks is woken once per block.
+async fn copy(client: &Client, sql: &str, what: &str, take: &mut Take<'_>) -> Result<(), Fault> {
     let failed = |error: &tokio_postgres::Error| sql_error(error).fault(what);
     let stream = client.copy_out(sql).await.map_err(|error| failed(&error))?;
-    let mut stream = std::pin::pin!(stream);
-    let mut reader = RowReader::default();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| failed(&error))?;
-        reader.feed(&chunk, visit);
+    let (blocks, mut gathered) = tokio::sync::mpsc::channel(WAITING_MAX);
+    let gathering = AbortOnDrop(tokio::spawn(gather(stream, blocks)));
+    while let Some(block) = gathered.recv().await {
+        if take(Box::new(block.map_err(|error| failed(&error))?)).is_break() {
+            break;
+        }
     }
-    Ok(reader.rows())
+    drop(gathering);
+    Ok(())
+}
+
+/// Ends a task that nobody waits for any more.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends early when nobody receives, and after an error.
+async fn gather(stream: CopyOutStream, blocks: Sender<Result<Lines, tokio_postgres::Error>>) {
+    let mut stream = std::pin::pin!(stream);
+    let mut cutter = Cutter::default();
+    while let Some(chunk) = stream.next().await {
+        let block = match chunk {
+            Ok(chunk) => cutter.feed(&chunk).map(Ok),
+            Err(error) => Some(Err(error)),
+        };
+        let Some(block) = block else { continue };
+        let is_last = block.is_err();
+        if blocks.send(block).await.is_err() || is_last {
+            return;
+        }
+    }
+    if let Some(block) = cutter.finish() {
+        // Whoever is gone wants nothing.
+        drop(blocks.send(Ok(block)).await);
+    }
 }
 
 /// A time column as expressions.
 struct Time {
     value: String,
-    second: String,
     day: String,
 }
 
@@ -119,11 +139,7 @@ impl Time {
                     format!("CASE WHEN {name} >= 100000000000 THEN {name} / 1000.0 ELSE {name} END");
                 Some(Self::point(format!("CASE WHEN {name} > 0 THEN to_timestamp({seconds}) END")))
             }
-            ColumnKind::Text => Some(Self {
-                second: format!("left({name}, 19)"),
-                day: format!("left({name}, 10)"),
-                value: name,
-            }),
+            ColumnKind::Text => Some(Self { day: format!("left({name}, 10)"), value: name }),
             ColumnKind::Time
             | ColumnKind::Boolean
             | ColumnKind::Uuid
@@ -134,11 +150,7 @@ impl Time {
     }
 
     fn point(value: String) -> Self {
-        Self {
-            second: format!("date_trunc('second', {value})"),
-            day: format!("date_trunc('day', {value})"),
-            value,
-        }
+        Self { day: format!("date_trunc('day', {value})"), value }
     }
 }
 

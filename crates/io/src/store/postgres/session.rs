@@ -31,12 +31,22 @@ pub(super) fn sql_error(error: &tokio_postgres::Error) -> SqlError {
 
 fn db_message(db: &tokio_postgres::error::DbError) -> String {
     // DETAIL can hold row content (key values), so it stays out; the constraint's name is enough.
-    match (db.table(), db.constraint()) {
+    let message = match (db.table(), db.constraint()) {
         (Some(table), Some(constraint)) => {
             format!("{} (table {table}, constraint {constraint})", db.message())
         }
         (Some(_) | None, Some(_) | None) => db.message().to_owned(),
+    };
+    match db.where_().and_then(function) {
+        Some(function) => format!("{message}, in function {function}"),
+        None => message,
     }
+}
+
+/// The function that the server was in. The rest of its context can hold row content.
+fn function(context: &str) -> Option<&str> {
+    let line = context.lines().find(|line| line.starts_with("PL/pgSQL"))?;
+    line.split('(').next()?.split_whitespace().last()
 }
 
 fn connection_message(error: &tokio_postgres::Error) -> String {
@@ -70,8 +80,12 @@ impl PgSession {
     }
 
     pub(super) fn count_archive_statement(&mut self) {
-        self.statements.total += 1;
-        self.statements.archive += 1;
+        self.count_archive_statements(1);
+    }
+
+    pub(super) fn count_archive_statements(&mut self, n: u64) {
+        self.statements.total += n;
+        self.statements.archive += n;
     }
 
     /// A transaction that will hold locks begins.
@@ -106,7 +120,7 @@ impl PgSession {
     }
 }
 
-fn text_rows(messages: &[SimpleQueryMessage]) -> Vec<TextRow> {
+pub(super) fn text_rows(messages: &[SimpleQueryMessage]) -> Vec<TextRow> {
     let mut rows = Vec::new();
     for message in messages {
         if let SimpleQueryMessage::Row(row) = message {

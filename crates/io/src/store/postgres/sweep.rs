@@ -8,6 +8,7 @@ use super::Postgres;
 use super::dialect::{PostgresDialect, written_by};
 use super::effects::{self, Counters};
 use super::remove::{Mode, Stop};
+use super::written;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::detach_sources;
@@ -16,8 +17,12 @@ use crate::store::sql::{Session, SqlError, number};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
-use unseed_core::port::store::{Closure, Work};
+use unseed_core::port::store::{Closure, TagRange, Work};
 use unseed_core::schema::{Origin, ReferenceId, TableId};
+
+/// Has sets joined as a whole until the transaction ends.
+const WHOLE_SETS: &str =
+    "SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)";
 
 /// Rows that triggers of the batch wrote and that went with it.
 #[derive(Debug, Default)]
@@ -29,17 +34,28 @@ pub(super) struct Swept {
     pub(super) left: BTreeMap<TableId, u64>,
 }
 
-/// References to removed rows per referring table: all, or those that nothing but this proof enforces.
-pub(super) fn referring(work: &Work, expected: &Closure, all: bool) -> BTreeMap<TableId, Vec<ReferenceId>> {
+/// References to tables that rows leave, per referring table: all, or those that nothing but this proof enforces.
+pub(super) fn referring(
+    work: &Work,
+    all: bool,
+    leaves: impl Fn(TableId) -> bool,
+) -> BTreeMap<TableId, Vec<ReferenceId>> {
     let mut by_child: BTreeMap<TableId, Vec<ReferenceId>> = BTreeMap::new();
     for id in work.schema.reference_ids() {
         let r = work.schema.reference(id);
         let enforced = work.path == Path::Checked && r.origin == Origin::Declared;
-        if (all || !enforced) && expected.removed.contains_key(&r.parent) {
+        if (all || !enforced) && leaves(r.parent) {
             by_child.entry(r.child).or_default().push(id);
         }
     }
     by_child
+}
+
+/// Rows of a table that refer to rows that leave, and how many of them to rows that leave now or have left.
+struct Dangling {
+    table: TableId,
+    rows: u64,
+    now: u64,
 }
 
 fn is_weak(work: &Work, id: ReferenceId) -> bool {
@@ -52,27 +68,31 @@ impl Postgres {
     pub(super) async fn sweep(
         &mut self,
         work: &Work,
+        batch: TagRange,
         expected: &Closure,
         before: &Counters,
     ) -> Result<Swept, Stop> {
         let mut swept = Swept::default();
-        let by_child = referring(work, expected, false);
+        let by_child = referring(work, false, |table| expected.removed.contains_key(&table));
         if by_child.is_empty() {
             return Ok(swept);
         }
         if !self.nobody_wrote().await? {
-            self.refuse_news(work, &by_child).await?;
+            self.refuse_news(work, batch, false).await?;
         }
         for _ in 0..8 {
             let touched = effects::counters(&mut self.session).await?.since(before);
-            let born: Vec<TableId> = by_child.keys().copied().filter(|t| touched.wrote(work, *t)).collect();
+            let written = by_child.keys().map(|table| (*table, touched.written(work, *table)));
+            let born: BTreeMap<TableId, u64> = written.filter(|(_, rows)| *rows > 0).collect();
             if born.is_empty() {
                 return Ok(swept);
             }
             self.set_mode(work, Mode::Skipped).await?;
+            // What they refer to is looked up in whole sets.
+            self.session.rows(WHOLE_SETS).await?;
             let mut gone = BTreeSet::new();
-            for table in &born {
-                if self.sweep_table(work, *table, &by_child[table], &mut swept).await? > 0 {
+            for (table, rows) in &born {
+                if self.sweep_table(work, *table, &by_child[table], *rows, &mut swept).await? > 0 {
                     gone.insert(*table);
                 }
                 self.closed.written.insert(*table);
@@ -80,7 +100,7 @@ impl Postgres {
             // Once more only if what is left may refer to what has just gone.
             let refers =
                 |t: &TableId| by_child[t].iter().any(|id| gone.contains(&work.schema.reference(*id).parent));
-            if !born.iter().any(refers) {
+            if !born.keys().any(refers) {
                 return Ok(swept);
             }
         }
@@ -105,8 +125,9 @@ impl Postgres {
         Ok(quiet)
     }
 
-    /// The row under alias `x` refers to a row that leaves, in whatever batch.
-    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId]) -> String {
+    /// The row under alias `x` refers to a row that leaves, up to a tag or in whatever batch.
+    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId], last: Option<u64>) -> String {
+        let until = last.map(|tag| format!(" AND k.tag <= {tag}")).unwrap_or_default();
         let d = PostgresDialect;
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         let terms: Vec<String> = ids
@@ -114,7 +135,7 @@ impl Postgres {
             .map(|id| {
                 let r = work.schema.reference(*id);
                 format!(
-                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed)",
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed{until})",
                     d.temp(&key_set(r.parent)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
                 )
@@ -123,19 +144,21 @@ impl Postgres {
         format!("({})", terms.join(" OR "))
     }
 
-    /// Only versions younger than the closure's snapshot can be news; everything older was seen by it.
-    pub(super) async fn refuse_news(
-        &mut self,
-        work: &Work,
-        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
-    ) -> Result<(), Stop> {
+    /// Looks for rows that refer to removed ones and that the closure did not know: only versions younger than its
+    /// snapshot can be such, everything older was seen by it. News about this batch or an earlier one sends the
+    /// batch back; as long as there is news about a later one, every batch looks again.
+    pub(super) async fn refuse_news(&mut self, work: &Work, batch: TagRange, all: bool) -> Result<(), Stop> {
+        let by_child = referring(work, all, |table| self.closed.sets.has(table));
         let horizon = self.closed.horizon.clone();
         let own = written_by(self.closed.own, "x");
         let news = format!("age(x.xmin) <= age('{horizon}'::xid) AND NOT {own}");
-        for (table, rows) in self.count_dangling(work, by_child, &news).await? {
-            if rows > 0 {
+        for Dangling { table, rows, now } in self.count_dangling(work, batch, &by_child, &news).await? {
+            if now > 0 {
                 let name = &work.schema.table(table).name;
-                return Err(Stop::Changed(format!("{rows} new rows of `{name}` refer to removed rows")));
+                return Err(Stop::Changed(format!("{now} new rows of `{name}` refer to removed rows")));
+            }
+            if rows > 0 {
+                self.closed.seen_up_to = None;
             }
         }
         Ok(())
@@ -164,17 +187,21 @@ impl Postgres {
     async fn count_dangling(
         &mut self,
         work: &Work,
+        batch: TagRange,
         by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
         which: &str,
-    ) -> Result<Vec<(TableId, u64)>, SqlError> {
+    ) -> Result<Vec<Dangling>, SqlError> {
         let selects: Vec<String> = by_child
             .iter()
             .map(|(table, ids)| {
+                // Versions are looked at before anything that costs more.
                 format!(
-                    "SELECT {}, count(*) FROM {} x WHERE {which} AND {}{}",
+                    "SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM (SELECT x.*, x.tableoid, x.ctid, x.xmin FROM {} x WHERE {which} OFFSET 0) x \
+                     WHERE {}{}",
                     table.0,
+                    self.refers_to_removed(work, ids, Some(batch.last)),
                     PostgresDialect.relation(work.schema.table(*table)),
-                    self.refers_to_removed(work, ids),
+                    self.refers_to_removed(work, ids, None),
                     self.unknown(*table),
                 )
             })
@@ -182,8 +209,8 @@ impl Postgres {
         let mut found = Vec::new();
         for chunk in selects.chunks(80) {
             for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                found
-                    .push((TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1)));
+                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                found.push(Dangling { table, rows: number(&row, 1), now: number(&row, 2) });
             }
         }
         Ok(found)
@@ -195,22 +222,25 @@ impl Postgres {
         work: &Work,
         table: TableId,
         ids: &[ReferenceId],
+        written: u64,
         swept: &mut Swept,
     ) -> Result<u64, SqlError> {
         let mut found = 0;
         let shape = work.schema.table(table);
-        let relation = PostgresDialect.relation(shape);
-        let own = written_by(self.own().await?, "x");
+        let own = self.own().await?;
+        let mut places = written::places(&mut self.session, &self.closed, shape, own, written).await?;
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
         if !strong.is_empty() {
-            let refers = self.refers_to_removed(work, &strong);
-            let rows =
-                self.session.run(&format!("DELETE FROM {relation} x WHERE {own} AND {refers}")).await?;
-            *swept.deleted.entry(table).or_default() += rows;
-            found += rows;
+            let refers = self.refers_to_removed(work, &strong, None);
+            for place in &places {
+                let sql = format!("DELETE FROM {} x WHERE {}", place.0, written::among(place, &refers));
+                let rows = self.session.run(&sql).await?;
+                *swept.deleted.entry(table).or_default() += rows;
+                found += rows;
+            }
         }
         for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
-            let refers = self.refers_to_removed(work, &[id]);
+            let refers = self.refers_to_removed(work, &[id], None);
             let sets: Vec<String> = work
                 .schema
                 .reference(id)
@@ -222,10 +252,15 @@ impl Postgres {
             if sets.is_empty() {
                 continue;
             }
-            let sql = format!("UPDATE {relation} x SET {} WHERE {own} AND {refers}", sets.join(", "));
-            let rows = self.session.run(&sql).await?;
-            *swept.updated.entry(table).or_default() += rows;
-            found += rows;
+            for place in &places {
+                let among = written::among(place, &refers);
+                let sql = format!("UPDATE {} x SET {} WHERE {among}", place.0, sets.join(", "));
+                let rows = self.session.run(&sql).await?;
+                *swept.updated.entry(table).or_default() += rows;
+                found += rows;
+            }
+            // The versions that were just written can stand anywhere.
+            places = written::everywhere(shape, own);
         }
         Ok(found)
     }

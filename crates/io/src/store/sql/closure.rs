@@ -19,6 +19,9 @@ use unseed_core::port::store::{CloseRequest, Work};
 use unseed_core::protect::Ownership;
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
+/// The condition of rows that are not open.
+const NEVER: &str = "false";
+
 /// What is known about one key set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SetInfo {
@@ -31,6 +34,22 @@ pub(crate) struct SetInfo {
     pub(crate) inline: Vec<ReferenceId>,
     /// Whether the database has looked at its contents.
     pub(crate) analyzed: bool,
+    /// Whether rows of it may be open, as far as statements tell.
+    may_be_open: bool,
+    /// How many rows that leave are open, once they were counted.
+    pub(crate) open: Option<u64>,
+}
+
+impl SetInfo {
+    /// Whether some rows that leave may belong to a row that stays.
+    pub(crate) fn has_open(&self) -> bool {
+        self.may_be_open && self.open != Some(0)
+    }
+
+    /// What needs no counting: all rows leave, and none of them is open.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.inline.is_empty() && !self.may_be_open
+    }
 }
 
 /// The key sets of one closure.
@@ -140,7 +159,7 @@ impl<'a> Closing<'a> {
     async fn seed(&mut self, session: &mut dyn Session, table: TableId, group: u64) -> Result<(), SqlError> {
         let select = self.seed_sql(session.dialect(), table, group);
         let rows = self.fill(session, table, &select, true).await?;
-        self.note(table, rows, 1, Vec::new());
+        self.note(table, rows, 1, Vec::new(), self.open_all(table) != NEVER);
         self.sets.step = 1;
         Ok(())
     }
@@ -183,6 +202,7 @@ impl<'a> Closing<'a> {
         let follows = active.iter().map(|(index, _)| visit.follows[*index].reference);
         self.analyze(session, follows.chain(visit.companions.iter().copied()).collect()).await?;
         let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
+        let may_be_open = self.open(visit, &active, session.dialect()) != NEVER;
         let exists = self.sets.keys.contains_key(&visit.table);
         let rows = self.fill(session, visit.table, &sql, !exists).await?;
         for (index, _) in &active {
@@ -196,7 +216,7 @@ impl<'a> Closing<'a> {
         let seen = seen.map(|set| set.last_step).max().unwrap_or(0);
         self.sets.together.insert(visit.table, seen);
         self.sets.step = step;
-        self.note(visit.table, rows, step, inline);
+        self.note(visit.table, rows, step, inline, may_be_open);
         Ok(rows)
     }
 
@@ -302,17 +322,27 @@ impl<'a> Closing<'a> {
             columns.push_str(&format!(", ({matches}) AS w{}", id.0));
         }
         let any: Vec<String> = strong.into_iter().chain(weak.into_iter().map(|(_, m)| m)).collect();
-        let mut sql = format!(
-            "{columns} FROM {} x{joins} WHERE ({})",
-            d.relation(self.schema.table(visit.table)),
-            any.join(" OR ")
-        );
-        if self.sets.keys.contains_key(&visit.table) {
-            let known = d.temp(&key_set(visit.table));
-            let same = d.at(self.schema.table(visit.table), "x", "known");
-            sql.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {known} known WHERE {same})"));
+        format!("{columns} {}", self.unknown(d, visit.table, &joins, &any.join(" OR ")))
+    }
+
+    /// `FROM … WHERE …` for the rows of a table, under alias `x` and with these joins, that meet a condition and are
+    /// not known to leave. Where most are known, those are taken out before anything is joined.
+    fn unknown(&self, d: &dyn Dialect, table: TableId, joins: &str, condition: &str) -> String {
+        let shape = self.schema.table(table);
+        let relation = d.relation(shape);
+        let Some(set) = self.sets.keys.get(&table) else {
+            return format!("FROM {relation} x{joins} WHERE ({condition})");
+        };
+        let same = d.at(shape, "x", "known");
+        let unknown = format!("NOT EXISTS (SELECT 1 FROM {} known WHERE {same})", d.temp(&key_set(table)));
+        match d.rest_of(shape) {
+            Some(rest) if set.rows > shape.rows_estimate / 2 => {
+                format!(
+                    "FROM (SELECT {rest} FROM {relation} x WHERE {unknown} OFFSET 0) x{joins} WHERE ({condition})"
+                )
+            }
+            Some(_) | None => format!("FROM {relation} x{joins} WHERE ({condition}) AND {unknown}"),
         }
-        sql
     }
 
     /// A left join of the scanned table `x` with the key set that a reference leads to.
@@ -375,11 +405,11 @@ impl<'a> Closing<'a> {
                 None => terms.push(format!("({set})")),
             }
         }
-        if terms.is_empty() { "false".to_owned() } else { terms.join(" OR ") }
+        if terms.is_empty() { NEVER.to_owned() } else { terms.join(" OR ") }
     }
 
     fn open_all(&self, table: TableId) -> String {
-        if self.ownership.owning.contains_key(&table) { "true".to_owned() } else { "false".to_owned() }
+        if self.ownership.owning.contains_key(&table) { "true".to_owned() } else { NEVER.to_owned() }
     }
 
     fn columns(
@@ -428,10 +458,11 @@ impl<'a> Closing<'a> {
         }
     }
 
-    fn note(&mut self, table: TableId, rows: u64, step: u64, inline: Vec<ReferenceId>) {
+    fn note(&mut self, table: TableId, rows: u64, step: u64, inline: Vec<ReferenceId>, may_be_open: bool) {
         let stepped = self.stepped.contains(&table);
         let set = self.sets.keys.entry(table).or_default();
         set.rows += rows;
+        set.may_be_open |= may_be_open && rows > 0;
         set.stepped = stepped;
         if rows > 0 {
             set.last_step = step;
@@ -483,34 +514,27 @@ impl<'a> Closing<'a> {
             .map(|(e, name)| format!("{e} AS {name}"))
             .collect();
         let version = d.version_of("x").map(|v| format!(", {v} AS ver")).unwrap_or_default();
-        let mut sql = format!(
-            "CREATE TEMPORARY TABLE {} AS SELECT {}{version}, {} AS tag{flags} FROM {} x{joins} WHERE ({})",
+        format!(
+            "CREATE TEMPORARY TABLE {} AS SELECT {}{version}, {} AS tag{flags} {}",
             d.temp(&detach_set(table)),
             address.join(", "),
             d.least(&tags),
-            d.relation(shape),
-            any.join(" OR ")
-        );
-        if self.sets.keys.contains_key(&table) {
-            let known = d.temp(&key_set(table));
-            let same = d.at(shape, "x", "known");
-            sql.push_str(&format!(" AND NOT EXISTS (SELECT 1 FROM {known} known WHERE {same})"));
-        }
-        sql
+            self.unknown(d, table, &joins, &any.join(" OR ")),
+        )
     }
 
     /// The seed of a root table as a statement.
     pub(crate) fn explain_seed(&mut self, d: &dyn Dialect, table: TableId) -> String {
         let sql =
             format!("CREATE TEMPORARY TABLE {} AS {}", d.temp(&key_set(table)), self.seed_sql(d, table, 1));
-        self.note(table, 1, 1, Vec::new());
+        self.note(table, 1, 1, Vec::new(), true);
         sql
     }
 
     /// Pretends that the sets of a cycle have rows.
     pub(crate) fn assume(&mut self, visits: &[Visit]) {
         for visit in visits {
-            self.note(visit.table, 1, 1, Vec::new());
+            self.note(visit.table, 1, 1, Vec::new(), true);
         }
     }
 
@@ -524,7 +548,7 @@ impl<'a> Closing<'a> {
         let select = self.visit_sql(d, visit, &active, &inline, 1);
         let name = d.temp(&key_set(visit.table));
         let known = self.sets.keys.contains_key(&visit.table);
-        self.note(visit.table, 1, 1, inline);
+        self.note(visit.table, 1, 1, inline, true);
         Some(if known {
             format!("INSERT INTO {name} {select}")
         } else {

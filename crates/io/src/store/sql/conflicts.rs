@@ -84,11 +84,11 @@ impl Search<'_> {
     async fn direct(&self, session: &mut dyn Session) -> Result<(), SqlError> {
         let (mut verdicts, mut walks) = (Vec::new(), Vec::new());
         let d = session.dialect();
-        for (table, _) in self.sets.keys.iter().filter(|(_, set)| set.rows > 0) {
+        for (table, set) in self.sets.keys.iter().filter(|(_, set)| set.rows > 0) {
             let name = d.temp(&key_set(*table));
             if self.work.ownership.protected.contains(table) {
                 verdicts.push(self.direct_sql(d, "r", *table, &name, "k.doomed"));
-            } else if self.work.ownership.owning.contains_key(table) {
+            } else if set.has_open() {
                 let open = self.leads_outside(d, *table);
                 let filter = format!("k.doomed AND k.is_open AND ({open})");
                 walks.push(self.start_sql(d, "r", *table, &name, &filter));

@@ -63,9 +63,9 @@ impl Tally {
         rows
     }
 
-    /// Rows that leave per table.
-    pub(crate) fn tables(&self) -> Vec<(TableId, u64)> {
-        self.removed.iter().map(|(table, tags)| (*table, tags.values().sum())).collect()
+    /// Notes how many rows of a table leave with a tag.
+    pub(crate) fn set_removed(&mut self, table: TableId, tag: u64, rows: u64) {
+        self.removed.entry(table).or_default().insert(tag, rows);
     }
 
     /// What a batch holds. Counts per reference are left out.
@@ -87,67 +87,114 @@ impl Tally {
 /// Counts all sets per tag, in one statement.
 pub(crate) async fn tally(session: &mut dyn Session, sets: &Sets) -> Result<Tally, SqlError> {
     let d = session.dialect();
-    let mut selects = Vec::new();
-    for (table, _) in sets.keys.iter().filter(|(_, set)| set.rows > 0) {
-        selects.push(format!(
-            "SELECT 'k' AS kind, {}, k.tag, count(*) FROM {} k WHERE k.doomed GROUP BY k.tag",
-            table.0,
-            d.temp(&key_set(*table))
-        ));
-    }
-    for source in detach_sources(sets) {
-        selects.push(format!(
-            "SELECT 'd' AS kind, {}, k.tag, count(*) FROM {} k WHERE {} GROUP BY k.tag",
-            source.table.0,
-            d.temp(&source.name),
-            source.filter
-        ));
-    }
+    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    let mut selects: Vec<String> = filled
+        .map(|(table, _)| {
+            let name = d.temp(&key_set(*table));
+            format!("SELECT 'k', {}, k.tag, count(*) FROM {name} k WHERE k.doomed GROUP BY k.tag", table.0)
+        })
+        .collect();
+    selects.extend(detached_per_tag(d, sets));
     let mut tally = Tally::default();
+    add(session, &selects, &mut tally).await?;
+    Ok(tally)
+}
+
+/// Adds the detached rows per tag, where those that leave were counted otherwise.
+pub(crate) async fn tally_detached(
+    session: &mut dyn Session,
+    sets: &Sets,
+    tally: &mut Tally,
+) -> Result<(), SqlError> {
+    let selects = detached_per_tag(session.dialect(), sets);
+    add(session, &selects, tally).await
+}
+
+fn detached_per_tag(d: &dyn Dialect, sets: &Sets) -> Vec<String> {
+    let select = |source: DetachSource| {
+        let (name, filter) = (d.temp(&source.name), source.filter);
+        format!("SELECT 'd', {}, k.tag, count(*) FROM {name} k WHERE {filter} GROUP BY k.tag", source.table.0)
+    };
+    detach_sources(sets).into_iter().map(select).collect()
+}
+
+async fn add(session: &mut dyn Session, selects: &[String], tally: &mut Tally) -> Result<(), SqlError> {
     if selects.is_empty() {
-        return Ok(tally);
+        return Ok(());
     }
     for row in session.rows(&selects.join(" UNION ALL ")).await? {
         let table = TableId(usize::try_from(number(&row, 1)).unwrap_or(usize::MAX));
         let kind = if text(&row, 0) == "k" { &mut tally.removed } else { &mut tally.detached };
         kind.entry(table).or_default().insert(number(&row, 2), number(&row, 3));
     }
-    Ok(tally)
+    Ok(())
 }
 
-/// Counts the whole closure, or one batch of it, in one statement.
-pub(crate) async fn closure(
+/// Counts the whole closure in one statement, and how many of its rows are open.
+pub(crate) async fn whole(session: &mut dyn Session, sets: &mut Sets) -> Result<Closure, SqlError> {
+    let d = session.dialect();
+    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    let (plain, other): (Vec<_>, Vec<_>) = filled.partition(|(_, set)| set.is_plain());
+    let removed: BTreeMap<TableId, u64> = plain.into_iter().map(|(table, set)| (*table, set.rows)).collect();
+    let mut selects: Vec<String> = other
+        .into_iter()
+        .map(|(table, _)| {
+            let open = d.text("count(*) FILTER (WHERE k.doomed AND k.is_open)");
+            let name = d.temp(&key_set(*table));
+            format!("SELECT 'k', {}, count(*) FILTER (WHERE k.doomed), {open} FROM {name} k", table.0)
+        })
+        .collect();
+    selects.extend(detached_selects(d, sets, None));
+    let rows =
+        if selects.is_empty() { Vec::new() } else { session.rows(&selects.join(" UNION ALL ")).await? };
+    for row in rows.iter().filter(|row| text(row, 0) == "k") {
+        let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
+        if let Some(set) = sets.keys.get_mut(&table) {
+            set.open = Some(number(row, 3));
+        }
+    }
+    let mut closure = collect(sets, &rows);
+    closure.removed.extend(removed);
+    Ok(closure)
+}
+
+/// Counts one batch of the closure in one statement.
+pub(crate) async fn batch(
     session: &mut dyn Session,
     sets: &Sets,
-    batch: Option<TagRange>,
+    batch: TagRange,
 ) -> Result<Closure, SqlError> {
     let d = session.dialect();
-    let mut selects = Vec::new();
-    let within = in_batch("k", batch);
-    for (table, _) in sets.keys.iter().filter(|(_, set)| set.rows > 0) {
-        let name = d.temp(&key_set(*table));
-        selects
-            .push(format!("SELECT 'k', {}, count(*), '' FROM {name} k WHERE k.doomed AND {within}", table.0));
-    }
-    for source in detach_sources(sets) {
-        let flags: Vec<String> = source
-            .references
-            .iter()
-            .map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0)))
-            .collect();
-        selects.push(format!(
-            "SELECT 'd', {}, count(*), {} FROM {} k WHERE {} AND {within}",
-            source.table.0,
-            flags.join(" || ',' || "),
-            d.temp(&source.name),
-            source.filter,
-        ));
-    }
+    let within = in_batch("k", Some(batch));
+    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    let mut selects: Vec<String> = filled
+        .map(|(table, _)| {
+            let name = d.temp(&key_set(*table));
+            format!("SELECT 'k', {}, count(*), '' FROM {name} k WHERE k.doomed AND {within}", table.0)
+        })
+        .collect();
+    selects.extend(detached_selects(d, sets, Some(batch)));
     if selects.is_empty() {
         return Ok(Closure::default());
     }
     let rows = session.rows(&selects.join(" UNION ALL ")).await?;
     Ok(collect(sets, &rows))
+}
+
+fn detached_selects(d: &dyn Dialect, sets: &Sets, batch: Option<TagRange>) -> Vec<String> {
+    let within = in_batch("k", batch);
+    let select = |source: DetachSource| {
+        let flags =
+            source.references.iter().map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0)));
+        format!(
+            "SELECT 'd', {}, count(*), {} FROM {} k WHERE {} AND {within}",
+            source.table.0,
+            flags.collect::<Vec<_>>().join(" || ',' || "),
+            d.temp(&source.name),
+            source.filter,
+        )
+    };
+    detach_sources(sets).into_iter().map(select).collect()
 }
 
 fn collect(sets: &Sets, rows: &[TextRow]) -> Closure {

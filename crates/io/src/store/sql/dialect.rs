@@ -101,6 +101,12 @@ pub(crate) trait Dialect: Send + Sync {
     /// Statement that gathers statistics on a temporary table.
     fn analyze(&self, temp: &str) -> String;
 
+    /// Columns of a table under alias `x` that a subquery must hand on, so that it can stand for the table;
+    /// `None` where subqueries are not worth it.
+    fn rest_of(&self, _table: &Table) -> Option<String> {
+        None
+    }
+
     /// Whether joins of temporary tables are planned by such statistics.
     fn plans_by_statistics(&self) -> bool {
         false

@@ -50,6 +50,12 @@ impl SqlError {
             Some("53100") => "free disk space on the database server, then run the command again",
             Some("55P03") => "another session holds the lock; run the command again when it is done",
             Some("57014") => "the statement was cancelled or timed out; run the command again",
+            Some("23505" | "23P01") => {
+                "two rows would be alike once their references are empty: choose them as roots too, or change them first"
+            }
+            Some("P0001" | "23502" | "23514") => {
+                "look at the trigger or rule that does this, then run the command again"
+            }
             Some(_) | None => "check the connection and the server's log, then run the command again",
         };
         Fault::new(Category::Store, format!("{what} failed: {}", self.message)).hint(hint)

@@ -7,6 +7,7 @@ use super::dialect::Dialect;
 use super::effects;
 use super::reattach;
 use super::restore::{self, Staged};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use unseed_core::port::store::{SectionEntry, SectionKind, Work};
 use unseed_core::schema::TableId;
@@ -47,7 +48,20 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
          DO $$ BEGIN SET LOCAL session_replication_role = replica; \
          EXCEPTION WHEN insufficient_privilege THEN RAISE NOTICE 'triggers will fire'; END $$;\n",
     );
+    let aside = open_checks(d, work, &staged);
+    if let Some(relations) = &aside {
+        text.push_str(&format!(
+            "-- Rows may fail checks that were never validated: those are dropped and added again.\n\
+             CREATE TEMPORARY TABLE unseed_aside AS SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS away,\n\
+             \x20 format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS again\n\
+             \x20 FROM pg_constraint WHERE contype = 'c' AND NOT convalidated AND coninhcount = 0 AND conrelid IN ({relations});\n\
+             SELECT away FROM unseed_aside \\gexec\n"
+        ));
+    }
     body(&mut text, d, work, &staged, true);
+    if aside.is_some() {
+        text.push_str("SET CONSTRAINTS ALL IMMEDIATE;\nSELECT again FROM unseed_aside \\gexec\n");
+    }
     for statement in sequences(d, work, &staged) {
         line(&mut text, &statement);
     }
@@ -56,7 +70,13 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
 }
 
 /// For `sqlite3`: run it inside the archive's folder with `sqlite3 FILE < restore.sql`.
-pub(crate) fn sqlite(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], files: &[String]) -> String {
+/// `entering` tells which statements go in front of the inserts and which behind them.
+pub(crate) fn sqlite(
+    d: &dyn Dialect,
+    work: &Work,
+    (sections, files): (&[SectionEntry], &[String]),
+    entering: impl FnOnce(&[Staged]) -> Vec<(String, String)>,
+) -> String {
     let mut text = String::from(
         "-- Puts back what this run removed:  cd HERE && sqlite3 /path/to/FILE < restore.sql\n\
          -- One transaction; if a row is in the way, nothing is changed.\n\
@@ -79,9 +99,24 @@ pub(crate) fn sqlite(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], fi
     for statement in effects::merge(d, work, &mut staged) {
         line(&mut text, &statement);
     }
+    let copies = entering(&staged);
+    copies.iter().for_each(|(create, _)| line(&mut text, create));
     body(&mut text, d, work, &staged, false);
+    copies.iter().for_each(|(_, drop)| line(&mut text, drop));
     text.push_str("COMMIT;\n");
     text
+}
+
+/// Tables with checks that were never validated, as a list of `regclass`; none if there are none.
+fn open_checks(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Option<String> {
+    let open = |s: &&Staged| work.schema.table(s.table).checks.iter().any(|check| !check.validated);
+    let name = |s: &Staged| {
+        let name = &work.schema.table(s.table).name;
+        let quoted = format!("{}.{}", d.quote(&name.namespace), d.quote(&name.name));
+        format!("{}::regclass", d.literal(&quoted))
+    };
+    let names: BTreeSet<String> = staged.iter().filter(open).map(name).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 fn body(text: &mut String, d: &dyn Dialect, work: &Work, staged: &[Staged], together: bool) {

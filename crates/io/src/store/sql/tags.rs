@@ -6,20 +6,20 @@
 
 use super::closure::{Sets, key_set};
 use super::condition::{Conditions, Side};
-use super::counts::{self, Tally};
+use super::counts::Tally;
 use super::{Session, SqlError, number};
 use std::collections::BTreeSet;
 use unseed_core::port::store::{Tags, Work};
 
-/// Counts the tags of the current closure.
+/// The tags of the current closure, as they were counted.
 pub(crate) async fn tags(
     session: &mut dyn Session,
     work: &Work,
     sets: &Sets,
-) -> Result<(Tags, Tally), SqlError> {
-    let tally = counts::tally(session, sets).await?;
+    tally: &Tally,
+) -> Result<Tags, SqlError> {
     let joined = joined(session, work, sets).await?;
-    Ok((Tags { rows: tally.rows().into_iter().collect(), joined }, tally))
+    Ok(Tags { rows: tally.rows().into_iter().collect(), joined })
 }
 
 async fn joined(session: &mut dyn Session, work: &Work, sets: &Sets) -> Result<Vec<(u64, u64)>, SqlError> {

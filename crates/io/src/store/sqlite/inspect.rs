@@ -191,7 +191,12 @@ fn checks(sql: &str, columns: &[Column]) -> Vec<Check> {
             })
         };
         let columns: Vec<usize> = (0..columns.len()).filter(|i| mentions(&columns[*i])).collect();
-        found.push(Check { name: format!("check {}", found.len() + 1), columns, expression });
+        found.push(Check {
+            name: format!("check {}", found.len() + 1),
+            columns,
+            expression,
+            validated: true,
+        });
     }
     found
 }

@@ -19,6 +19,7 @@ mod real;
 mod remove;
 mod restore;
 mod scan;
+mod virtual_tables;
 
 use super::sql::closure::Sets;
 use super::sql::dialect::Dialect;
@@ -247,7 +248,7 @@ impl Sqlite {
         progress: &dyn Progress,
     ) -> Result<Closure, SqlError> {
         self.sets = closure::close(&mut self.session, work, request, progress).await?;
-        let mut found = counts::closure(&mut self.session, &self.sets, None).await?;
+        let mut found = counts::whole(&mut self.session, &mut self.sets).await?;
         if request.check_versions {
             for roots in request.roots {
                 found.stale.extend(roots::stale(&mut self.session, &work.schema, roots.table).await?);
@@ -305,8 +306,9 @@ impl Store for Sqlite {
     }
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
-        let counted = tags::tags(&mut self.session, work, &self.sets).await;
-        Ok(counted.map_err(|e| e.fault("counting batches"))?.0)
+        let failed = |e: SqlError| e.fault("counting batches");
+        let tally = counts::tally(&mut self.session, &self.sets).await.map_err(failed)?;
+        tags::tags(&mut self.session, work, &self.sets, &tally).await.map_err(failed)
     }
 
     async fn archive(
@@ -316,7 +318,7 @@ impl Store for Sqlite {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault> {
         let failed = |e: SqlError| e.fault("counting the batch");
-        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await.map_err(failed)?;
+        let expected = counts::batch(&mut self.session, &self.sets, batch).await.map_err(failed)?;
         let mut detached = Vec::new();
         for source in counts::detach_sources(&self.sets) {
             if expected.detached_rows.contains_key(&source.table) {
@@ -398,7 +400,16 @@ impl Store for Sqlite {
         sections: &[SectionEntry],
         files: &[String],
     ) -> Vec<(String, String)> {
-        vec![("restore.sql".to_owned(), script::sqlite(&SqliteDialect, work, sections, files))]
+        vec![(
+            "restore.sql".to_owned(),
+            script::sqlite(
+                &SqliteDialect,
+                work,
+                (sections, files),
+                // Without them the rows come back all the same, and the schema was read a moment ago.
+                |staged| self.entering(work, staged).unwrap_or_default(),
+            ),
+        )]
     }
 
     fn statements(&self) -> Statements {

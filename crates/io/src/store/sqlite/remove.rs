@@ -7,15 +7,17 @@
 use super::Sqlite;
 use super::archive::{Section, write_section};
 use super::dialect::{SqliteDialect, WITHOUT_ROWID};
+use super::virtual_tables::{self, VirtualTables};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::explain::{dangling, detach_sources as detach_sources_of};
 use crate::store::sql::{Session, SqlError, number};
 use rusqlite::hooks::Action;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Fault, counted};
 use unseed_core::port::store::{
     ArchiveSink, Archived, Closure, Removal, Removed, SectionKind, TagRange, Work,
 };
@@ -137,7 +139,7 @@ impl Sqlite {
         if self.data_version()? != self.version {
             return Err(Stop::Changed("another process has written to the database".to_owned()));
         }
-        let expected = counts::closure(&mut self.session, &self.sets, Some(batch)).await?;
+        let expected = counts::batch(&mut self.session, &self.sets, batch).await?;
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Err(Stop::Changed("rows changed before they were archived".to_owned()));
         }
@@ -159,8 +161,9 @@ impl Sqlite {
         let swept = self.sweep(work, batch, &expected).await?;
         let changes = self.session.db.total_changes().saturating_sub(changes);
         let gone = self.updates_of_doomed(work, batch, &expected, counters).await?;
-        let mut removed = prove(work, &expected, &swept, &gone, counters)?;
-        uncounted(work, &expected, &swept, counters, changes)?;
+        let virtuals = self.virtual_tables(work)?;
+        let mut removed = prove((work, &virtuals), &expected, &swept, &gone, counters)?;
+        uncounted((work, &virtuals), &expected, &swept, counters, changes)?;
         self.compare_counts(work, before, counters, &expected).await?;
         removed.effects = self.archive_effects(work, batch, sink).await?;
         self.archive_born(work, &removed, counters, sink).await?;
@@ -195,6 +198,14 @@ impl Sqlite {
             gone.insert(*table, u64::try_from(count).unwrap_or(u64::MAX));
         }
         Ok(gone)
+    }
+
+    /// Virtual tables, where triggers may write to them.
+    fn virtual_tables(&self, work: &Work) -> Result<VirtualTables, SqlError> {
+        if work.schema.tables.iter().all(|t| t.effects.is_empty()) {
+            return Ok(VirtualTables::default());
+        }
+        VirtualTables::read(&self.session.db).map_err(|error| super::sql_error(&error))
     }
 
     /// Row counts of all tables, if a trigger may delete rows without the hook being told: by REPLACE, in its
@@ -342,8 +353,8 @@ impl Sqlite {
                 }
                 if removed < dangling {
                     let message = format!(
-                        "{} rows of `{}` would refer to removed rows ({})",
-                        dangling - removed,
+                        "{} of `{}` would refer to removed rows ({})",
+                        counted(dangling - removed, "row"),
                         child.name,
                         work.schema.describe(id)
                     );
@@ -454,7 +465,7 @@ fn read_only_hint(fault: Fault) -> Fault {
 }
 
 fn prove(
-    work: &Work,
+    (work, virtuals): (&Work, &VirtualTables),
     expected: &Closure,
     swept: &BTreeMap<TableId, u64>,
     gone: &BTreeMap<TableId, u64>,
@@ -467,6 +478,10 @@ fn prove(
     };
     let counted = counters.lock().unwrap_or_else(PoisonError::into_inner).touched.clone();
     for (name, touched) in counted {
+        if let Some(owner) = virtuals.owner(&name) {
+            kept_in_step(work, virtuals, owner, expected)?;
+            continue;
+        }
         let table =
             work.schema.table_ids().find(|id| work.schema.table(*id).name.name.to_lowercase() == name);
         let of = |map: &BTreeMap<TableId, u64>| table.and_then(|id| map.get(&id).copied()).unwrap_or(0);
@@ -491,9 +506,28 @@ fn prove(
     Ok(removed)
 }
 
+/// Triggers may take the entries of rows out of a virtual table if a restore can enter them again.
+fn kept_in_step(work: &Work, virtuals: &VirtualTables, name: &str, expected: &Closure) -> Result<(), Stop> {
+    let tables = expected.removed.keys().map(|id| work.schema.table(*id));
+    let Some(table) = virtuals.one_way(name, tables) else { return Ok(()) };
+    let message = format!(
+        "triggers of `{}` take entries out of the virtual table `{name}`, and no archive holds those",
+        table.name
+    );
+    let hint = format!(
+        "drop the trigger for the purge and fill `{name}` again afterwards, or give `{}` an insert trigger that enters them",
+        table.name
+    );
+    Err(Stop::Fault(Fault::refused(message).state("the batch was rolled back").hint(hint)))
+}
+
 fn unplanned(table: &str, deleted: u64, updated: u64) -> Fault {
+    let delete = (deleted > 0).then(|| format!("delete {}", counted(deleted, "row")));
+    let change = (updated > 0).then(|| format!("change {}", counted(updated, "row")));
+    let what: Vec<String> = delete.into_iter().chain(change).collect();
     Fault::refused(format!(
-        "removing the batch would also delete {deleted} and change {updated} rows of `{table}` that the plan does not name"
+        "removing the batch would also {} of `{table}` that the plan does not name",
+        what.join(" and ")
     ))
     .state("the batch was rolled back")
     .hint(format!("plan again with --allow-effect {table} if that is meant, or change the trigger"))
@@ -512,7 +546,7 @@ fn blame(mut fault: Fault, work: &Work, expected: &Closure) -> Fault {
 
 /// Changes that no hook saw: rows of tables without a rowid. They must be the batch's own.
 fn uncounted(
-    work: &Work,
+    (work, virtuals): (&Work, &VirtualTables),
     expected: &Closure,
     swept: &BTreeMap<TableId, u64>,
     counters: &Counters,
@@ -532,6 +566,15 @@ fn uncounted(
             of(&expected.removed) + of(&expected.detached_rows) + of(swept)
         })
         .sum();
+    // Some shadow tables have no rowid either. What else has none is only written to by triggers that say so.
+    let entries = counted.keys().any(|name| virtuals.owner(name).is_some());
+    let named = |id: &TableId| {
+        let name = work.schema.table(*id).name.name.to_lowercase();
+        work.schema.tables.iter().flat_map(|t| &t.effects).any(|e| virtual_tables::writes(e, &name))
+    };
+    if entries && !without.iter().any(named) {
+        return Ok(());
+    }
     if changes <= seen + own || without.iter().any(|id| work.allowed_effects.contains(id)) {
         return Ok(());
     }
@@ -591,7 +634,13 @@ fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {
 pub(super) fn explain(work: &Work) -> Vec<String> {
     let mut statements = vec!["PRAGMA foreign_keys = OFF".to_owned(), "BEGIN IMMEDIATE".to_owned()];
     let batch = TagRange { first: 0, last: 0 };
+    statements.push("-- must be what it was when the closure was computed\nPRAGMA data_version".to_owned());
+    statements.extend(detach_sources_of(work).iter().map(|source| detach_sql(work, source, batch)));
     statements.extend(work.program.removal.iter().flatten().map(|table| delete_sql(work, *table, batch)));
-    statements.push("COMMIT".to_owned());
+    let proof = dangling(&SqliteDialect, work);
+    statements.extend(proof.iter().map(|sql| format!("-- must find nothing\n{sql}")));
+    statements.push(
+        "-- a hook has counted every change: exactly what the plan says, or ROLLBACK\nCOMMIT".to_owned(),
+    );
     statements
 }

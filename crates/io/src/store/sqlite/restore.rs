@@ -1,9 +1,10 @@
 //! Restoring into SQLite: the archive's own INSERT statements fill temporary tables that hide the real ones.
 //!
-//! Triggers are switched off on this connection while rows are put back, and parents are looked for by
-//! queries before anything is inserted.
+//! Triggers are switched off on this connection while rows are put back, but for those that enter them into virtual
+//! tables (`virtual_tables`), and parents are looked for by queries before anything is inserted.
 
 use super::dialect::SqliteDialect;
+use super::virtual_tables::VirtualTables;
 use super::{Sqlite, sql_error};
 use crate::store::sql::effects;
 use crate::store::sql::reattach;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{ArchiveSource, RestoreScope, Restored, SectionKind, Work};
-use unseed_core::schema::TableId;
+use unseed_core::schema::{Table, TableId};
 
 impl Sqlite {
     pub(super) async fn restore_archive(
@@ -148,6 +149,17 @@ impl Sqlite {
         Ok(())
     }
 
+    /// Copies of the triggers that enter restored rows into virtual tables, and what drops them again.
+    pub(super) fn entering(&self, work: &Work, staged: &[Staged]) -> Result<Vec<(String, String)>, SqlError> {
+        let rows = staged.iter().filter(|s| s.kind == SectionKind::Rows).map(|s| work.schema.table(s.table));
+        let tables: Vec<&Table> = rows.filter(|t| t.effects.iter().any(|e| e.on_insert)).collect();
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        let virtuals = VirtualTables::read(&self.session.db).map_err(|error| sql_error(&error))?;
+        Ok(virtuals.copies(tables.into_iter()))
+    }
+
     async fn put_back(&mut self, work: &Work, staged: &[Staged]) -> Result<Restored, Fault> {
         let failed = |e: SqlError| match e.code.as_deref() {
             Some("23000") => Fault::new(Category::Findings, format!("a row is in the way: {}", e.message))
@@ -156,8 +168,15 @@ impl Sqlite {
         };
         let d = SqliteDialect;
         let mut inserted: BTreeMap<TableId, u64> = BTreeMap::new();
+        let copies = self.entering(work, staged).map_err(failed)?;
+        for (create, _) in &copies {
+            self.session.run(create).await.map_err(failed)?;
+        }
         for (table, statement) in restore::inserts(&d, work, staged) {
             *inserted.entry(table).or_default() += self.session.run(&statement).await.map_err(failed)?;
+        }
+        for (_, drop) in &copies {
+            self.session.run(drop).await.map_err(failed)?;
         }
         // First, while these rows are as the purge left them.
         for statement in effects::undo(&d, work, staged) {

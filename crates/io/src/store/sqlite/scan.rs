@@ -1,4 +1,4 @@
-//! Scanning SQLite: a cursor over the columns asked for, and two grouped queries.
+//! Scanning SQLite: a cursor over the columns asked for, and a grouped query.
 //!
 //! SQLite stores what it was given: a text column may hold numbers, a number column text, and text need not be
 //! UTF-8. Every value is made text here, with replacement characters where bytes are none.
@@ -14,9 +14,10 @@ use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{
-    Burst, BurstRequest, PAID_STATUS, PaidWhen, ScanSource, Tally, TallyRequest, Visit, VisitTally,
+    PAID_STATUS, PaidWhen, RowBlock, ScanSource, Take, Tally, TallyRequest, VisitTally,
 };
 use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
 
@@ -27,36 +28,29 @@ impl ScanSource for Sqlite {
         schema: &Schema,
         table: TableId,
         columns: &[ColumnIndex],
-        visit: &mut Visit<'_>,
-    ) -> Result<u64, Fault> {
+        take: &mut Take<'_>,
+    ) -> Result<(), Fault> {
         let shape = schema.table(table);
         let list: Vec<String> = columns.iter().map(|c| name(shape, *c)).collect();
         // A table is never read without a column; SQLite needs one to count rows by.
         let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
         let sql = format!("SELECT {list} FROM {}", relation(shape));
-        stream(self.connection(), &sql, &format!("reading {}", shape.name), visit)
-    }
-
-    async fn bursts(&mut self, schema: &Schema, request: &BurstRequest) -> Result<Vec<Burst>, Fault> {
-        let shape = schema.table(request.table);
-        let time = name(shape, request.time);
-        let sql = format!(
-            "SELECT min({time}), count(*) FROM {} WHERE {time} IS NOT NULL \
-             AND (typeof({time}) <> 'text' OR length({time}) >= 19) GROUP BY {} \
-             HAVING count(*) >= {} ORDER BY count(*) DESC LIMIT {}",
-            relation(shape),
-            second(&time),
-            request.rows_min,
-            request.seconds_max,
-        );
-        let mut bursts = Vec::new();
-        let mut visit = |row: &[Option<&str>]| {
-            if let [Some(at), Some(rows)] = row {
-                bursts.push(Burst { at: (*at).to_owned(), rows: rows.parse().unwrap_or(0) });
+        let mut block = RowBlock::new(columns.len().max(1));
+        let mut fill = |row: &[Option<&str>]| {
+            row.iter().for_each(|value| block.push(*value));
+            if !block.is_full() {
+                return ControlFlow::Continue(());
             }
+            let empty = RowBlock::new(row.len());
+            take(Box::new(std::mem::replace(&mut block, empty)))
         };
-        stream(self.connection(), &sql, &format!("counting bursts in {}", shape.name), &mut visit)?;
-        Ok(bursts)
+        if stream(self.connection(), &sql, &format!("reading {}", shape.name), &mut fill)?.is_break() {
+            return Ok(());
+        }
+        match take(Box::new(block)) {
+            // Whoever wants no more gets no more: that was all.
+            ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(()),
+        }
     }
 
     async fn tally(
@@ -72,9 +66,12 @@ impl ScanSource for Sqlite {
             let tally = tally(row, request.by.len());
             counted += tally.rows;
             visit(&tally);
+            ControlFlow::Continue(())
         };
-        stream(self.connection(), &sql, &format!("counting {}", shape.name), &mut read)?;
-        Ok(counted)
+        let counting = format!("counting {}", shape.name);
+        match stream(self.connection(), &sql, &counting, &mut read)? {
+            ControlFlow::Continue(()) | ControlFlow::Break(()) => Ok(counted),
+        }
     }
 }
 
@@ -90,8 +87,16 @@ fn relation(table: &Table) -> String {
     format!("{}.{}", quote(&table.name.namespace), quote(&table.name.name))
 }
 
+/// Receives a row; breaking ends the query.
+type VisitRow<'a> = dyn FnMut(&[Option<&str>]) -> ControlFlow<()> + 'a;
+
 /// Runs a query and visits every row as text.
-fn stream(connection: &Connection, sql: &str, what: &str, visit: &mut Visit<'_>) -> Result<u64, Fault> {
+fn stream(
+    connection: &Connection,
+    sql: &str,
+    what: &str,
+    visit: &mut VisitRow<'_>,
+) -> Result<ControlFlow<()>, Fault> {
     let failed = |error: &rusqlite::Error| {
         Fault::store(format!("{what} failed: {error}"))
             .hint("check that the file is a SQLite database and that no other process holds it, then run the command again")
@@ -100,16 +105,16 @@ fn stream(connection: &Connection, sql: &str, what: &str, visit: &mut Visit<'_>)
     let columns = statement.column_count();
     let mut cells: Vec<Cell> = std::iter::repeat_with(Cell::default).take(columns).collect();
     let mut rows = statement.query([]).map_err(|e| failed(&e))?;
-    let mut count = 0;
     while let Some(row) = rows.next().map_err(|e| failed(&e))? {
         for (n, cell) in cells.iter_mut().enumerate() {
             cell.read(row, n).map_err(|e| failed(&e))?;
         }
         let texts: Vec<Option<&str>> = cells.iter().map(Cell::text).collect();
-        visit(&texts);
-        count += 1;
+        if visit(&texts).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    Ok(count)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// A value as text, in a buffer that is used again for the next row.
@@ -149,10 +154,6 @@ impl Cell {
 /// Seconds since 1970 of a number, which counts seconds or milliseconds.
 fn seconds(time: &str) -> String {
     format!("CAST(CASE WHEN {time} >= 100000000000 THEN {time} / 1000 ELSE {time} END AS INTEGER)")
-}
-
-fn second(time: &str) -> String {
-    format!("CASE typeof({time}) WHEN 'text' THEN substr({time}, 1, 19) ELSE {} END", seconds(time))
 }
 
 fn day(time: &str) -> String {
@@ -233,8 +234,11 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(setup).unwrap();
         let mut rows = Vec::new();
-        let mut visit = |row: &[Option<&str>]| rows.push(row.iter().map(|c| c.map(str::to_owned)).collect());
-        stream(&connection, sql, "reading", &mut visit).unwrap();
+        let mut visit = |row: &[Option<&str>]| {
+            rows.push(row.iter().map(|c| c.map(str::to_owned)).collect());
+            ControlFlow::Continue(())
+        };
+        assert!(stream(&connection, sql, "reading", &mut visit).unwrap().is_continue());
         rows
     }
 
@@ -247,13 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_days_are_the_same_for_text_and_for_counts() {
+    fn days_are_found_in_text_and_in_counts() {
         let setup = "CREATE TABLE t (v); INSERT INTO t VALUES ('2026-03-14 09:26:53.1'), (1773480413), (1773480413100)";
-        let sql = format!("SELECT {}, {} FROM t", second("v"), day("v"));
+        let rows = read(setup, &format!("SELECT {} FROM t", day("v")));
         let cell = |text: &str| Some(text.to_owned());
-        let rows = read(setup, &sql);
-        assert_eq!(rows[0], [cell("2026-03-14 09:26:53"), cell("2026-03-14")]);
-        assert_eq!(rows[1], [cell("1773480413"), cell("20526")]);
+        assert_eq!((&rows[0][0], &rows[1][0]), (&cell("2026-03-14"), &cell("20526")));
         assert_eq!(rows[1], rows[2]);
     }
 }

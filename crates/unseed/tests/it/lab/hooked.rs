@@ -11,8 +11,8 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange, Tags,
-    Work,
+    Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange,
+    Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 use unseed_engine::interrupt::Interrupt;
@@ -145,6 +145,15 @@ impl Store for Hooked<'_> {
     ) -> Result<Archived, Fault> {
         self.reach(Moment::Archive);
         self.inner.archive(work, batch, sink).await
+    }
+
+    async fn archive_ahead(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Option<Box<dyn Reader>>, Fault> {
+        self.inner.archive_ahead(work, batch, sink).await
     }
 
     async fn remove(

@@ -223,7 +223,7 @@ impl<'a> Journey<'a> {
             choices: self.server.roots(case).into_iter().map(choice).collect(),
             policy: &policy,
             path: self.server.path(),
-            batch_rows_max,
+            batch_rows_max: Some(batch_rows_max),
             created_by: "tester",
         };
         let made = plan::make(self.store.store(), &self.clock, &Silent, &request);

@@ -61,7 +61,7 @@ async fn journey(
         choices: case.root_keys().into_iter().map(choice).collect(),
         policy: &policy,
         path: None,
-        batch_rows_max,
+        batch_rows_max: Some(batch_rows_max),
         created_by: "tester",
     };
     let whole = plan::make(&mut store, &clock, &Silent, &request).await?;

@@ -79,7 +79,7 @@ fn row_security_that_hides_rows_is_a_partial_view() {
     let role = lab.as_new_role();
     lab.sql(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
     let before = lab.picture();
-    let says = ["cannot be seen in full", "`public.users`: row-level security may hide rows", "BYPASSRLS"];
+    let says = ["cannot be seen or changed in full", "`public.users`: row-level security may hide rows", "BYPASSRLS"];
     fault(&lab.try_plan("tenants: id = 2", &[]), 3, &says);
     assert!(!lab.path("plan.json").exists());
     lab.sql(&format!("ALTER ROLE {role} BYPASSRLS"));

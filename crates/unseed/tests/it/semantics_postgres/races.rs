@@ -148,7 +148,7 @@ fn a_root_that_becomes_a_customer_is_refused_at_any_moment() {
         fault(
             &lab.try_purge(),
             3,
-            &["1 roots are not what they were", "`public.tenants` 2 has changed", "nothing was changed"],
+            &["1 root is not what it was", "`public.tenants` 2 has changed", "nothing was changed"],
         );
         assert_same(&lab.picture(), &now);
     }

@@ -353,3 +353,47 @@ fn a_key_without_an_index_is_warned_of_with_an_estimate() {
     assert_eq!(fast.path(), "fast");
     assert!(fast.warnings("missing-fk-index")[0].contains("costs nothing on the fast path"));
 }
+
+/// What is printed before a purge is all of it: locks, references that are set to null, removals, the proof.
+#[test]
+fn the_statements_of_a_purge_are_shown_whole() {
+    let lab = Lab::postgres(
+        "CREATE TABLE tenants (id int PRIMARY KEY); CREATE TABLE users (id int PRIMARY KEY, tenant_id int REFERENCES tenants);
+         CREATE TABLE notes (id int PRIMARY KEY, by_id int REFERENCES users ON DELETE SET NULL);
+         INSERT INTO tenants VALUES (1), (2); INSERT INTO users VALUES (1, 1), (2, 2); INSERT INTO notes VALUES (1, 2);",
+    );
+    for (path, role) in [("fast", true), ("checked", false)] {
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let shown = lab.json(0, &["show", "plan.json", "--sql"]);
+        let statements: Vec<&str> =
+            shown["statements"].as_array().unwrap().iter().filter_map(|s| s.as_str()).collect();
+        let place = |part: &str| {
+            statements
+                .iter()
+                .position(|s| s.contains(part))
+                .unwrap_or_else(|| panic!("{part}: {statements:#?}"))
+        };
+        let order = [
+            place("BEGIN"),
+            place("LOCK TABLE ONLY \"public\".\"notes\""),
+            place("FOR UPDATE OF x"),
+            place("UPDATE ONLY \"public\".\"notes\" x SET \"by_id\" = CASE WHEN"),
+            place("DELETE FROM ONLY \"public\".\"users\""),
+            place("DELETE FROM ONLY \"public\".\"tenants\""),
+            place("SELECT count(*) FROM ONLY \"public\".\"notes\" AS x WHERE EXISTS"),
+            place("exactly what the plan says"),
+            place("COMMIT"),
+        ];
+        assert!(order.is_sorted(), "{order:?} {statements:#?}");
+        assert_eq!(statements.iter().any(|s| s.contains("session_replication_role = replica")), role);
+    }
+    let lab = Lab::sqlite(
+        "CREATE TABLE tenants (id INTEGER PRIMARY KEY); CREATE TABLE notes (id INTEGER PRIMARY KEY, by_id INTEGER REFERENCES tenants ON DELETE SET NULL);
+         INSERT INTO tenants VALUES (1), (2); INSERT INTO notes VALUES (1, 2);",
+    );
+    lab.plan("tenants: id = 2", &[]);
+    let shown = lab.json(0, &["show", "plan.json", "--sql"]).to_string();
+    for part in ["UPDATE main.\\\"notes\\\" AS x SET", "must find nothing", "PRAGMA data_version"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}

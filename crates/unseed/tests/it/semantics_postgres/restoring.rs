@@ -59,8 +59,11 @@ fn an_orphan_under_a_key_that_was_never_validated_comes_back() {
          ALTER TABLE users ADD FOREIGN KEY (plan_id) REFERENCES plans NOT VALID;";
     let gone = [("public.tenants", 1), ("public.users", 2)];
     Lab::postgres(ddl).circle("tenants: id = 2", &[], &gone);
-    // Without the right to skip checks the row is listed with its reason, and nothing is half restored.
-    let lab = Lab::postgres(ddl).owned();
+    Lab::postgres(ddl).owned().circle("tenants: id = 2", &[], &gone);
+    // Who may neither skip the key nor set it aside is told the row with its reason, and nothing is half restored.
+    let mut lab = Lab::postgres(ddl);
+    let role = lab.as_new_role();
+    lab.sql(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
     lab.removes("tenants: id = 2", &[], &gone);
     let now = lab.picture();
     let answer = lab.run(&["restore", "r-1", "--confirm", "r-1"]);
@@ -153,17 +156,20 @@ fn one_root_comes_back_alone() {
     assert_same(&lab.picture(), &before);
 }
 
-/// Insert triggers would change the rows on their way back: where they cannot be skipped, that is refused.
+/// Insert triggers would change the rows on their way back: who can neither skip them nor owns them is refused.
 #[test]
 fn rows_that_a_trigger_would_alter_on_their_way_back_are_refused() {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, made text DEFAULT 'then'); INSERT INTO t VALUES (1), (2);
          CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.made = 'now'; RETURN NEW; END $$;
          CREATE TRIGGER stamp BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION stamp();";
     Lab::postgres(ddl).circle("t: id = 2", &[], &[("public.t", 1)]);
-    let lab = Lab::postgres(ddl).owned();
+    Lab::postgres(ddl).owned().circle("t: id = 2", &[], &[("public.t", 1)]);
+    let mut lab = Lab::postgres(ddl);
+    let role = lab.as_new_role();
+    lab.sql(&format!("GRANT ALL ON t TO {role}"));
     lab.removes("t: id = 2", &[], &[("public.t", 1)]);
     let now = lab.picture();
     let answer = lab.run(&["restore", "r-1", "--confirm", "r-1"]);
-    fault(&answer, 3, &["1 rows of `public.t` would not come back as they were"]);
+    fault(&answer, 3, &["1 row of `public.t` would not come back as archived", "owner of the table"]);
     assert_same(&lab.picture(), &now);
 }

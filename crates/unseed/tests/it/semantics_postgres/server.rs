@@ -103,4 +103,12 @@ fn tls_is_used_and_certificates_are_checked_when_asked() {
     let other = url.replace("127.0.0.1", "127.0.0.2");
     let answer = lab.run(&["scan", &format!("{other}?sslmode=verify-full&sslrootcert={authority}")]);
     fault(&answer, 4, &["cannot connect"]);
+    // Only `verify-full` wants the name to fit; both want a known authority.
+    let elsewhere = url.replace("127.0.0.1", "db.example");
+    let scan = |mode: &str| lab.run(&["scan", &format!("{elsewhere}?hostaddr=127.0.0.1&sslmode={mode}")]);
+    let trusted = format!("&sslrootcert={authority}");
+    let answer = scan(&format!("verify-ca{trusted}"));
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    fault(&scan(&format!("verify-full{trusted}")), 4, &["certificate"]);
+    fault(&scan("verify-ca"), 4, &["certificate"]);
 }

@@ -1,0 +1,69 @@
+//! Archiving the next batch while the store removes the one before it.
+//!
+//! Invariants
+//! - a segment that was begun ahead is not journaled until its own turn; if that never comes, its files are
+//!   discarded, here or, after a crash, when its number is used again;
+//! - what is read ahead is compared with what is removed, like any other segment, so a row that changes in between
+//!   sends the batch back.
+
+use crate::session::Session;
+use tokio::task::JoinHandle;
+use unseed_core::fault::{Category, Fault};
+use unseed_core::port::archive::BatchWriter;
+use unseed_core::port::store::{Archived, TagRange};
+
+/// A durable segment that waits for the removal of its rows.
+pub(crate) struct Segment {
+    pub(crate) writer: Box<dyn BatchWriter>,
+    pub(crate) archived: Archived,
+    pub(crate) folder: String,
+    pub(crate) hash: String,
+    /// How long it took, in milliseconds.
+    pub(crate) took_ms: u64,
+}
+
+/// A segment that is being written.
+pub(crate) struct Ahead {
+    number: u64,
+    task: JoinHandle<Result<Segment, Fault>>,
+}
+
+/// Begins the segment of a batch; `None` where the store reads only in turn.
+pub(crate) async fn begin(
+    session: &mut Session<'_, '_>,
+    number: u64,
+    batch: TagRange,
+) -> Result<Option<Ahead>, Fault> {
+    let begun = tokio::time::Instant::now();
+    let mut writer = session.cx.archive.begin_batch(&session.run, number)?;
+    let reader = session.cx.store.archive_ahead(&session.work, batch, writer.sink()).await;
+    let Ok(Some(mut reader)) = reader else {
+        drop(writer);
+        session.cx.archive.discard(&session.run, number)?;
+        return reader.map(|_| None);
+    };
+    let task = tokio::spawn(async move {
+        let archived = reader.read(writer.sink()).await?;
+        let (folder, hash) = writer.finish()?;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Segment { writer, archived, folder, hash, took_ms })
+    });
+    Ok(Some(Ahead { number, task }))
+}
+
+impl Ahead {
+    /// Waits for the segment.
+    pub(crate) async fn segment(self) -> Result<Segment, Fault> {
+        match self.task.await {
+            Ok(result) => result,
+            Err(error) => Err(Fault::new(Category::Archive, format!("the archive ended early: {error}"))),
+        }
+    }
+
+    /// Waits for the segment and discards it.
+    pub(crate) async fn discard(self, session: &mut Session<'_, '_>) -> Result<(), Fault> {
+        let number = self.number;
+        drop(self.segment().await);
+        session.cx.archive.discard(&session.run, number)
+    }
+}

@@ -1,0 +1,188 @@
+//! Weighs blocks of rows, one at a time and knowing nothing of other rows, so that several can do it at once.
+//!
+//! Invariants
+//! - the same block gives the same batch, whoever weighs it;
+//! - a batch holds every row of its block, and the values of those that may become findings.
+//!
+//! Not here: what rows say together (`gather`).
+
+use super::Explain;
+use super::evidence::Evidence;
+use super::kept::encode_values;
+use super::layout::{self, Layout};
+use std::sync::Arc;
+use unseed_core::detect::record::FlagValue;
+use unseed_core::detect::{Context, Examiner, Reasons, Record, Rules, Stem, Thresholds, time};
+use unseed_core::entity::Entity;
+use unseed_core::port::scan::Block;
+
+/// What a series can add at most.
+pub(super) const SERIES_MAX: f64 = 2.0;
+/// What a burst can add at most.
+pub(super) const BURST_MAX: f64 = 2.6;
+/// What its users can add to a tenant at most.
+pub(super) const USERS_MAX: f64 = 3.2;
+/// What its tenant can add to a user at most.
+pub(super) const TENANT_MAX: f64 = 3.5;
+/// What its users can take from a tenant at most.
+pub(super) const USERS_MIN: f64 = -3.5;
+/// What its tenant can take from a user at most.
+pub(super) const TENANT_MIN: f64 = -2.0;
+/// Days between creation and last log-in from which a user counts as a person in regular use.
+const PERSON_DAYS_MIN: i64 = 14;
+
+/// What weighing a table's rows needs to know.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub layout: Layout,
+    pub evidence: Arc<Evidence>,
+    pub rules: Arc<Rules>,
+    /// The row whose whole sum is asked for.
+    pub explain: Option<Explain>,
+    /// Log-odds from which a row is listed.
+    pub listed: f64,
+    /// What the whole store can add to a row at most, but for a series.
+    pub late_max: f64,
+    /// What a series can add at most.
+    pub series_max: f64,
+    /// The log-odds from which a row is test data whatever the whole store says; none where it is not asked.
+    pub certain: Option<f64>,
+    /// Whether rows have to be found by the hashes of their keys.
+    pub is_pointed_at: bool,
+    /// Whether users and tenants of this table are compared with each other.
+    pub is_linked: bool,
+}
+
+/// The log-odds from which a row is called suspect, with a little room for rounding.
+pub(super) fn listed_from(thresholds: Thresholds) -> f64 {
+    log_odds(thresholds.suspect.min(thresholds.test)) - 1e-6
+}
+
+/// The log-odds from which a row is called test, with a little room for rounding.
+pub(super) fn test_from(thresholds: Thresholds) -> f64 {
+    log_odds(thresholds.test) + 1e-6
+}
+
+fn log_odds(probability: f64) -> f64 {
+    (probability / (1.0 - probability)).ln()
+}
+
+/// One row in numbers.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub log_odds: f64,
+    /// What its own fields say, without the prior and, for users, without the mail address.
+    pub log_odds_without_mail: f64,
+    pub reasons: Reasons,
+    pub created_at: Option<i64>,
+    pub stem: Option<Stem>,
+    pub tenant: Option<u64>,
+    pub mail: u64,
+    /// Log-ins or sessions over weeks.
+    pub is_person: bool,
+    /// Its whole sum is asked for.
+    pub is_explained: bool,
+    /// Bytes of its values; none where it can never be listed.
+    pub values: u32,
+}
+
+/// The rows of one block.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub rows: Vec<Row>,
+    /// Hashes of keys, the same number for each row.
+    pub own: Vec<u64>,
+    pub values: Vec<u8>,
+}
+
+/// Weighs one block after the other.
+pub(super) struct Weigher {
+    ground: Arc<Ground>,
+    examiner: Examiner,
+    full_name: String,
+}
+
+impl Weigher {
+    pub(super) fn new(ground: Arc<Ground>) -> Self {
+        let examiner = Examiner::new(Arc::clone(&ground.rules));
+        Self { ground, examiner, full_name: String::new() }
+    }
+
+    /// Weighs every row of a block.
+    pub(super) fn block(&mut self, block: &dyn Block) -> Batch {
+        let mut batch = Batch::default();
+        block.visit(&mut |row| self.row(row, &mut batch));
+        batch
+    }
+
+    fn row(&mut self, row: &[Option<&str>], batch: &mut Batch) {
+        let ground = Arc::clone(&self.ground);
+        let layout = &ground.layout;
+        let mut full_name = std::mem::take(&mut self.full_name);
+        layout.full_name(row, &mut full_name);
+        let mut flags: [FlagValue<'_>; layout::FLAGS_MAX] = layout::NO_FLAGS;
+        let record = layout.record(row, &full_name, &mut flags);
+        let before = batch.own.len();
+        if ground.is_pointed_at {
+            layout.own(row, &mut batch.own);
+        }
+        let tenant = layout.tenant(row);
+        let context = ground.context(&batch.own[before..], tenant);
+        let weighed = self.examiner.weigh(&record, &context);
+        let stem = self.examiner.stem();
+        let mut made = Row {
+            log_odds: weighed.score.log_odds,
+            log_odds_without_mail: weighed.score.log_odds,
+            reasons: weighed.reasons,
+            created_at: record.created_at,
+            stem,
+            tenant,
+            mail: 0,
+            is_person: false,
+            is_explained: ground.explain.as_ref().is_some_and(|asked| asked.is(&layout.key_values(row))),
+            values: 0,
+        };
+        if ground.is_linked {
+            self.link(&record, &context, &mut made);
+        }
+        let series = if stem.is_some() { ground.series_max } else { 0.0 };
+        if made.is_explained || made.log_odds + ground.late_max + series >= ground.listed {
+            let before = batch.values.len();
+            encode_values(row, &mut batch.values);
+            made.values = u32::try_from(batch.values.len() - before).expect("a row is smaller than 4 GiB");
+        }
+        batch.rows.push(made);
+        self.full_name = full_name;
+    }
+
+    /// What tenants and users are compared by.
+    fn link(&self, record: &Record<'_>, context: &Context, row: &mut Row) {
+        row.mail = mail_hash(record.email);
+        if record.entity == Entity::User {
+            row.is_person = is_person(record, context);
+            row.log_odds_without_mail = self.examiner.score_without_mail().log_odds;
+        }
+    }
+}
+
+impl Ground {
+    /// What is known of a row before the whole store is.
+    pub(super) fn context(&self, own: &[u64], tenant: Option<u64>) -> Context {
+        let (money, activity) = self.evidence.of(&self.layout, own);
+        Context { money, activity, belongs: tenant.is_some(), ..Context::default() }
+    }
+}
+
+/// Log-ins or sessions over weeks.
+fn is_person(record: &Record<'_>, context: &Context) -> bool {
+    let used = context.activity.is_some_and(|a| a.days >= 4 && a.span_s / time::DAY_S >= PERSON_DAYS_MIN);
+    let seen = record.last_seen.zip(record.created_at).map(|(seen, created)| (seen - created) / time::DAY_S);
+    used || seen.is_some_and(|days| days >= PERSON_DAYS_MIN)
+}
+
+/// Hash of an address without regard to case; 0 for none.
+fn mail_hash(address: &str) -> u64 {
+    address.bytes().fold(0, |state: u64, b| {
+        (state ^ u64::from(b.to_ascii_lowercase())).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}

@@ -1,0 +1,126 @@
+//! Scores records without a database: from CSV or NDJSON, one after the other, through the same detectors as a scan.
+//!
+//! | module | does |
+//! |---|---|
+//! | `input` | cuts a stream into records, whole ones only |
+//! | `csv`, `ndjson` | a record's values |
+//! | `columns` | which value is the name, the mail address and so on |
+//! | `output` | one line of JSON, or of text, per record |
+//!
+//! Invariants
+//! - memory is that of one record and of buffers of fixed size, however long the stream;
+//! - records are told in their order, each once; a record that cannot be read ends the run and is named.
+//!
+//! Not here: what a record is worth (`core::detect`); what records say together, which only a scan knows.
+
+mod columns;
+mod csv;
+mod input;
+mod ndjson;
+pub mod output;
+
+use columns::{Columns, Values};
+use input::Input;
+use output::Output;
+use std::borrow::Cow;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use unseed_core::detect::{Context, Examiner, Rules, Thresholds};
+use unseed_core::entity::Entity;
+use unseed_core::fault::Fault;
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Csv,
+    Ndjson,
+}
+
+/// How to classify.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// None: as the first character says.
+    pub form: Option<Form>,
+    /// What a record is that does not say it.
+    pub kind: Entity,
+    pub thresholds: Thresholds,
+    pub rules: Arc<Rules>,
+}
+
+/// Scores every record of a stream.
+///
+/// # Errors
+/// A usage fault that names the record which cannot be read, or the column that is missing.
+pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>) -> Result<(), Fault> {
+    let mut input = Input::new(from);
+    let form = match options.form {
+        Some(form) => form,
+        None => match input.first_letter()? {
+            Some(b'{') => Form::Ndjson,
+            Some(_) | None => Form::Csv,
+        },
+    };
+    let mut judge = Judge { examiner: Examiner::new(Arc::clone(&options.rules)), options, record: 0 };
+    match form {
+        Form::Csv => judge.csv(&mut input, output),
+        Form::Ndjson => judge.ndjson(&mut input, output),
+    }
+}
+
+struct Judge<'a> {
+    examiner: Examiner,
+    options: &'a Options,
+    record: u64,
+}
+
+impl Judge<'_> {
+    fn csv<R: Read, W: Write>(&mut self, input: &mut Input<R>, output: &mut Output<W>) -> Result<(), Fault> {
+        let Some(head) = input.csv_record()? else { return Ok(()) };
+        let mut row = csv::Row::of_head(&text(head));
+        let columns = Columns::named(&row.values())?;
+        while let Some(bytes) = input.csv_record()? {
+            if bytes.is_empty() {
+                continue;
+            }
+            row.read(&text(bytes));
+            self.judge(&columns.values(&row), output);
+        }
+        Ok(())
+    }
+
+    fn ndjson<R: Read, W: Write>(
+        &mut self,
+        input: &mut Input<R>,
+        output: &mut Output<W>,
+    ) -> Result<(), Fault> {
+        while let Some(bytes) = input.line()? {
+            if bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let text = text(bytes);
+            let values = ndjson::read(&text).map_err(|error| {
+                Fault::usage(format!("record {} is no JSON object: {error}", self.record + 1))
+                    .hint("write one object per line, or CSV with a line of column names")
+            })?;
+            self.judge(&values.values(), output);
+        }
+        Ok(())
+    }
+
+    fn judge<W: Write>(&mut self, values: &Values<'_>, output: &mut Output<W>) {
+        self.record += 1;
+        let (flags, count) = values.flags();
+        let record = values.record(self.options.kind, &flags[..count]);
+        let (score, signals) = self.examiner.tell(&record, &Context::default());
+        let verdict = self.options.thresholds.verdict(score);
+        output.record(self.record, &record, (score, verdict), &signals);
+    }
+}
+
+/// The bytes as text; what is none is replaced.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! A batch that was archived while the one before it was removed: whatever happens to its rows in between, what is
+//! archived is what left.
+
+use crate::lab::{Lab, Moment, assert_same, purge_with};
+use std::process::Stdio;
+
+const SHOPS: &str = "
+    CREATE TABLE tenants (id int PRIMARY KEY);
+    CREATE TABLE users (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants, email text);
+    CREATE INDEX ON users (tenant_id);
+    INSERT INTO tenants SELECT g FROM generate_series(1, 4) g;
+    INSERT INTO users SELECT g, 1 + g % 4, 'u' || g || '@test.com' FROM generate_series(1, 40) g;";
+
+/// Both paths, one root in each batch.
+fn planned() -> [Lab<'static>; 2] {
+    let labs = [Lab::postgres(SHOPS), Lab::postgres(SHOPS).owned()];
+    labs[0].plan("tenants: id > 1", &["--path", "fast", "--batch-rows", "1"]);
+    labs[1].plan("tenants: id > 1", &["--batch-rows", "1"]);
+    labs
+}
+
+/// Something happens to rows of the second batch while the first is about to be removed.
+fn happens(statement: &str) {
+    for lab in planned() {
+        let mut before = None;
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 0 {
+                lab.sql(statement);
+                before = Some(lab.picture());
+            }
+        });
+        let report = report.unwrap();
+        assert_eq!((report.retries, report.batches.done), (1, 3), "{statement}");
+        assert_eq!(lab.sql("SELECT count(*), max(tenant_id) FROM users"), "10|1");
+        lab.verify("r-1");
+        lab.restore("r-1");
+        assert_same(&lab.picture(), &before.unwrap());
+    }
+}
+
+#[test]
+fn a_row_that_changes_after_it_was_archived_ahead_is_archived_again() {
+    happens("UPDATE users SET email = 'v99' WHERE id = 2");
+}
+
+#[test]
+fn a_row_that_comes_after_its_batch_was_archived_ahead_is_archived_too() {
+    happens("INSERT INTO users VALUES (99, 3, 'new')");
+}
+
+#[test]
+fn a_row_that_goes_after_it_was_archived_ahead_is_not_restored() {
+    happens("DELETE FROM users WHERE id = 2");
+}
+
+/// A role with room for one connection archives and removes in turn.
+#[test]
+fn without_room_for_a_second_connection_batches_take_turns() {
+    let lab = Lab::postgres(SHOPS).owned();
+    let role = lab.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'tenants'");
+    lab.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 1"));
+    lab.plan("tenants: id > 1", &["--batch-rows", "1"]);
+    let before = lab.picture();
+    assert_eq!(lab.purge()["batches"]["done"], 3);
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+/// Somebody who writes all the time keeps notes of what was committed; a restore must give back exactly that.
+#[test]
+fn nothing_is_lost_while_somebody_writes_all_the_time() {
+    let lab = Lab::postgres(
+        "CREATE TABLE tenants (id int PRIMARY KEY);
+         CREATE TABLE items (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants ON DELETE CASCADE, n int NOT NULL);
+         CREATE INDEX ON items (tenant_id);
+         INSERT INTO tenants SELECT g FROM generate_series(1, 300) g;
+         INSERT INTO items SELECT g, 1 + g % 300, 0 FROM generate_series(1, 30000) g;
+         CREATE TABLE notes AS SELECT id AS a, tenant_id AS b, n AS c FROM items;
+         CREATE UNIQUE INDEX ON notes (a);
+         CREATE TABLE done (x int);
+         CREATE PROCEDURE write() LANGUAGE plpgsql AS $$
+         DECLARE which int; found_id int;
+         BEGIN
+             WHILE NOT EXISTS (SELECT FROM done) LOOP
+                 which := 1 + floor(random() * 30000);
+                 UPDATE items SET n = n + 1 WHERE id = which RETURNING id INTO found_id;
+                 IF found_id IS NOT NULL THEN UPDATE notes SET c = c + 1 WHERE a = which; END IF;
+                 COMMIT;
+                 PERFORM pg_sleep(0.05);
+             END LOOP;
+         END $$;",
+    );
+    lab.plan("tenants: id > 20", &["--batch-rows", "2000", "--path", "fast"]);
+    let mut client = lab.database().server().client("psql", lab.database().name());
+    let mut writer = client.args(["-X", "-q", "-c", "CALL write()"]).stdin(Stdio::null()).spawn().unwrap();
+    let id = lab.plan_id();
+    let mut answer = lab.run(&["purge", "plan.json", "--confirm", &id]);
+    for _ in 0..50 {
+        if answer.code == Some(0) {
+            break;
+        }
+        answer = lab.run(&["resume", "r-1", "--confirm", "r-1"]);
+    }
+    lab.sql("INSERT INTO done VALUES (1)");
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert_eq!(lab.sql("SELECT count(*) FROM items WHERE tenant_id > 20"), "0");
+    lab.verify("r-1");
+    lab.restore("r-1");
+    let differs =
+        "SELECT count(*) FROM items FULL JOIN notes ON id = a WHERE (tenant_id, n) IS DISTINCT FROM (b, c)";
+    assert_eq!(lab.sql(differs), "0");
+    assert_ne!(lab.sql("SELECT sum(n) FROM items"), "0");
+}
+
+/// The first batch holds no user, so nothing can refer to its users; the look that it causes must still see the new
+/// session of a user of the second, after whom nobody writes any more.
+#[test]
+fn news_about_a_later_batch_are_not_forgotten() {
+    let lab = Lab::postgres(
+        "CREATE TABLE tenants (id int PRIMARY KEY);
+         CREATE TABLE users (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants);
+         CREATE TABLE sessions (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users);
+         CREATE INDEX ON users (tenant_id); CREATE INDEX ON sessions (user_id);
+         INSERT INTO tenants VALUES (1), (2), (3); INSERT INTO users VALUES (1, 1), (3, 3); INSERT INTO sessions VALUES (1, 1);",
+    );
+    lab.plan("tenants: id > 1", &["--path", "fast", "--batch-rows", "1"]);
+    let mut before = None;
+    let report = purge_with(&lab, Moment::Remove, |time| {
+        if time == 0 {
+            lab.sql("INSERT INTO sessions VALUES (9, 3)");
+            before = Some(lab.picture());
+        }
+    });
+    assert_eq!(report.unwrap().retries, 1);
+    assert_eq!(lab.sql("SELECT id FROM sessions"), "1");
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before.unwrap());
+}
