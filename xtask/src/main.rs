@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod deny;
+mod eval;
 mod install;
 mod process;
 mod schemas;
@@ -44,6 +45,8 @@ enum Verb {
     },
     /// Measures unseed beside what people do today, and writes the tables of docs/performance.md
     Bench(bench::BenchArgs),
+    /// Measures how well test data are told from real ones, on records whose truth is known
+    Eval(eval::EvalArgs),
     /// Makes the schemas of public applications that tests use, under target/schemas
     Schemas {
         /// Only these
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Verb::Tidy => tidy::run(),
         Verb::Deny { advisories } => deny::run(advisories),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Eval(args) => eval::run(&args),
         Verb::Schemas { names } => schemas::run(&names),
     }
 }

@@ -295,7 +295,8 @@ fn memberships(schema: &Schema, map: &Map) -> Vec<Membership> {
         });
         let said = |m: &Membership| {
             let name = words::split(&schema.table(m.table).name.name);
-            name.iter().any(|w| matches!(words::singular(w).as_str(), "member" | "membership" | "user" | "role"))
+            name.iter()
+                .any(|w| matches!(words::singular(w).as_str(), "member" | "membership" | "user" | "role"))
         };
         // Of several, the one that says what it is, then the narrowest.
         let best = candidates.min_by_key(|m| (!said(m), schema.table(m.table).columns.len(), m.table.0));

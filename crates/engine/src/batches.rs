@@ -125,13 +125,14 @@ async fn in_turn(
     batches: &[Leaving],
     ahead: &mut Option<Ahead>,
 ) -> Result<Option<String>, Stop> {
+    let mut reads_ahead = true;
     for (index, batch) in batches.iter().enumerate() {
         if session.cx.interrupt.is_requested() {
             return Err(Fault::new(Category::Interrupted, "interrupted").into());
         }
-        let next = batches.get(index + 1).map(|next| next.tags);
+        let next = batches.get(index + 1).map(|next| next.tags).filter(|_| reads_ahead);
         match one_batch(session, batch, next, ahead).await? {
-            Ended::Committed => {}
+            Ended::Committed => reads_ahead &= next.is_none() || ahead.is_some(),
             Ended::Changed(reason) => return Ok(Some(reason)),
         }
     }
@@ -145,7 +146,7 @@ async fn close(
     roots_per_tag: u64,
 ) -> Result<Vec<Batch>, Fault> {
     let begun = session.cx.clock.monotonic_ms();
-    let request = CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true };
+    let request = CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true, count_only: false };
     let closure = session.cx.store.close(&session.work, &request, session.cx.progress).await?;
     refuse_stale(&closure)?;
     check_drift(session, &closure)?;

@@ -26,7 +26,7 @@ pub const CONFLICTS_DESCRIBED_MAX: usize = 20;
 /// Rows of one batch unless a person says otherwise: about what leaves within half a second.
 fn batch_rows(path: Path) -> u64 {
     match path {
-        Path::Fast => 150_000,
+        Path::Fast => 180_000,
         // The server checks every reference of every row.
         Path::Checked => 50_000,
     }
@@ -199,7 +199,7 @@ async fn close(
     roots: &[RootSet],
     progress: &dyn Progress,
 ) -> Result<Closure, Fault> {
-    let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false };
+    let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false, count_only: true };
     store.close(work, &request, progress).await
 }
 

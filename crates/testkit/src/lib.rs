@@ -7,6 +7,7 @@
 //! - `schemas`: where the schemas of public applications lie, and which ones there must be;
 //! - `memory`: a store, a state database and an archive over vectors, and ports that fail at a chosen call;
 //! - `random`: random schemas with rows, as SQL and in memory; `oracle` says what a purge must do to them;
+//! - `corpus`: records of which it is known whether they are test data, and how well they are told apart;
 //! - `populate`: fills the tables of any schema with rows that fit;
 //! - `zoo`: writes one very large schema with every shape of table, key and trigger.
 //!
@@ -17,6 +18,7 @@
 //! Not here: anything that the product ships.
 
 // `memory` (the reference store) joins this list.
+pub mod corpus;
 pub mod memory;
 pub mod oracle;
 pub mod populate;

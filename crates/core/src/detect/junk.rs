@@ -103,6 +103,10 @@ impl Steps {
 
 /// `aaaa`, `asdasd`, `abcabcabc`: a unit of up to four letters, again and again; `mama` and `papa` are words.
 fn is_repeated(bytes: &[u8]) -> bool {
+    // The first letter comes again after the first unit, which hardly any word does so soon.
+    if !bytes[1..bytes.len().min(5)].contains(&bytes[0]) {
+        return false;
+    }
     let of_unit = |unit: usize| {
         bytes.len() >= unit * 2 && bytes.iter().zip(&bytes[unit..]).all(|(before, after)| before == after)
     };
@@ -153,9 +157,19 @@ mod tests {
 
     #[test]
     fn typed_junk_is_found() {
-        for name in
-            ["asdf", "qwerty", "asdfgh", "asdasd", "aaaa", "zxcvbn", "qwer asdf", "asdf jkl", "xxxxxx", "sdkfjh", "фыва"]
-        {
+        for name in [
+            "asdf",
+            "qwerty",
+            "asdfgh",
+            "asdasd",
+            "aaaa",
+            "zxcvbn",
+            "qwer asdf",
+            "asdf jkl",
+            "xxxxxx",
+            "sdkfjh",
+            "фыва",
+        ] {
             assert!(weigh(name) > 6.0, "{name}");
         }
     }

@@ -115,7 +115,9 @@ pub(super) struct Known {
 static TABLE: LazyLock<Table<Known>> = LazyLock::new(|| {
     let mut words: Vec<(&'static str, Known)> = Vec::new();
     for (class, list) in LISTS {
-        words.extend(list.split_whitespace().map(|w| (w, Known { class: *class, erased: false, glued: false })));
+        words.extend(
+            list.split_whitespace().map(|w| (w, Known { class: *class, erased: false, glued: false })),
+        );
     }
     // Words of erasure keep whatever other class they have.
     for erased in erased::WORDS.split_whitespace() {
@@ -282,11 +284,21 @@ mod tests {
 
     #[test]
     fn a_test_word_glued_to_a_noun_counts_and_a_longer_name_does_not() {
-        for word in ["testtenant", "usertest", "fakecompany", "テストユーザー", "株式会社テスト", "测试公司", "테스트회사"] {
+        for word in [
+            "testtenant",
+            "usertest",
+            "fakecompany",
+            "テストユーザー",
+            "株式会社テスト",
+            "测试公司",
+            "테스트회사",
+        ] {
             assert_eq!(class(word), Class::Strong, "{word}");
         }
         assert_eq!(class("demouser"), Class::Soft);
-        for word in ["testarossa", "demopolis", "qatar", "sampling", "testimony", "contest", "newton", "测试技术"] {
+        for word in
+            ["testarossa", "demopolis", "qatar", "sampling", "testimony", "contest", "newton", "测试技术"]
+        {
             assert_eq!(class(word), Class::Content, "{word}");
         }
     }

@@ -35,7 +35,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let plain = digits.trim_start_matches("00");
-    if RANGES.iter().any(|range| plain.starts_with(range)) || LOCAL.iter().any(|range| digits.starts_with(range)) {
+    if RANGES.iter().any(|range| plain.starts_with(range))
+        || LOCAL.iter().any(|range| digits.starts_with(range))
+    {
         return Some(Found::new(5.0, "telephone number is kept free for films and tests"));
     }
     if is_typed(&digits) {
@@ -66,7 +68,10 @@ fn is_typed(digits: &str) -> bool {
     let bytes = digits.as_bytes();
     let tail = &bytes[bytes.len() - 7..];
     let held = tail.windows(2).all(|pair| pair[0] == pair[1]);
-    let up = bytes.windows(2).filter(|pair| pair[1] == pair[0] + 1 || (pair[0] == b'9' && pair[1] == b'0')).count();
+    let up = bytes
+        .windows(2)
+        .filter(|pair| pair[1] == pair[0] + 1 || (pair[0] == b'9' && pair[1] == b'0'))
+        .count();
     held || up + 2 >= bytes.len()
 }
 
@@ -83,9 +88,15 @@ mod tests {
 
     #[test]
     fn numbers_of_nobody_are_found() {
-        for phone in
-            ["(212) 555-0147", "+1 555 555 0100", "+44 7700 900123", "01632 960001", "+33 6 39 98 01 02", "1234567890", "000-000-0000"]
-        {
+        for phone in [
+            "(212) 555-0147",
+            "+1 555 555 0100",
+            "+44 7700 900123",
+            "01632 960001",
+            "+33 6 39 98 01 02",
+            "1234567890",
+            "000-000-0000",
+        ] {
             assert!(weigh(phone) > 4.0, "{phone}");
         }
     }

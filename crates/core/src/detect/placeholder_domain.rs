@@ -83,9 +83,10 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     let weight = match site.label_class {
         Class::Strong => 5.5,
         Class::Junk if label.len() > 3 => 5.5,
+        Class::Junk if typed_twice => 5.0,
         Class::Placeholder => 3.5,
         Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
-        Class::Content if label.len() == 1 && typed_twice => 5.0,
+        Class::Content if label.len() == 1 && (typed_twice || local.joined().len() < 2) => 5.0,
         Class::Soft if SOFT.contains(&label) => 3.5,
         Class::Noun | Class::Content | Class::Filler if LABELS.contains(&label) => 4.5,
         Class::Junk

@@ -22,7 +22,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return Some(Found::new(6.3, "mail address carries a test tag"));
     }
     if counts.soft > 0 && counts.content == 0 {
-        return Some(Found::new(5.0, "mail address carries a tag for demos or trials"));
+        // People try things out once, and need no number for it.
+        let weight = if counts.number + counts.mixed > 0 { 6.2 } else { 5.0 };
+        return Some(Found::new(weight, "mail address carries a tag for demos or trials"));
     }
     let machine = counts.content == 0 && counts.noun == 0 && (counts.number > 0 || counts.mixed > 0);
     let test_user = subject.words.local.tokens.iter().any(|t| t.class == Class::Strong);

@@ -195,7 +195,9 @@ impl Subject<'_> {
     /// than the name does: `mocha` of `Mocha House`.
     pub(super) fn is_from_name(&self, handle: &str) -> bool {
         let name = &self.words.name;
-        handle.len() >= 3 && !name.counts.no_name_left() && text::contains(name.joined(), handle)
+        // A name with a run that a machine has made was not chosen either.
+        let chosen = !name.counts.no_name_left() && name.counts.mixed == 0;
+        handle.len() >= 3 && chosen && text::contains(name.joined(), handle)
     }
 }
 

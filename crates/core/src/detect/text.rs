@@ -233,7 +233,14 @@ impl Words {
             Kind::Word => lexicon::known(&self.text[start..end]),
             Kind::Number | Kind::Mixed => Known { class: Class::Content, erased: false, glued: false },
         };
-        self.tokens.push(Token { start, end, kind, class: known.class, erased: known.erased, glued: known.glued });
+        self.tokens.push(Token {
+            start,
+            end,
+            kind,
+            class: known.class,
+            erased: known.erased,
+            glued: known.glued,
+        });
         self.counts.add(kind, known);
     }
 }

@@ -8,6 +8,7 @@
 use super::lexicon::Class;
 use super::text::{Counts, Words};
 use super::{Detector, Found, Group, Subject};
+use crate::entity::Entity;
 
 pub(super) const DETECTOR: Detector =
     Detector { id: "name.vocabulary", title: "name made of test words", group: Group::Name, examine };
@@ -41,6 +42,12 @@ pub(super) const SOFT: &str = "\
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = &subject.words.name;
+    let counts = &words.counts;
+    if counts.strong + counts.soft == 0 {
+        let generic = counts.noun > 0 && counts.no_name_left() && counts.junk + counts.placeholder == 0;
+        let tenant = subject.record.entity == Entity::Tenant;
+        return (generic && tenant).then(|| Found::new(1.0, "name says what it is, but not whose"));
+    }
     let weight = weigh(&words.counts)?.max(if marked(subject.record.name, words) { 3.3 } else { 0.0 });
     Some(match words.counts.no_name_left() {
         true => Found::told(weight, |s| format!("name is nothing but test words (`{}`)", first(s))),

@@ -4,7 +4,7 @@
 //! are sessions. Columns and in-degree confirm or deny it, which settles ambiguous nouns such as `account`.
 //!
 //! Invariants
-//! - a point total lies between 0 and 1 after [`clamp`];
+//! - a point total lies between 0 and 1 after clamping;
 //! - a table that only joins two others plays no role.
 //!
 //! Not here: choosing among tables (`entity`), naming columns (`fields`).

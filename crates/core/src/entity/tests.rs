@@ -248,7 +248,10 @@ fn neutral_words_behind_the_noun_do_not_hide_it_and_settings_are_no_users() {
 #[test]
 fn a_lone_table_of_accounts_is_told_by_its_columns() {
     let tenants = schema(
-        vec![table("accounts", &[("id", Text), ("name", Text), ("subdomain", Text), ("email", Text), ("created_at", Time)])],
+        vec![table(
+            "accounts",
+            &[("id", Text), ("name", Text), ("subdomain", Text), ("email", Text), ("created_at", Time)],
+        )],
         &[],
     );
     check(&tenants, &[("accounts", Entity::Tenant)]);

@@ -81,6 +81,8 @@ pub struct CloseRequest<'a> {
     pub roots_per_tag: u64,
     /// Compare each root with the version hash of the plan.
     pub check_versions: bool,
+    /// Only counts and conflicts are wanted: what `tags` and batches need may be left out.
+    pub count_only: bool,
 }
 
 /// What a closure found.

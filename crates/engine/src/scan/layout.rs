@@ -114,9 +114,9 @@ impl Layout {
                 .links
                 .first()
                 .map(|l| set(&mut columns, &l.child_columns, (l.parent, l.parent_columns.clone()))),
-            membership: memberships.columns(member.table).map(|own| {
-                (set(&mut columns, own, (member.table, own.to_vec())), Arc::clone(memberships))
-            }),
+            membership: memberships
+                .columns(member.table)
+                .map(|own| (set(&mut columns, own, (member.table, own.to_vec())), Arc::clone(memberships))),
             columns: columns.list,
         }
     }

@@ -4,11 +4,11 @@
 
 use super::layout::key_hash;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use unseed_core::entity::Map;
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{Block, ScanSource};
 use unseed_core::schema::{ColumnIndex, Schema, TableId};
-use std::ops::ControlFlow;
 
 /// The memberships of all tables of users.
 #[derive(Debug, Default)]

@@ -246,7 +246,8 @@ async fn users_whose_tenant_is_gone_are_counted_and_suspect() {
 
 #[tokio::test]
 async fn users_of_a_membership_table_speak_for_their_tenant() {
-    let users: Vec<String> = (1..5).map(|n| format!("u{n}|Test User {n}|test{n}@example.com|2026-01-01 10:00:0{n}")).collect();
+    let users: Vec<String> =
+        (1..5).map(|n| format!("u{n}|Test User {n}|test{n}@example.com|2026-01-01 10:00:0{n}")).collect();
     let mut source = MemSource::default()
         .table("tenants", TENANTS, &lines(&["1|Harbor Foods|harbor-1|x@yopmail.com|2026-01-01 10:00:00"]))
         .table("users", &[("id", Text), ("name", Text), ("email", Text), ("created_at", Time)], &users)

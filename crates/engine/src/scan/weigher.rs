@@ -111,12 +111,12 @@ impl Weigher {
     /// Weighs every row of a block.
     pub(super) fn block(&mut self, block: &dyn Block) -> Batch {
         let mut batch = Batch::default();
-        block.visit(&mut |row| self.row(row, &mut batch));
+        let ground = Arc::clone(&self.ground);
+        block.visit(&mut |row| self.row(&ground, row, &mut batch));
         batch
     }
 
-    fn row(&mut self, row: &[Option<&str>], batch: &mut Batch) {
-        let ground = Arc::clone(&self.ground);
+    fn row(&mut self, ground: &Ground, row: &[Option<&str>], batch: &mut Batch) {
         let layout = &ground.layout;
         let mut full_name = std::mem::take(&mut self.full_name);
         layout.full_name(row, &mut full_name);

@@ -39,7 +39,13 @@ pub struct Counts {
 
 impl<W: Write> Output<W> {
     pub fn new(to: W, style: Style) -> Self {
-        Self { to, style, waiting: Vec::new(), numbers: vec![(u64::MAX, String::new()); NUMBERS], counts: Counts::default() }
+        Self {
+            to,
+            style,
+            waiting: Vec::new(),
+            numbers: vec![(u64::MAX, String::new()); NUMBERS],
+            counts: Counts::default(),
+        }
     }
 
     /// Tells one record.
@@ -152,7 +158,7 @@ fn escape(text: &str, into: &mut Vec<u8>) {
             '"' => into.extend_from_slice(b"\\\""),
             '\\' => into.extend_from_slice(b"\\\\"),
             control if control < ' ' => {
-                into.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes())
+                into.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
             }
             other => into.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }

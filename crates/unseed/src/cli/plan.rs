@@ -49,7 +49,7 @@ pub(crate) struct PlanArgs {
     /// Whether the store checks every row itself
     #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) path: WayChoice,
-    /// Rows of one batch, about [default: 150000; 50000 where the server checks references]
+    /// Rows of one batch, about [default: 180000; 50000 where the server checks references]
     #[arg(long, value_name = "N")]
     pub(crate) batch_rows: Option<u64>,
     /// Refuse a plan that removes more rows

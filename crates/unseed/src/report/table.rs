@@ -18,6 +18,10 @@ pub fn text(report: &Report, ui: &Ui) -> String {
         let (first, last) = (time::day_text(since.first), time::day_text(since.last));
         out.push_str(&format!("\ntest rows were created from {first} to {last}\n"));
     }
+    let known: u64 = report.tables.iter().map(|t| t.known).sum();
+    if known > 0 {
+        out.push_str(&format!("\n{} more rows stand in the baseline\n", count(known)));
+    }
     for table in &report.tables {
         out.push_str(&findings(report, table, Verdict::Test, ui));
         out.push_str(&findings(report, table, Verdict::Suspect, ui));

@@ -6,6 +6,7 @@
 
 mod applications;
 mod demo;
+mod detection;
 mod faults;
 mod lab;
 mod outputs;

@@ -17,7 +17,8 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
        has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'UPDATE'),
        c.relrowsecurity AND NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.rolname = current_user)
-         AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
+         AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')),
+       c.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid WHERE f.relkind = 'f')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -88,6 +89,12 @@ SELECT k.conrelid::int8, k.conname, coalesce(k.conkey, '{}'), pg_get_expr(k.conb
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'c' AND NOT c.relispartition AND c.relkind IN ('r', 'p')
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+UNION ALL
+SELECT DISTINCT r.attrelid::int8, 'the partition by ' || r.attname, ARRAY[r.attnum], quote_ident(r.attname) || ' IS NOT NULL', true
+FROM pg_partitioned_table p, unnest(p.partattrs::int2[]) AS k(number)
+JOIN pg_attribute a ON a.attnum = k.number
+JOIN pg_attribute r ON r.attname = a.attname AND NOT r.attnotnull
+WHERE a.attrelid = p.partrelid AND r.attrelid = pg_partition_root(p.partrelid)
 ORDER BY 1, 2";
 
 const EFFECTS: &str = "
@@ -382,8 +389,11 @@ fn rows_estimate(row: &Row) -> u64 {
 
 fn visibility(row: &Row) -> Visibility {
     let needed = [("SELECT", 7), ("DELETE", 8), ("UPDATE", 9)];
-    let missing: Vec<String> =
+    let mut missing: Vec<String> =
         needed.iter().filter(|(_, n)| !row.get::<_, bool>(*n)).map(|(word, _)| (*word).to_owned()).collect();
+    if row.get::<_, bool>(11) {
+        missing.push("a way to rows of its foreign partitions".to_owned());
+    }
     if row.get::<_, bool>(10) {
         Visibility::RowSecurity
     } else if missing.is_empty() {

@@ -22,6 +22,7 @@ mod explain;
 mod indexes;
 mod inspect;
 mod lists;
+mod locked;
 mod remove;
 mod restore;
 mod rows;
@@ -33,9 +34,7 @@ mod written;
 use super::Lookup;
 use super::sql::closure::Sets;
 use super::sql::counts::Tally;
-use super::sql::{
-    Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text,
-};
+use super::sql::{Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text};
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
@@ -278,6 +277,8 @@ impl Store for Postgres {
 
     async fn finish(&mut self) -> Result<(), Fault> {
         self.prepared = false;
+        self.session.count_archive_statements(self.second.statements());
+        self.second = Second::default();
         self.read_by_address(false).await.map_err(|e| e.fault("ending the run"))?;
         self.drop_indexes().await
     }

@@ -10,6 +10,7 @@ use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
 use super::effects;
 use crate::store::sql::closure::key_set;
+use crate::store::sql::condition::Conditions;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, runs};
@@ -90,7 +91,7 @@ impl Postgres {
                     }
                     Stop::Sql(error) => Err(error.fault("removing a batch")),
                     // What a cascade of the server took along may be news and no effect of a trigger.
-                    Stop::Fault(fault) => match self.refuse_news(work, batch, true).await {
+                    Stop::Fault(fault) => match self.refuse_news(work, batch, &expected, true).await {
                         Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
                         Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
                     },
@@ -128,6 +129,7 @@ impl Postgres {
             let rows = self.session.rows(&format!("SELECT count(*) FROM {relation} x WHERE {own}")).await?;
             swept.left.insert(table, rows.first().map_or(0, |row| number(row, 0)));
         }
+        self.refuse_locked(work, expected).await?;
         let now = effects::counters(&mut self.session).await?;
         let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
         removed.effects =
@@ -565,15 +567,18 @@ pub(super) fn delete_sql(work: &Work, table: TableId, part: &Part, batch: TagRan
 pub(super) fn detach_sql(work: &Work, source: &DetachSource, part: &Part, batch: TagRange) -> String {
     let shape = work.schema.table(source.table);
     let detach = work.program.detaches.iter().find(|d| d.table == source.table);
-    let mut sets: BTreeMap<usize, (Vec<String>, &str)> = BTreeMap::new();
+    let conditions = Conditions { schema: &work.schema, dialect: &PostgresDialect };
+    let mut sets: BTreeMap<usize, (Vec<String>, String)> = BTreeMap::new();
     for (id, detachment) in detach.map(|d| d.references.as_slice()).unwrap_or_default() {
         if !source.references.contains(id) {
             continue;
         }
         for column in &detachment.columns {
             let value = match &shape.columns[*column].default {
-                Some(default) if detachment.to_default => default.as_str(),
-                Some(_) | None => "NULL",
+                Some(default) if detachment.to_default => {
+                    conditions.default_of(work.schema.reference(*id), default)
+                }
+                Some(_) | None => "NULL".to_owned(),
             };
             sets.entry(*column).or_insert((Vec::new(), value)).0.push(format!("k.w{}", id.0));
         }

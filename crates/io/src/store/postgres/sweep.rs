@@ -11,7 +11,7 @@ use super::remove::{Mode, Stop};
 use super::written;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
-use crate::store::sql::counts::detach_sources;
+use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,11 +51,21 @@ pub(super) fn referring(
     by_child
 }
 
-/// Rows of a table that refer to rows that leave, and how many of them to rows that leave now or have left.
-struct Dangling {
-    table: TableId,
-    rows: u64,
-    now: u64,
+/// Whether looking up what refers to the rows of a batch costs less than reading the versions of all tables that
+/// could.
+fn is_far_larger(work: &Work, expected: &Closure, by_child: &BTreeMap<TableId, Vec<ReferenceId>>) -> bool {
+    /// Rows whose versions are read in the time of one look into an index, roughly.
+    const ROWS_PER_LOOK: u64 = 25;
+    let rows: u64 = by_child.keys().map(|table| work.schema.table(*table).rows_estimate).sum();
+    let parents = by_child.values().flatten().map(|id| work.schema.reference(*id).parent);
+    let looks: u64 = parents.filter_map(|parent| expected.removed.get(&parent)).sum();
+    rows / ROWS_PER_LOOK > looks
+}
+
+/// Whether the server finds referring rows by an index.
+fn is_looked_up(work: &Work, id: ReferenceId) -> bool {
+    let r = work.schema.reference(id);
+    r.indexed && r.origin == Origin::Declared
 }
 
 fn is_weak(work: &Work, id: ReferenceId) -> bool {
@@ -78,7 +88,7 @@ impl Postgres {
             return Ok(swept);
         }
         if !self.nobody_wrote().await? {
-            self.refuse_news(work, batch, false).await?;
+            self.refuse_news(work, batch, expected, false).await?;
         }
         for _ in 0..8 {
             let touched = effects::counters(&mut self.session).await?.since(before);
@@ -146,22 +156,82 @@ impl Postgres {
 
     /// Looks for rows that refer to removed ones and that the closure did not know: only versions younger than its
     /// snapshot can be such, everything older was seen by it. News about this batch or an earlier one sends the
-    /// batch back; as long as there is news about a later one, every batch looks again.
-    pub(super) async fn refuse_news(&mut self, work: &Work, batch: TagRange, all: bool) -> Result<(), Stop> {
-        let by_child = referring(work, all, |table| self.closed.sets.has(table));
-        let horizon = self.closed.horizon.clone();
-        let own = written_by(self.closed.own, "x");
-        let news = format!("age(x.xmin) <= age('{horizon}'::xid) AND NOT {own}");
-        for Dangling { table, rows, now } in self.count_dangling(work, batch, &by_child, &news).await? {
-            if now > 0 {
-                let name = &work.schema.table(table).name;
-                return Err(Stop::Changed(format!("{now} new rows of `{name}` refer to removed rows")));
-            }
-            if rows > 0 {
-                self.closed.seen_up_to = None;
+    /// batch back; as long as there may be news about a later one, every batch looks again.
+    pub(super) async fn refuse_news(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+        all: bool,
+    ) -> Result<(), Stop> {
+        let mut by_child = referring(work, all, |table| self.closed.sets.has(table));
+        let by_index = is_far_larger(work, expected, &by_child);
+        if by_index {
+            by_child = referring(work, all, |table| expected.removed.contains_key(&table));
+            self.closed.seen_up_to = None;
+        }
+        let selects: Vec<String> = by_child
+            .iter()
+            .flat_map(|(table, ids)| {
+                if by_index && ids.iter().all(|id| is_looked_up(work, *id)) {
+                    ids.iter().map(|id| self.news_by_index(work, batch, *id)).collect()
+                } else {
+                    vec![self.news_by_version(work, batch, *table, ids)]
+                }
+            })
+            .collect();
+        for chunk in selects.chunks(80) {
+            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
+                let (rows, now) = (number(&row, 1), number(&row, 2));
+                if now > 0 {
+                    let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                    let name = &work.schema.table(table).name;
+                    return Err(Stop::Changed(format!("{now} new rows of `{name}` refer to removed rows")));
+                }
+                if rows > 0 {
+                    self.closed.seen_up_to = None;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The version under alias `x` is younger than the closure and somebody else's.
+    fn is_news(&self) -> String {
+        let own = written_by(self.closed.own, "x");
+        format!("age(x.xmin) <= age('{}'::xid) AND NOT {own}", self.closed.horizon)
+    }
+
+    /// Reads the versions of a whole table before anything that costs more; counts the news about any batch, and
+    /// those up to this one.
+    fn news_by_version(&self, work: &Work, batch: TagRange, table: TableId, ids: &[ReferenceId]) -> String {
+        format!(
+            "SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM (SELECT x.*, x.tableoid, x.ctid, x.xmin FROM {} x \
+             WHERE {} OFFSET 0) x WHERE {}{}",
+            table.0,
+            self.refers_to_removed(work, ids, Some(batch.last)),
+            PostgresDialect.relation(work.schema.table(table)),
+            self.is_news(),
+            self.refers_to_removed(work, ids, None),
+            self.unknown(table),
+        )
+    }
+
+    /// Looks up the rows that refer to those of this batch by the index of one reference.
+    fn news_by_index(&self, work: &Work, batch: TagRange, id: ReferenceId) -> String {
+        let d = PostgresDialect;
+        let conditions = Conditions { schema: &work.schema, dialect: &d };
+        let r = work.schema.reference(id);
+        format!(
+            "SELECT {}, count(*), count(*) FROM {} k JOIN {} x ON {} WHERE k.doomed AND {} AND {}{}",
+            r.child.0,
+            d.temp(&key_set(r.parent)),
+            d.relation(work.schema.table(r.child)),
+            conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
+            counts::in_batch("k", Some(batch)),
+            self.is_news(),
+            self.unknown(r.child),
+        )
     }
 
     /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
@@ -184,38 +254,6 @@ impl Postgres {
         known.collect()
     }
 
-    async fn count_dangling(
-        &mut self,
-        work: &Work,
-        batch: TagRange,
-        by_child: &BTreeMap<TableId, Vec<ReferenceId>>,
-        which: &str,
-    ) -> Result<Vec<Dangling>, SqlError> {
-        let selects: Vec<String> = by_child
-            .iter()
-            .map(|(table, ids)| {
-                // Versions are looked at before anything that costs more.
-                format!(
-                    "SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM (SELECT x.*, x.tableoid, x.ctid, x.xmin FROM {} x WHERE {which} OFFSET 0) x \
-                     WHERE {}{}",
-                    table.0,
-                    self.refers_to_removed(work, ids, Some(batch.last)),
-                    PostgresDialect.relation(work.schema.table(*table)),
-                    self.refers_to_removed(work, ids, None),
-                    self.unknown(*table),
-                )
-            })
-            .collect();
-        let mut found = Vec::new();
-        for chunk in selects.chunks(80) {
-            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
-                found.push(Dangling { table, rows: number(&row, 1), now: number(&row, 2) });
-            }
-        }
-        Ok(found)
-    }
-
     /// Removes or detaches what this transaction wrote into a table and what refers to removed rows.
     async fn sweep_table(
         &mut self,
@@ -227,7 +265,7 @@ impl Postgres {
     ) -> Result<u64, SqlError> {
         let mut found = 0;
         let shape = work.schema.table(table);
-        let own = self.own().await?;
+        let own = self.closed.own;
         let mut places = written::places(&mut self.session, &self.closed, shape, own, written).await?;
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
         if !strong.is_empty() {

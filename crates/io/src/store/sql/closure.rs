@@ -11,7 +11,7 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
-use super::{Session, SqlError, roots};
+use super::{Session, SqlError, number, roots};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{Detachment, Program, Stage, Together, Visit};
 use unseed_core::port::progress::Progress;
@@ -38,6 +38,8 @@ pub(crate) struct SetInfo {
     may_be_open: bool,
     /// How many rows that leave are open, once they were counted.
     pub(crate) open: Option<u64>,
+    /// Whether its rows were only counted, so that there is no such table.
+    pub(crate) only_counted: bool,
 }
 
 impl SetInfo {
@@ -48,7 +50,7 @@ impl SetInfo {
 
     /// What needs no counting: all rows leave, and none of them is open.
     pub(crate) fn is_plain(&self) -> bool {
-        self.inline.is_empty() && !self.may_be_open
+        self.only_counted || self.inline.is_empty() && !self.may_be_open
     }
 }
 
@@ -89,6 +91,7 @@ pub(crate) async fn close(
     progress: &dyn Progress,
 ) -> Result<Sets, SqlError> {
     let mut closing = Closing::new(work);
+    closing.count_only = request.count_only;
     let mut ordinal = 0;
     for roots in request.roots {
         roots::load(session, &work.schema, roots, ordinal).await?;
@@ -123,6 +126,7 @@ pub(crate) struct Closing<'a> {
     program: &'a Program,
     ownership: &'a Ownership,
     stepped: BTreeSet<TableId>,
+    count_only: bool,
     sets: Sets,
 }
 
@@ -140,6 +144,7 @@ impl<'a> Closing<'a> {
             program: &work.program,
             ownership: &work.ownership,
             stepped,
+            count_only: false,
             sets: Sets::default(),
         }
     }
@@ -203,8 +208,18 @@ impl<'a> Closing<'a> {
         self.analyze(session, follows.chain(visit.companions.iter().copied()).collect()).await?;
         let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
         let may_be_open = self.open(visit, &active, session.dialect()) != NEVER;
-        let exists = self.sets.keys.contains_key(&visit.table);
-        let rows = self.fill(session, visit.table, &sql, !exists).await?;
+        let counted = if self.may_only_count(visit.table) {
+            self.count(session, visit.table, &sql).await?
+        } else {
+            None
+        };
+        let rows = match counted {
+            Some(rows) => rows,
+            None => {
+                let exists = self.sets.keys.contains_key(&visit.table);
+                self.fill(session, visit.table, &sql, !exists).await?
+            }
+        };
         for (index, _) in &active {
             let reference = visit.follows[*index].reference;
             let parent = self.schema.reference(reference).parent;
@@ -218,6 +233,34 @@ impl<'a> Closing<'a> {
         self.sets.step = step;
         self.note(visit.table, rows, step, inline, may_be_open);
         Ok(rows)
+    }
+
+    /// Nothing refers to the table's rows, they are found in one go, and no row of it is detached or protected.
+    fn may_only_count(&self, table: TableId) -> bool {
+        self.count_only
+            && self.program.set(table).is_some_and(|set| set.carried.is_empty())
+            && !self.stepped.contains(&table)
+            && !self.program.roots.contains(&table)
+            && !self.ownership.protected.contains(&table)
+            && !self.program.detaches.iter().any(|detach| detach.table == table)
+    }
+
+    /// Counts the rows of a table without keeping them; `None` if some are open, which must be kept.
+    async fn count(
+        &mut self,
+        session: &mut dyn Session,
+        table: TableId,
+        select: &str,
+    ) -> Result<Option<u64>, SqlError> {
+        let sql = format!("SELECT count(*), count(*) FILTER (WHERE q.is_open) FROM ({select}) q");
+        let rows = session.rows(&sql).await?;
+        let (rows, open) = rows.first().map_or((0, 0), |row| (number(row, 0), number(row, 1)));
+        if open > 0 {
+            return Ok(None);
+        }
+        let set = self.sets.keys.entry(table).or_default();
+        (set.only_counted, set.open) = (true, Some(0));
+        Ok(Some(rows))
     }
 
     /// Before many sets are joined, has the database look at them: guesses about unknown sets multiply with

@@ -1,5 +1,6 @@
 //! Join conditions: when does a row refer to a row of a key set or of a table.
 
+use super::closure::key_set;
 use super::dialect::Dialect;
 use unseed_core::closure::Detachment;
 use unseed_core::schema::{Origin, Reference, Schema, TableId};
@@ -114,6 +115,25 @@ impl Conditions<'_> {
             ));
         }
         if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
+    }
+
+    /// What a detach writes into a column of `x`: its default, unless that leads to a row that leaves too.
+    pub(crate) fn default_of(&self, r: &Reference, default: &str) -> String {
+        let shape = self.schema.table(r.child);
+        let terms = r.child_columns.iter().zip(&r.parent_columns).map(|(c, p)| {
+            let column = &shape.columns[*c];
+            let value = match &column.default {
+                Some(default) if r.set_columns.contains(c) => default.clone(),
+                None if r.set_columns.contains(c) => "NULL".to_owned(),
+                Some(_) | None => format!("x.{}", self.dialect.quote(&column.name)),
+            };
+            format!(" AND d.c{p} = ({value})")
+        });
+        let keys = self.dialect.temp(&key_set(r.parent));
+        format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM {keys} d WHERE d.doomed{}) THEN NULL ELSE {default} END",
+            terms.collect::<String>()
+        )
     }
 
     fn column(&self, alias: &str, side: Side, index: usize, name: &str) -> String {

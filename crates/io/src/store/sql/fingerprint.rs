@@ -49,6 +49,9 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
     if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
 }
 
+/// Up to so many rows, a database plans well without having looked at them.
+const GUESSED_ROWS_MAX: u64 = 1_000;
+
 /// Finds the protected rows and what belongs to them; returns the tables that have any.
 pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
@@ -56,12 +59,15 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
         let table = set.table;
         let Some(select) = select(session.dialect(), work, &set, &filled) else { continue };
         let name = session.dialect().temp(&set_name(table));
-        if session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await? > 0 {
-            session.run(&session.dialect().analyze(&name)).await?;
-            filled.insert(table);
-        } else {
+        let rows = session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
+        if rows == 0 {
             session.run(&format!("DROP TABLE {name}")).await?;
+            continue;
         }
+        if rows > GUESSED_ROWS_MAX {
+            session.run(&session.dialect().analyze(&name)).await?;
+        }
+        filled.insert(table);
     }
     Ok(filled)
 }

@@ -42,6 +42,10 @@ pub(crate) struct SqlError {
     pub(crate) message: String,
 }
 
+/// What to do when a row becomes like another one.
+const ALIKE: &str =
+    "two rows would be alike once their references are empty: choose them as roots too, or change them first";
+
 impl SqlError {
     /// As a fault of the store while it was doing `what`.
     pub(crate) fn fault(self, what: &str) -> Fault {
@@ -50,10 +54,9 @@ impl SqlError {
             Some("53100") => "free disk space on the database server, then run the command again",
             Some("55P03") => "another session holds the lock; run the command again when it is done",
             Some("57014") => "the statement was cancelled or timed out; run the command again",
-            Some("23505" | "23P01") => {
-                "two rows would be alike once their references are empty: choose them as roots too, or change them first"
-            }
-            Some("P0001" | "23502" | "23514") => {
+            Some("23505" | "23P01") => ALIKE,
+            Some("23000") if self.message.contains("UNIQUE constraint") => ALIKE,
+            Some("P0001" | "23000" | "23502" | "23514") => {
                 "look at the trigger or rule that does this, then run the command again"
             }
             Some(_) | None => "check the connection and the server's log, then run the command again",

@@ -258,6 +258,22 @@ impl Sqlite {
     }
 }
 
+/// Refuses rows that nothing tells apart: columns took all names of the rowid, and there is no key.
+fn addressable(work: &Work, closure: &Closure) -> Result<(), Fault> {
+    let affected = closure.removed.iter().chain(&closure.detached_rows).filter(|(_, rows)| **rows > 0);
+    for table in affected.map(|(id, _)| work.schema.table(*id)) {
+        let has_rowid = table.parts.iter().all(|part| part.handle != dialect::WITHOUT_ROWID);
+        if has_rowid && dialect::rowid(table).is_none() && table.key().is_none() {
+            let message = format!(
+                "rows of `{}` cannot be told apart: it has no key, and columns named like the rowid",
+                table.name
+            );
+            return Err(Fault::refused(message).hint("give the table a primary key, or rename a column"));
+        }
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Store for Sqlite {
     async fn inspect(&mut self) -> Result<Catalog, Fault> {
@@ -297,6 +313,7 @@ impl Store for Sqlite {
         let ended = self.session.run(end).await.map_err(failed);
         let closure = result.map_err(failed)?;
         ended?;
+        addressable(work, &closure)?;
         Ok(closure)
     }
 

@@ -14,7 +14,7 @@ use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::explain::{dangling, detach_sources as detach_sources_of};
 use crate::store::sql::{Session, SqlError, number};
-use rusqlite::hooks::Action;
+use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use unseed_core::fault::{Fault, counted};
@@ -121,11 +121,19 @@ impl Sqlite {
             }
         };
         self.session.db.update_hook(Some(hook)).map_err(|error| super::sql_error(&error))?;
+        // Without this a DELETE of all rows of a table goes past the hook.
+        let row_by_row = |asked: AuthContext<'_>| {
+            let own = |table: &str| asked.database_name == Some("main") && !table.starts_with("sqlite_");
+            let deletes = matches!(asked.action, AuthAction::Delete { table_name } if own(table_name));
+            if deletes { Authorization::Ignore } else { Authorization::Allow }
+        };
+        self.session.db.authorizer(Some(row_by_row)).map_err(|error| super::sql_error(&error))?;
         Ok(counters)
     }
 
     fn unwatch(&self) {
         drop(self.session.db.update_hook(None::<fn(Action, &str, &str, i64)>));
+        drop(self.session.db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>));
     }
 
     async fn remove_and_prove(
@@ -599,15 +607,18 @@ fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {
     let d = SqliteDialect;
     let shape = work.schema.table(source.table);
     let detach = work.program.detaches.iter().find(|detach| detach.table == source.table);
-    let mut sets: BTreeMap<usize, (Vec<String>, &str)> = BTreeMap::new();
+    let conditions = Conditions { schema: &work.schema, dialect: &d };
+    let mut sets: BTreeMap<usize, (Vec<String>, String)> = BTreeMap::new();
     for (id, detachment) in detach.map(|detach| detach.references.as_slice()).unwrap_or_default() {
         if !source.references.contains(id) {
             continue;
         }
         for column in &detachment.columns {
             let value = match &shape.columns[*column].default {
-                Some(default) if detachment.to_default => default.as_str(),
-                Some(_) | None => "NULL",
+                Some(default) if detachment.to_default => {
+                    conditions.default_of(work.schema.reference(*id), default)
+                }
+                Some(_) | None => "NULL".to_owned(),
             };
             sets.entry(*column).or_insert((Vec::new(), value)).0.push(format!("k.w{}", id.0));
         }

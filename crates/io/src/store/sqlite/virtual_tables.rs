@@ -167,7 +167,8 @@ fn close_of(bytes: &[u8], start: usize, close: u8) -> usize {
 /// Tables that the body of a trigger writes to, in lower case.
 fn written(definition: &str) -> Vec<String> {
     let all = tokens(definition);
-    let body = all.iter().position(|t| t.is("BEGIN")).map_or(&[] as &[Token], |at| &all[at + 1..]);
+    let begin = all.iter().position(|t| t.is("BEGIN"));
+    let body = begin.and_then(|at| all.get(at + 1..)).unwrap_or_default();
     let mut targets = Vec::new();
     for (at, token) in body.iter().enumerate() {
         let before = at.checked_sub(1).map(|n| &body[n]);

@@ -147,3 +147,14 @@ fn a_trigger_that_stands_in_the_way_is_named() {
     lab.plan("tenants: id = 2", &[]);
     fault(&lab.try_purge(), 4, &["users are forever, in function refuse", "look at the trigger"]);
 }
+
+/// A row of a partition cannot lose the value that put it there.
+#[test]
+fn a_reference_that_a_partition_is_made_by_is_not_emptied() {
+    let ddl = "CREATE TABLE events (id int, tenant_id int REFERENCES tenants ON DELETE SET NULL, by_id int REFERENCES tenants ON DELETE SET NULL)
+            PARTITION BY LIST (tenant_id);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1); CREATE TABLE events_2 PARTITION OF events FOR VALUES IN (2);
+        CREATE TABLE events_rest PARTITION OF events DEFAULT;
+        INSERT INTO events VALUES (1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 1, 2), (5, NULL, 2);";
+    goes_round(&format!("{TENANTS} {ddl}"), &[("public.tenants", 1), ("public.events_2", 2)]);
+}

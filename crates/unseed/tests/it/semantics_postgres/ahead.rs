@@ -138,3 +138,35 @@ fn news_about_a_later_batch_are_not_forgotten() {
     lab.restore("r-1");
     assert_same(&lab.picture(), &before.unwrap());
 }
+
+/// Where a batch is small beside the tables, what refers to its rows is looked up by index.
+#[test]
+fn news_are_found_in_tables_that_are_far_larger_than_a_batch() {
+    for (session, retries) in [("INSERT INTO sessions VALUES (9, 10002)", 1), ("INSERT INTO sessions VALUES (9, 7)", 0)] {
+        for second in [false, true] {
+            let lab = Lab::postgres(
+                "CREATE TABLE tenants (id int PRIMARY KEY);
+                 CREATE TABLE users (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants);
+                 CREATE TABLE sessions (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users);
+                 CREATE INDEX ON users (tenant_id); CREATE INDEX ON sessions (user_id);
+                 INSERT INTO tenants VALUES (1), (2), (3);
+                 INSERT INTO users SELECT g, 1 FROM generate_series(1, 5000) g;
+                 INSERT INTO users VALUES (10002, 2), (10003, 3); INSERT INTO sessions VALUES (1, 10003); ANALYZE;",
+            );
+            lab.plan("tenants: id > 1", &["--path", "fast", "--batch-rows", "1"]);
+            let session = if second { session.replace("10002", "10003") } else { session.to_owned() };
+            let mut before = None;
+            let report = purge_with(&lab, Moment::Remove, |time| {
+                if time == 0 {
+                    lab.sql(&session);
+                    before = Some(lab.picture());
+                }
+            });
+            assert_eq!(report.unwrap().retries, retries, "{session}");
+            assert_eq!(lab.sql("SELECT count(*) FROM users WHERE id > 5000"), "0");
+            lab.verify("r-1");
+            lab.restore("r-1");
+            assert_same(&lab.picture(), &before.unwrap());
+        }
+    }
+}

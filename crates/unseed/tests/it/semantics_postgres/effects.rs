@@ -260,3 +260,40 @@ fn nothing_can_be_proven_where_the_server_does_not_count() {
     fault(&lab.try_purge(), 3, &["`track_counts` is off", "the batch was rolled back"]);
     assert_same(&lab.picture(), &before);
 }
+
+/// TRUNCATE is not counted row by row, nor is what ALTER or DROP do.
+#[test]
+fn a_trigger_that_empties_or_alters_a_table_is_refused_and_named() {
+    let ddl = |what: &str| {
+        format!(
+            "{SHOP} CREATE TABLE cache (x int); INSERT INTO cache VALUES (1), (2);
+             CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN BEGIN {what}; EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN NULL; END $$;
+             CREATE TRIGGER act AFTER DELETE ON users FOR EACH STATEMENT EXECUTE FUNCTION act();"
+        )
+    };
+    let cases = [
+        ("TRUNCATE cache", "`public.cache`"),
+        ("DROP TABLE cache", "`public.cache`"),
+        ("ALTER TABLE cache ADD y int", "`public.cache`"),
+    ];
+    for (what, says) in cases {
+        for path in ["fast", "checked"] {
+            let lab = Lab::postgres(&ddl(what));
+            let before = lab.picture();
+            lab.plan("tenants: id = 2", &["--path", path]);
+            fault(&lab.try_purge(), 3, &["empty or alter", says, "trigger `act`"]);
+            assert_same(&lab.picture(), &before);
+        }
+    }
+    let harmless = "CREATE TEMP TABLE mine (x int); DROP TABLE mine; CREATE TABLE made (x int); REFRESH MATERIALIZED VIEW seen";
+    let lab = Lab::postgres(&format!("CREATE MATERIALIZED VIEW seen AS SELECT 1; {}", ddl(harmless)));
+    lab.plan("tenants: id = 2", &[]);
+    lab.purge();
+    let lab = Lab::postgres(&ddl("TRUNCATE cache"));
+    let before = lab.picture();
+    lab.plan("tenants: id = 2", &["--allow-effect", "cache"]);
+    lab.purge();
+    assert_eq!(lab.count("cache"), 0);
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}

@@ -79,7 +79,11 @@ fn row_security_that_hides_rows_is_a_partial_view() {
     let role = lab.as_new_role();
     lab.sql(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
     let before = lab.picture();
-    let says = ["cannot be seen or changed in full", "`public.users`: row-level security may hide rows", "BYPASSRLS"];
+    let says = [
+        "cannot be seen or changed in full",
+        "`public.users`: row-level security may hide rows",
+        "BYPASSRLS",
+    ];
     fault(&lab.try_plan("tenants: id = 2", &[]), 3, &says);
     assert!(!lab.path("plan.json").exists());
     lab.sql(&format!("ALTER ROLE {role} BYPASSRLS"));
@@ -132,4 +136,21 @@ fn a_trigger_of_one_partition_is_named_as_well() {
     let lab = Lab::postgres(&ddl);
     lab.sql("ALTER TABLE events_2 DISABLE TRIGGER keep_it");
     lab.circle("events: id = 2", &[], &[("public.events_1", 1), ("public.events_2", 1)]);
+}
+
+/// Rows on another server have no address here: neither followed nor removed, they make the view partial.
+#[test]
+fn a_foreign_partition_is_a_partial_view() {
+    let lab = Lab::postgres(
+        "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+         CREATE TABLE tenants (id int PRIMARY KEY); INSERT INTO tenants VALUES (1), (2);
+         CREATE TABLE events (id int, tenant_id int) PARTITION BY RANGE (id);
+         CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (1) TO (9); ALTER TABLE events_1 ADD FOREIGN KEY (tenant_id) REFERENCES tenants;
+         CREATE FOREIGN TABLE events_2 PARTITION OF events FOR VALUES FROM (9) TO (99) SERVER files OPTIONS (filename '/dev/null');",
+    );
+    fault(
+        &lab.try_plan("tenants: id = 2", &[]),
+        3,
+        &["`public.events`: this role lacks a way to rows of its foreign partitions"],
+    );
 }

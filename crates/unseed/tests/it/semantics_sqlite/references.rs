@@ -172,3 +172,39 @@ fn a_predicate_cannot_write() {
         assert_same(&lab.picture(), &before);
     }
 }
+
+/// The default of a reference can lead to a row that leaves itself.
+#[test]
+fn a_default_that_leaves_too_is_not_written() {
+    let ddl = "CREATE TABLE tenants (id INTEGER PRIMARY KEY);
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, by_id INT DEFAULT 2 REFERENCES tenants ON DELETE SET DEFAULT);
+        INSERT INTO tenants VALUES (1), (2), (3); INSERT INTO notes VALUES (1, 1), (2, 2), (3, 3);";
+    for path in ["fast", "checked"] {
+        let lab = Lab::postgres(ddl);
+        lab.circle("tenants: id > 1", &["--path", path], &[("public.tenants", 2)]);
+        lab.circle_as("tenants: id = 3", "r-2");
+    }
+    let lab = Lab::sqlite(ddl);
+    let before = lab.removes("tenants: id > 1", &[], &[("tenants", 2)]);
+    assert_eq!(lab.sql("SELECT id, by_id FROM notes"), "1|1\n2|\n3|");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+    lab.plan("tenants: id = 3", &[]);
+    lab.purge();
+    assert_eq!(lab.sql("SELECT id, by_id FROM notes"), "1|1\n2|2\n3|2");
+}
+
+/// References that are emptied can make two rows alike; nobody but a person knows which is meant.
+#[test]
+fn rows_that_would_become_alike_are_told_with_a_way_out() {
+    let ddl = "CREATE TABLE tenants (id INTEGER PRIMARY KEY);
+        CREATE TABLE labels (id INTEGER PRIMARY KEY, tenant_id INT REFERENCES tenants ON DELETE SET NULL, name TEXT);
+        CREATE UNIQUE INDEX common ON labels (name) WHERE tenant_id IS NULL;
+        INSERT INTO tenants VALUES (1), (2); INSERT INTO labels VALUES (1, NULL, 'x'), (2, 2, 'x');";
+    for lab in [Lab::sqlite(ddl), Lab::postgres(ddl)] {
+        let before = lab.picture();
+        lab.plan("tenants: id = 2", &[]);
+        fault(&lab.try_purge(), 4, &["two rows would be alike"]);
+        assert_same(&lab.picture(), &before);
+    }
+}

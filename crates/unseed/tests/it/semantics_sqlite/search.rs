@@ -70,6 +70,24 @@ fn entries_that_no_trigger_would_make_again_are_not_let_go() {
     assert_same(&lab.picture(), &before);
 }
 
+/// SQLite has a short cut for emptying a whole table, which tells nobody.
+#[test]
+fn a_trigger_that_empties_another_table_is_refused() {
+    let emptied = "CREATE TABLE cache (x INTEGER); INSERT INTO cache VALUES (1), (2);
+        CREATE TRIGGER forget AFTER DELETE ON users BEGIN DELETE FROM cache; END;";
+    for ddl in [format!("{SHOP} {emptied}"), format!("{SHOP} {SEARCH} {emptied}")] {
+        let lab = Lab::sqlite(&ddl);
+        let before = lab.picture();
+        lab.plan("tenants: id = 2", &[]);
+        fault(&lab.try_purge(), 3, &["delete 2 rows of `cache`", "trigger `forget`"]);
+        assert_same(&lab.picture(), &before);
+        lab.plan("tenants: id = 2", &["--allow-effect", "cache"]);
+        lab.purge();
+        lab.restore("r-2");
+        assert_same(&lab.picture(), &before);
+    }
+}
+
 /// What a trigger does besides is as forbidden as ever, in tables without rowids too.
 #[test]
 fn a_trigger_that_also_changes_another_table_is_still_refused() {

@@ -117,3 +117,12 @@ fn rows_that_cannot_be_found_again_by_their_key_are_refused() {
     );
     lab.circle("t: v = 'test' AND id <> 3", &[], &[("t", 2)]);
 }
+
+#[test]
+fn rows_that_nothing_tells_apart_are_refused_when_planning() {
+    let lab = Lab::sqlite(
+        "CREATE TABLE tenants (id INTEGER PRIMARY KEY); CREATE TABLE odd (rowid TEXT, oid TEXT, _rowid_ TEXT, tenant_id INT REFERENCES tenants);
+         INSERT INTO tenants VALUES (1), (2); INSERT INTO odd VALUES ('a', 'b', 'c', 2);",
+    );
+    fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["rows of `odd` cannot be told apart"]);
+}
