@@ -146,7 +146,8 @@ async fn close(
     roots_per_tag: u64,
 ) -> Result<Vec<Batch>, Fault> {
     let begun = session.cx.clock.monotonic_ms();
-    let request = CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true, count_only: false };
+    let request =
+        CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true, count_only: false };
     let closure = session.cx.store.close(&session.work, &request, session.cx.progress).await?;
     refuse_stale(&closure)?;
     check_drift(session, &closure)?;

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - folders are made with mode 0700 and files with 0600;
-//! - [`write`] replaces a file as a whole: after a crash there is the old content or the new one.
+//! - [`write()`] replaces a file as a whole: after a crash there is the old content or the new one.
 //!
 //! Not here: what is in the files (`archive`, `state`), messages for people.
 

@@ -142,7 +142,9 @@ fn news_about_a_later_batch_are_not_forgotten() {
 /// Where a batch is small beside the tables, what refers to its rows is looked up by index.
 #[test]
 fn news_are_found_in_tables_that_are_far_larger_than_a_batch() {
-    for (session, retries) in [("INSERT INTO sessions VALUES (9, 10002)", 1), ("INSERT INTO sessions VALUES (9, 7)", 0)] {
+    for (session, retries) in
+        [("INSERT INTO sessions VALUES (9, 10002)", 1), ("INSERT INTO sessions VALUES (9, 7)", 0)]
+    {
         for second in [false, true] {
             let lab = Lab::postgres(
                 "CREATE TABLE tenants (id int PRIMARY KEY);
