@@ -87,6 +87,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         Class::Placeholder => 3.5,
         Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
         Class::Content if label.len() == 1 && (typed_twice || local.joined().len() < 2) => 5.0,
+        // `Sample GmbH` at `sample.de`: the name has said it already.
+        Class::Soft if SOFT.contains(&label) && says_the_name(subject, label) => 0.8,
         Class::Soft if SOFT.contains(&label) => 3.5,
         Class::Noun | Class::Content | Class::Filler if LABELS.contains(&label) => 4.5,
         Class::Junk
@@ -99,6 +101,12 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         | Class::Content => composed(label)?,
     };
     Some(Found::new(weight, "mail domain is one that people type for tests"))
+}
+
+/// Whether the domain repeats the name of a company that says its legal form or its trade.
+fn says_the_name(subject: &Subject<'_>, label: &str) -> bool {
+    let name = &subject.words.name;
+    name.counts.legal + name.counts.trade > 0 && name.counts.soft == 1 && name.joined().starts_with(label)
 }
 
 /// `test-company.com`, `my-test-org.io`: several words that leave no name.
@@ -121,6 +129,7 @@ fn composed(label: &str) -> Option<f64> {
 mod tests {
     use super::super::check;
     use super::super::record::Context;
+    use super::super::score::Verdict;
     use super::*;
 
     #[track_caller]
@@ -141,6 +150,15 @@ mod tests {
         ] {
             assert!(weigh(email) >= 3.5, "{email}");
         }
+    }
+
+    #[test]
+    fn a_domain_that_repeats_the_company_says_nothing_new() {
+        let sample = check::tenant("Sample GmbH", "sample", "kontakt@sample.de");
+        assert!(check::weight(&DETECTOR, &sample, &Context::default()) < 1.0);
+        assert_ne!(check::verdict(&sample, &Context::default()), Verdict::Test);
+        let demo = check::tenant("Demo Tenant", "demo", "demo@demo.com");
+        assert_eq!(check::verdict(&demo, &Context::default()), Verdict::Test);
     }
 
     #[test]
