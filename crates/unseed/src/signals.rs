@@ -13,6 +13,8 @@ use crate::ui::Ui;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+#[cfg(unix)]
+use std::task::Poll;
 use unseed_core::fault::{Category, Fault};
 use unseed_engine::interrupt::Interrupt;
 
@@ -62,7 +64,8 @@ enum Patience {
 }
 
 async fn watch(interrupt: Arc<Interrupt>, patience: Patience, ui: Ui, sender: Sender<Ending>) {
-    while next_signal().await {
+    let mut signals = Signals::new();
+    while signals.next().await {
         if patience == Patience::UntilTheBatchEnds && !interrupt.is_requested() {
             interrupt.request();
             ui.note("stopping after this batch; press Ctrl-C again to stop at once and roll it back");
@@ -85,22 +88,45 @@ fn ended_at_once(patience: Patience) -> Fault {
     }
 }
 
-/// Waits for the next signal; false when signals cannot be watched here.
+/// The signals that end commands, watched from one place for as long as the command runs: a signal that
+/// arrives while an earlier one is being answered is kept.
 #[cfg(unix)]
-async fn next_signal() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-    else {
-        return tokio::signal::ctrl_c().await.is_ok();
-    };
-    tokio::select! {
-        ok = tokio::signal::ctrl_c() => ok.is_ok(),
-        some = term.recv() => some.is_some(),
-        some = hangup.recv() => some.is_some(),
+struct Signals(Vec<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    /// Waits for the next signal; false when signals cannot be watched here.
+    async fn next(&mut self) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let any = std::future::poll_fn(|context| {
+            let ready = self.0.iter_mut().find_map(|signal| match signal.poll_recv(context) {
+                Poll::Ready(some) => Some(some.is_some()),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        });
+        any.await
     }
 }
 
 #[cfg(not(unix))]
-async fn next_signal() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) -> bool {
+        tokio::signal::ctrl_c().await.is_ok()
+    }
 }

@@ -45,7 +45,7 @@ const REMOVAL: [Compared<'_>; 13] = [
     ("script with a DELETE per table and tenant (extrapolated)", &["naive"], EXPERT, &["expert"], None),
     (
         "**unseed, fast**: plan and purge without archive",
-        &["fast.plan", "fast.purge", "-fast.archive"],
+        &["fast.plan", "fast.prepare", "fast.close", "fast.remove", "fast.finish"],
         EXPERT,
         &["expert"],
         Some(0.30),
@@ -67,7 +67,7 @@ const REMOVAL: [Compared<'_>; 13] = [
     ("… beside the script", &["fast.plan", "fast.purge", "fast.verify"], "script", &["naive"], Some(0.01)),
     (
         "unseed, checked, batches: plan and purge without archive",
-        &["checked.plan", "checked.purge", "-checked.archive"],
+        &["checked.plan", "checked.prepare", "checked.close", "checked.remove", "checked.finish"],
         EXPERT,
         &["expert"],
         Some(1.5),
@@ -81,7 +81,7 @@ const REMOVAL: [Compared<'_>; 13] = [
     ),
     (
         "unseed, checked, one transaction: plan and purge without archive",
-        &["whole.plan", "whole.purge", "-whole.archive"],
+        &["whole.plan", "whole.prepare", "whole.close", "whole.remove", "whole.finish"],
         EXPERT,
         &["expert"],
         Some(1.1),
@@ -115,13 +115,13 @@ const STAGES: [Compared<'_>; 10] = [
         Some(2.5),
     ),
     (
-        "archive: compressed, on disk",
-        &["fast.archive"],
+        "archive: compressed, on disk, while nothing else is done",
+        &["whole.archive"],
         "psql COPY of the same rows to nowhere",
         &["copy"],
         Some(1.6),
     ),
-    ("", &["fast.archive"], "`pg_dump -Fc`", &["dump"], Some(0.35)),
+    ("", &["whole.archive"], "`pg_dump -Fc`", &["dump"], Some(0.35)),
     (
         "looks before, looks after, `verify`",
         &["fast.prepare", "fast.finish", "fast.verify"],
@@ -274,8 +274,10 @@ mod tests {
         let samples = [
             ("expert", 10.0),
             ("fast.plan", 1.0),
-            ("fast.purge", 4.0),
-            ("fast.archive", 1.0),
+            ("fast.prepare", 0.5),
+            ("fast.close", 1.0),
+            ("fast.remove", 1.0),
+            ("fast.finish", 0.5),
             ("fast.statements.not_archive", 501.0),
         ];
         figures.add(Samples::from(samples.map(|(name, value)| (name.to_owned(), value))));

@@ -1,6 +1,7 @@
 //! Purge, stop, resume, verify, restore with the real binary and real signals.
 
 use crate::support::{Disk, Sandbox, assert_same};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -77,12 +78,16 @@ fn wait_until(path: &Path) {
     }
 }
 
-fn signal(child: &mut Child, name: &str) -> (ExitStatus, String) {
+fn send(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+fn signal(child: &mut Child, name: &str) -> (ExitStatus, String) {
+    send(child, name);
     let mut text = String::new();
     if let Some(mut stderr) = child.stderr.take() {
-        std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+        stderr.read_to_string(&mut text).unwrap();
     }
     (child.wait().unwrap(), text)
 }
@@ -129,15 +134,25 @@ fn two_processes_never_work_on_one_run() {
 
 #[test]
 fn a_second_signal_ends_the_process_at_once_and_nothing_is_lost() {
-    let sandbox = Sandbox::new(4000);
+    let sandbox = Sandbox::new(40);
     let id = sandbox.plan(&["--batch-rows", "1000000", "--max-share", "1"]);
+    // Somebody reads all the time, so that the only batch cannot be committed before the second signal is there.
+    let reader = rusqlite::Connection::open(sandbox.path("app.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM tenants").unwrap();
     let mut command = sandbox.command(&["purge", "plan.json", "--confirm", &id]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until(&sandbox.path(".unseed/archive/r-1/batch-0001"));
-    let number = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &number]).status().unwrap().success());
-    let (status, text) = signal(&mut child, "-TERM");
-    assert_eq!(status.code(), Some(130), "{text}");
+    send(&child, "-TERM");
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("stopping after this batch") {
+        assert!(stderr.read_line(&mut text).unwrap() > 0, "the first signal is not answered: {text}");
+    }
+    send(&child, "-TERM");
+    stderr.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
+    drop(reader);
+    sandbox.assert_untouched();
     sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
     assert_eq!(sandbox.count("tenants"), 2);
     sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);

@@ -49,9 +49,6 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
     if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
 }
 
-/// Up to so many rows, a database plans well without having looked at them.
-const GUESSED_ROWS_MAX: u64 = 1_000;
-
 /// Finds the protected rows and what belongs to them; returns the tables that have any.
 pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
@@ -64,9 +61,8 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
             session.run(&format!("DROP TABLE {name}")).await?;
             continue;
         }
-        if rows > GUESSED_ROWS_MAX {
-            session.run(&session.dialect().analyze(&name)).await?;
-        }
+        // A database guesses far more rows than the few that are usually protected, and then reads whole tables.
+        session.run(&session.dialect().analyze(&name)).await?;
         filled.insert(table);
     }
     Ok(filled)
