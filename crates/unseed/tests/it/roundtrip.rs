@@ -1,7 +1,7 @@
 //! Purge, stop, resume, verify, restore with the real binary and real signals.
 
 use crate::support::{Disk, Sandbox, assert_same};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -132,13 +132,24 @@ fn two_processes_never_work_on_one_run() {
     assert!(second.stderr.contains("is being worked on by"), "{second:?}");
 }
 
+/// A client in a transaction that has read, until its standard input ends.
+fn reader_of(database: &Path) -> Child {
+    let mut reader =
+        Command::new("sqlite3").arg(database).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let script = b"BEGIN; SELECT count(*) FROM tenants;\n";
+    reader.stdin.as_mut().unwrap().write_all(script).unwrap();
+    let mut answer = String::new();
+    BufReader::new(reader.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap();
+    assert_eq!(answer.trim(), "42");
+    reader
+}
+
 #[test]
 fn a_second_signal_ends_the_process_at_once_and_nothing_is_lost() {
     let sandbox = Sandbox::new(40);
     let id = sandbox.plan(&["--batch-rows", "1000000", "--max-share", "1"]);
     // Somebody reads all the time, so that the only batch cannot be committed before the second signal is there.
-    let reader = rusqlite::Connection::open(sandbox.path("app.db")).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM tenants").unwrap();
+    let mut reader = reader_of(&sandbox.path("app.db"));
     let mut command = sandbox.command(&["purge", "plan.json", "--confirm", &id]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until(&sandbox.path(".unseed/archive/r-1/batch-0001"));
@@ -151,7 +162,8 @@ fn a_second_signal_ends_the_process_at_once_and_nothing_is_lost() {
     send(&child, "-TERM");
     stderr.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
-    drop(reader);
+    drop(reader.stdin.take());
+    assert!(reader.wait().unwrap().success());
     sandbox.assert_untouched();
     sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
     assert_eq!(sandbox.count("tenants"), 2);
@@ -165,7 +177,7 @@ fn ids_may_come_from_standard_input() {
     let mut command = sandbox.command(&["plan", "app.db", "--ids", "tenants=-", "-o", "plan.json"]);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"100\n102\n").unwrap();
+    child.stdin.take().unwrap().write_all(b"100\n102\n").unwrap();
     assert!(child.wait().unwrap().success());
     let plan = sandbox.json(0, &["show", "plan.json"]);
     assert_eq!(plan["roots"][0]["count"], 2);
