@@ -12,6 +12,7 @@ mod races;
 mod references;
 mod restoring;
 mod server;
+mod unchecked;
 mod values;
 
 use crate::lab::Lab;

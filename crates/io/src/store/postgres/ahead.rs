@@ -6,7 +6,7 @@
 //!
 //! Not here: what a section is (`archive`), the lists (`lists`).
 
-use super::archive::{self, Section, stream_out};
+use super::archive::{self, Section};
 use super::connect::{Target, connect};
 use super::lists::{CREATE, LISTS};
 use super::session::{PgSession, sql_error};
@@ -61,16 +61,9 @@ struct PgReader {
 #[async_trait]
 impl Reader for PgReader {
     async fn read(&mut self, sink: &mut dyn ArchiveSink) -> Result<Archived, Fault> {
-        for Section { table, head, queries } in std::mem::take(&mut self.sections) {
-            sink.begin(head)?;
-            let mut rows = 0;
-            for sql in &queries {
-                self.statements.fetch_add(1, Ordering::Relaxed);
-                rows += stream_out(&self.client, sql, sink).await?;
-            }
-            sink.end(rows)?;
-            self.archived.removed.insert(table, rows);
-        }
+        let sections = std::mem::take(&mut self.sections);
+        self.statements.fetch_add(archive::statements(&sections), Ordering::Relaxed);
+        self.archived.removed = archive::stream_sections(&self.client, sections, sink).await?;
         Ok(std::mem::take(&mut self.archived))
     }
 }

@@ -12,8 +12,9 @@ use crate::store::sql::dialect::Dialect;
 use crate::store::sql::restore::archived_columns;
 use crate::store::sql::{Session, SqlError, number};
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, CopyOutStream};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Part, Table, TableId};
@@ -31,14 +32,41 @@ pub(super) async fn archive(
         detached: detached(session, work, closed, batch, expected, sink).await?,
         ..Archived::default()
     };
-    for Section { table, head, queries } in sections(work, closed, batch, expected) {
+    let sections = sections(work, closed, batch, expected);
+    session.count_archive_statements(statements(&sections));
+    archived.removed = stream_sections(session.client(), sections, sink).await?;
+    Ok(archived)
+}
+
+/// How many statements read these sections.
+pub(super) fn statements(sections: &[Section]) -> u64 {
+    sections.iter().map(|section| u64::try_from(section.queries.len()).unwrap_or_default()).sum()
+}
+
+/// Streams sections in their order; returns the rows of each. The server is asked for a few of them at a time, so that
+/// it need not wait for the next question.
+pub(super) async fn stream_sections(
+    client: &Client,
+    sections: Vec<Section>,
+    sink: &mut dyn ArchiveSink,
+) -> Result<BTreeMap<TableId, u64>, Fault> {
+    const ASKED_AHEAD: usize = 4;
+    let queries = sections.iter().flat_map(|section| &section.queries);
+    let prepared = try_join_all(queries.map(|sql| client.prepare(sql))).await;
+    let prepared = prepared.map_err(|error| sql_error(&error).fault("archiving"))?;
+    let answers = prepared.into_iter().map(|statement| async move { client.copy_out(&statement).await });
+    let mut answers = std::pin::pin!(futures_util::stream::iter(answers).buffered(ASKED_AHEAD));
+    let mut archived = BTreeMap::new();
+    for Section { table, head, queries } in sections {
         sink.begin(head)?;
         let mut rows = 0;
-        for sql in &queries {
-            rows += copy_out(session, sql, sink).await?;
+        for _ in queries {
+            let Some(answer) = answers.next().await else { continue };
+            let stream = answer.map_err(|error| sql_error(&error).fault("archiving"))?;
+            rows += drain(client, stream, sink).await?;
         }
         sink.end(rows)?;
-        archived.removed.insert(table, rows);
+        archived.insert(table, rows);
     }
     Ok(archived)
 }
@@ -169,14 +197,15 @@ pub(super) async fn copy_out(
     sql: &str,
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Fault> {
-    session.count_archive_statement();
-    stream_out(session.client(), sql, sink).await
+    session.count_archive_statements(1);
+    let client = session.client();
+    let stream = client.copy_out(sql).await.map_err(|error| sql_error(&error).fault("archiving"))?;
+    drain(client, stream, sink).await
 }
 
-/// As [`copy_out`], over any connection.
-pub(super) async fn stream_out(client: &Client, sql: &str, sink: &mut dyn ArchiveSink) -> Result<u64, Fault> {
+/// Writes everything that a COPY answers; returns the number of rows.
+async fn drain(client: &Client, stream: CopyOutStream, sink: &mut dyn ArchiveSink) -> Result<u64, Fault> {
     let failed = |error: &tokio_postgres::Error| sql_error(error).fault("archiving");
-    let stream = client.copy_out(sql).await.map_err(|error| failed(&error))?;
     let mut stream = std::pin::pin!(stream);
     let mut rows = 0;
     let mut broken = None;

@@ -14,7 +14,7 @@ use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::{Fault, counted};
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Closure, Removed, SectionHead, SectionKind, TagRange, Work};
@@ -23,12 +23,17 @@ use unseed_core::schema::{Effect, EffectKind, Table, TableId};
 /// Rows that triggers inserted are only looked up in tables up to this size, since that reads the table.
 const BORN_TABLE_ROWS_MAX: u64 = 5_000_000;
 
-/// What the server has counted in this session.
+/// What the server has counted in this session; the transaction, with the snapshot's end and how many transactions
+/// were running; and the relations that it keeps even readers from.
 pub(super) const COUNTERS: &str = "SELECT s.relid::int8, s.schemaname, s.relname, s.n_tup_ins, s.n_tup_upd, s.n_tup_del, \
      pg_current_xact_id()::text, current_setting('track_counts') FROM pg_stat_xact_all_tables s \
      WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND (s.schemaname !~ '^pg_' AND s.schemaname <> 'information_schema' \
      OR s.schemaname = 'pg_catalog' AND s.relname = 'pg_largeobject_metadata') \
-     UNION ALL SELECT 0, '', '', 0, 0, 0, pg_current_xact_id()::text, current_setting('track_counts')";
+     UNION ALL SELECT 0, NULL, pg_snapshot_xmax(s)::text, 0, 0, (SELECT count(*) FROM pg_snapshot_xip(s)), \
+     pg_current_xact_id()::text, current_setting('track_counts') FROM pg_current_snapshot() s \
+     UNION ALL SELECT l.relation::int8, NULL, NULL, 0, 0, 0, NULL, NULL FROM pg_locks l WHERE l.pid = pg_backend_pid() \
+     AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' \
+     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 fn remembered(table: TableId) -> String {
     format!("unseed_e{}", table.0)
@@ -104,6 +109,9 @@ pub(super) struct Counters {
     relations: BTreeMap<u64, (String, Touched)>,
     token: String,
     on: bool,
+    next: u64,
+    running: u64,
+    locked: BTreeSet<u64>,
 }
 
 impl Counters {
@@ -121,7 +129,17 @@ impl Counters {
                 relations.insert(*handle, (name.clone(), touched));
             }
         }
-        Self { relations, token: self.token.clone(), on: self.on }
+        Self { relations, ..self.clone() }
+    }
+
+    /// The open transaction, the first id that its snapshot does not know, and how many others were running.
+    pub(super) fn transactions(&self) -> (u64, u64, u64) {
+        (self.token.parse().unwrap_or_default(), self.next, self.running)
+    }
+
+    /// Relations that the transaction keeps even readers from.
+    pub(super) fn locked(&self) -> &BTreeSet<u64> {
+        &self.locked
     }
 
     /// How often rows of the table were inserted or updated.
@@ -135,13 +153,19 @@ impl Counters {
 pub(super) async fn counters(session: &mut PgSession) -> Result<Counters, SqlError> {
     let mut counters = Counters::default();
     for row in session.rows(COUNTERS).await? {
-        counters.token = text(&row, 6);
-        counters.on = text(&row, 7) == "on";
-        if number(&row, 0) > 0 {
+        let handle = number(&row, 0);
+        if row.get(1).is_none_or(Option::is_none) {
+            if handle > 0 {
+                counters.locked.insert(handle);
+            } else {
+                (counters.next, counters.running) = (number(&row, 2), number(&row, 5));
+                (counters.token, counters.on) = (text(&row, 6), text(&row, 7) == "on");
+            }
+        } else {
             let touched =
                 Touched { inserted: number(&row, 3), updated: number(&row, 4), deleted: number(&row, 5) };
             let name = format!("{}.{}", text(&row, 1), text(&row, 2));
-            counters.relations.insert(number(&row, 0), (name, touched));
+            counters.relations.insert(handle, (name, touched));
         }
     }
     Ok(counters)

@@ -20,7 +20,7 @@ const BATCH: TagRange = TagRange { first: 0, last: 0 };
 
 /// All statements of a batch, as if every set had rows.
 pub(super) fn batch(work: &Work) -> Vec<String> {
-    let mut statements = vec!["BEGIN".to_owned(), LOCK_WAIT.to_owned()];
+    let mut statements = vec![LOCK_WAIT.to_owned(), "BEGIN".to_owned()];
     statements.push(note("the server's counters, before", effects::COUNTERS));
     statements.extend(locks(work));
     statements.extend(detaches(work));

@@ -5,15 +5,15 @@
 //!
 //! Invariants
 //! - the lists hold exactly the doomed rows of the key sets;
-//! - versions are listed only for tables with rows younger than the horizon: elsewhere a row at an address that is
-//!   older than the horizon is the version that the closure saw, since a slot is only taken by younger rows.
+//! - a list has versions only if it has rows younger than the horizon: elsewhere a row at an address that is older than
+//!   the horizon is the version that the closure saw, since a slot is only taken by younger rows.
 
 use super::dialect::{PostgresDialect, qualified};
 use super::{Closed, Postgres};
 use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number};
+use crate::store::sql::{Session, SqlError, number, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::TagRange;
 use unseed_core::schema::{Part, Table, TableId};
@@ -47,13 +47,13 @@ impl Listed {
 }
 
 /// Lists one key set per select.
-fn gather_sql(sets: &Sets, young: &BTreeSet<TableId>) -> Option<String> {
+fn gather_sql(sets: &Sets, horizon: &str) -> Option<String> {
     let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
     let selects: Vec<String> = filled
         .map(|(table, _)| {
-            let versions = if young.contains(table) { "array_agg(k.ver)" } else { "NULL::xid[]" };
             format!(
-                "SELECT {}, k.part, k.tag, array_agg(k.tid), {versions} FROM {} k WHERE k.doomed GROUP BY k.part, k.tag",
+                "SELECT {}, k.part, k.tag, array_agg(k.tid), CASE WHEN bool_or(age(k.ver) <= age('{horizon}'::xid)) \
+                 THEN array_agg(k.ver) END FROM {} k WHERE k.doomed GROUP BY k.part, k.tag",
                 table.0,
                 PostgresDialect.temp(&key_set(*table)),
             )
@@ -71,37 +71,19 @@ impl Postgres {
         gathered
     }
 
-    /// Tables whose set has a row that is younger than the horizon.
-    async fn young(&mut self) -> Result<BTreeSet<TableId>, SqlError> {
-        let horizon = &self.closed.horizon;
-        let filled = self.closed.sets.keys.iter().filter(|(_, set)| set.rows > 0);
-        let selects: Vec<String> = filled
-            .map(|(table, _)| {
-                let name = PostgresDialect.temp(&key_set(*table));
-                format!(
-                    "SELECT {} WHERE EXISTS (SELECT 1 FROM {name} k WHERE age(k.ver) <= age('{horizon}'::xid))",
-                    table.0
-                )
-            })
-            .collect();
-        if selects.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let rows = self.session.rows(&selects.join(" UNION ALL ")).await?;
-        Ok(rows.iter().map(|row| TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX))).collect())
-    }
-
     async fn gather_now(&mut self) -> Result<Tally, SqlError> {
         let mut tally = Tally::default();
-        self.closed.young = self.young().await?;
-        let Some(gather) = gather_sql(&self.closed.sets, &self.closed.young) else { return Ok(tally) };
+        let Some(gather) = gather_sql(&self.closed.sets, &self.closed.horizon) else { return Ok(tally) };
         let index = format!("CREATE INDEX ON {LISTS} (no, tag)");
         self.session.script(&format!("DROP TABLE IF EXISTS {LISTS}; {CREATE}; {gather}; {index}"), 5).await?;
-        let sql =
-            format!("SELECT no, part::int8, tag, sum(cardinality(tids)) FROM {LISTS} GROUP BY no, part, tag");
+        let sql = format!("SELECT no, part::int8, tag, cardinality(tids), vers IS NOT NULL FROM {LISTS}");
         let mut listed = Listed::default();
+        self.closed.young.clear();
         for row in self.session.rows(&sql).await? {
             let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            if text(&row, 4) == "t" {
+                self.closed.young.insert(table);
+            }
             listed.rows.entry((table, number(&row, 2))).or_default().insert(number(&row, 1), number(&row, 3));
         }
         listed.fill(&mut tally);
@@ -121,18 +103,13 @@ impl Closed {
             table.0, part.handle, batch.first, batch.last
         );
         let target = format!("ONLY {} x", qualified(&part.name));
+        let old = format!("age(x.xmin) > age('{}'::xid)", self.horizon);
         if self.young.contains(&table) {
+            let same = format!("CASE WHEN k.ver IS NULL THEN {old} ELSE x.xmin = k.ver END");
             let keys = format!("(SELECT unnest(l.tids) AS tid, unnest(l.vers) AS ver FROM {within}) k");
-            return Source {
-                target,
-                keys: Some(keys),
-                condition: "x.ctid = k.tid AND x.xmin = k.ver".to_owned(),
-            };
+            return Source { target, keys: Some(keys), condition: format!("x.ctid = k.tid AND {same}") };
         }
-        let condition = format!(
-            "x.ctid = ANY (ARRAY(SELECT unnest(l.tids) FROM {within})) AND age(x.xmin) > age('{}'::xid)",
-            self.horizon
-        );
+        let condition = format!("x.ctid = ANY (ARRAY(SELECT unnest(l.tids) FROM {within})) AND {old}");
         Source { target, keys: None, condition }
     }
 

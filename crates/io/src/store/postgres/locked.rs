@@ -3,42 +3,29 @@
 //!
 //! Not here: rows that triggers wrote one by one (`effects`).
 
-use super::Postgres;
 use super::effects::describe;
 use super::remove::Stop;
-use crate::store::sql::{Session, number};
 use std::collections::BTreeSet;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{Closure, Work};
 use unseed_core::schema::TableId;
 
-/// Relations that this transaction keeps even readers from.
-const LOCKED: &str = "SELECT l.relation::int8 FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' \
-     AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-
-impl Postgres {
-    /// Refuses a batch whose triggers emptied or altered a table, unless the plan allows it to change.
-    pub(super) async fn refuse_locked(&mut self, work: &Work, expected: &Closure) -> Result<(), Stop> {
-        if work.schema.tables.iter().all(|table| table.effects.is_empty()) {
-            return Ok(());
+/// Refuses a batch whose triggers emptied or altered a table, unless the plan allows it to change; `locked` are the
+/// relations that the transaction keeps even readers from.
+pub(super) fn refuse(work: &Work, expected: &Closure, locked: &BTreeSet<u64>) -> Result<(), Stop> {
+    // What the triggers made themselves, and what else is no table of the schema, may come and go.
+    let is_locked = |id: &TableId| work.schema.table(*id).parts.iter().any(|p| locked.contains(&p.handle));
+    let mut lost = work.schema.table_ids().filter(|id| !work.allowed_effects.contains(id));
+    let Some(table) = lost.find(is_locked) else { return Ok(()) };
+    let name = &work.schema.table(table).name;
+    let mut fault = Fault::refused(format!("removing the batch would also empty or alter `{name}`"))
+        .state("the batch was rolled back")
+        .hint(format!("plan again with --allow-effect {name} if that is meant, or change the trigger"));
+    let touched: BTreeSet<_> = expected.removed.keys().chain(expected.detached_rows.keys()).collect();
+    for shape in touched.into_iter().map(|id| work.schema.table(*id)) {
+        for effect in &shape.effects {
+            fault = fault.detail(format!("it may be {} on `{}`", describe(effect), shape.name));
         }
-        let locked: BTreeSet<u64> =
-            self.session.rows(LOCKED).await?.iter().map(|row| number(row, 0)).collect();
-        // What the triggers made themselves, and what else is no table of the schema, may come and go.
-        let is_locked =
-            |id: &TableId| work.schema.table(*id).parts.iter().any(|p| locked.contains(&p.handle));
-        let mut lost = work.schema.table_ids().filter(|id| !work.allowed_effects.contains(id));
-        let Some(table) = lost.find(is_locked) else { return Ok(()) };
-        let name = &work.schema.table(table).name;
-        let mut fault = Fault::refused(format!("removing the batch would also empty or alter `{name}`"))
-            .state("the batch was rolled back")
-            .hint(format!("plan again with --allow-effect {name} if that is meant, or change the trigger"));
-        let touched: BTreeSet<_> = expected.removed.keys().chain(expected.detached_rows.keys()).collect();
-        for shape in touched.into_iter().map(|id| work.schema.table(*id)) {
-            for effect in &shape.effects {
-                fault = fault.detail(format!("it may be {} on `{}`", describe(effect), shape.name));
-            }
-        }
-        Err(Stop::Fault(fault))
     }
+    Err(Stop::Fault(fault))
 }

@@ -29,6 +29,7 @@ mod rows;
 mod scan;
 mod session;
 mod sweep;
+mod unchecked;
 mod written;
 
 use super::Lookup;
@@ -50,9 +51,10 @@ use unseed_core::port::store::{
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
-/// How long a statement of a transaction waits for a lock; a wait that the role or the URL asks for is kept.
+/// How long statements wait for a lock while rows are removed or put back; a wait that the role or the URL asks for
+/// is kept.
 const LOCK_WAIT: &str =
-    "SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'";
+    "SELECT set_config('lock_timeout', '10s', false) WHERE current_setting('lock_timeout') = '0'";
 
 /// A connected PostgreSQL database.
 pub(crate) struct Postgres {
@@ -66,6 +68,8 @@ pub(crate) struct Postgres {
     prepared: bool,
     /// Whether joins are planned to fetch rows by address.
     by_address: bool,
+    /// Whether a wait for locks was set that has to be taken back.
+    waits_briefly: bool,
     /// Whether triggers change rows that leave, so that tables have to be removed one after the other.
     apart: bool,
     /// Whether rows are locked before triggers fire, since some of those remove rows on their own.
@@ -96,6 +100,8 @@ struct Closed {
     own: u64,
     /// Tables with a row that is younger than the horizon.
     young: BTreeSet<TableId>,
+    /// Checks that may be switched off while a batch is removed, once they were asked for.
+    checks: Option<unchecked::Checks>,
 }
 
 impl Closed {
@@ -118,6 +124,7 @@ impl Postgres {
             protected: None,
             prepared: false,
             by_address: false,
+            waits_briefly: false,
             apart: false,
             held: false,
             mode: None,
@@ -448,7 +455,8 @@ impl Postgres {
 
     /// At the end of a transaction of our own that touched nothing but temporary tables.
     async fn keep_watch(&mut self) -> Result<(), super::sql::SqlError> {
-        if !self.nobody_wrote().await? {
+        let now = effects::counters(&mut self.session).await?;
+        if !self.nobody_wrote(&now) {
             self.closed.seen_up_to = None;
         }
         Ok(())
@@ -487,6 +495,19 @@ impl Postgres {
             let word = if on { "off" } else { "on" };
             let sql = format!("SET enable_hashjoin = {word}; SET enable_mergejoin = {word}");
             self.session.script(&sql, 2).await?;
+            self.wait_briefly(on).await?;
+        }
+        Ok(())
+    }
+
+    /// Bounds how long statements wait for a lock, or stops doing so: an index that is built waits for as long as it
+    /// takes.
+    pub(super) async fn wait_briefly(&mut self, on: bool) -> Result<(), super::sql::SqlError> {
+        if on && !self.waits_briefly {
+            self.waits_briefly = !self.session.rows(LOCK_WAIT).await?.is_empty();
+        } else if !on && self.waits_briefly {
+            self.session.run("SET lock_timeout = 0").await?;
+            self.waits_briefly = false;
         }
         Ok(())
     }

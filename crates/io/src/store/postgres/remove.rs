@@ -8,7 +8,7 @@
 use super::Postgres;
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
-use super::effects;
+use super::{effects, locked};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::Conditions;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
@@ -64,6 +64,7 @@ impl Postgres {
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Ok(Removal::Changed("rows changed before they were archived".to_owned()));
         }
+        self.read_by_address(true).await.map_err(|e| e.fault("beginning a batch"))?;
         let began = self.session.run("BEGIN").await;
         began.map_err(|e| e.fault("beginning a batch"))?;
         self.mode = None;
@@ -107,13 +108,14 @@ impl Postgres {
         expected: &Closure,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
-        self.session.rows(super::LOCK_WAIT).await?;
+        let checks = self.lock_unchecked(work, expected).await?;
         let before = effects::counters(&mut self.session).await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
         self.compare_files(work).await?;
         effects::remember(&mut self.session, work, &self.closed.sets, batch, expected).await?;
         self.detach(work, batch, expected).await?;
+        self.switch_checks(work, &checks, "DISABLE").await?;
         let mut rewritten = BTreeSet::new();
         for segment in segments(work, expected, self.apart) {
             rewritten.extend(self.delete(work, batch, expected, &segment).await?);
@@ -122,6 +124,7 @@ impl Postgres {
             // Checks and triggers that wait for the commit would act after the proof.
             self.session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         }
+        self.switch_checks(work, &checks, "ENABLE").await?;
         let mut swept = self.sweep(work, batch, expected, &before).await?;
         for table in rewritten {
             let own = written_by(self.own().await?, "x");
@@ -129,8 +132,8 @@ impl Postgres {
             let rows = self.session.rows(&format!("SELECT count(*) FROM {relation} x WHERE {own}")).await?;
             swept.left.insert(table, rows.first().map_or(0, |row| number(row, 0)));
         }
-        self.refuse_locked(work, expected).await?;
         let now = effects::counters(&mut self.session).await?;
+        locked::refuse(work, expected, now.locked())?;
         let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
         removed.effects =
             effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;

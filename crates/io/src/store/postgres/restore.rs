@@ -87,7 +87,7 @@ impl Postgres {
             }
         }
         let skip = self.server().await?.may_skip_checks;
-        self.session.rows(super::LOCK_WAIT).await.map_err(failed)?;
+        self.wait_briefly(true).await.map_err(failed)?;
         if skip {
             for statements in
                 restore::parent_locks(&PostgresDialect, work, &staged).chunks(SELECTS_PER_STATEMENT)

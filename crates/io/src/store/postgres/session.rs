@@ -79,10 +79,6 @@ impl PgSession {
         self.statements.total += n;
     }
 
-    pub(super) fn count_archive_statement(&mut self) {
-        self.count_archive_statements(1);
-    }
-
     pub(super) fn count_archive_statements(&mut self, n: u64) {
         self.statements.total += n;
         self.statements.archive += n;

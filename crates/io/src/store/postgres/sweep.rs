@@ -87,11 +87,12 @@ impl Postgres {
         if by_child.is_empty() {
             return Ok(swept);
         }
-        if !self.nobody_wrote().await? {
+        let mut now = effects::counters(&mut self.session).await?;
+        if !self.nobody_wrote(&now) {
             self.refuse_news(work, batch, expected, false).await?;
         }
         for _ in 0..8 {
-            let touched = effects::counters(&mut self.session).await?.since(before);
+            let touched = now.since(before);
             let written = by_child.keys().map(|table| (*table, touched.written(work, *table)));
             let born: BTreeMap<TableId, u64> = written.filter(|(_, rows)| *rows > 0).collect();
             if born.is_empty() {
@@ -113,6 +114,7 @@ impl Postgres {
             if !born.keys().any(refers) {
                 return Ok(swept);
             }
+            now = effects::counters(&mut self.session).await?;
         }
         Err(Stop::Fault(
             Fault::refused("triggers of the removed rows keep inserting rows that refer to them")
@@ -123,16 +125,12 @@ impl Postgres {
 
     /// Whether no other session has written anything since everything was last looked at: every transaction
     /// id that was given out since is our own. If not, the caller has to look again.
-    pub(super) async fn nobody_wrote(&mut self) -> Result<bool, SqlError> {
-        let sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(s)::text, \
-                   (SELECT count(*) FROM pg_snapshot_xip(s)) FROM pg_current_snapshot() s";
-        let rows = self.session.rows(sql).await?;
-        let row = rows.first().cloned().unwrap_or_default();
-        let (own, next, running) = (number(&row, 0), number(&row, 1), number(&row, 2));
+    pub(super) fn nobody_wrote(&mut self, now: &Counters) -> bool {
+        let (own, next, running) = now.transactions();
         let quiet = running == 0 && self.closed.seen_up_to == Some(own) && next <= own + 1;
         self.closed.seen_up_to = (running == 0).then_some(next.max(own + 1));
         self.closed.own = own;
-        Ok(quiet)
+        quiet
     }
 
     /// The row under alias `x` refers to a row that leaves, up to a tag or in whatever batch.

@@ -52,8 +52,13 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
 /// Finds the protected rows and what belongs to them; returns the tables that have any.
 pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
+    let mut unread: Vec<TableId> = Vec::new();
     for set in order(work) {
         let table = set.table;
+        let owners = work.ownership.owning.get(&table).into_iter().flatten();
+        if owners.map(|id| work.schema.reference(*id).parent).any(|owner| unread.contains(&owner)) {
+            analyze(session, &mut unread).await?;
+        }
         let Some(select) = select(session.dialect(), work, &set, &filled) else { continue };
         let name = session.dialect().temp(&set_name(table));
         let rows = session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
@@ -61,11 +66,23 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
             session.run(&format!("DROP TABLE {name}")).await?;
             continue;
         }
-        // A database guesses far more rows than the few that are usually protected, and then reads whole tables.
-        session.run(&session.dialect().analyze(&name)).await?;
+        unread.push(table);
         filled.insert(table);
     }
+    analyze(session, &mut unread).await?;
     Ok(filled)
+}
+
+/// Has the database look at sets before they are joined: it guesses far more rows than the few that are usually
+/// protected, and then reads whole tables.
+async fn analyze(session: &mut dyn Session, unread: &mut Vec<TableId>) -> Result<(), SqlError> {
+    let d = session.dialect();
+    let names: Vec<String> = unread.drain(..).map(|table| d.temp(&set_name(table))).collect();
+    let together = if d.plans_by_statistics() { names.len().max(1) } else { 1 };
+    for names in names.chunks(together) {
+        session.run(&session.dialect().analyze(&names.join(", "))).await?;
+    }
+    Ok(())
 }
 
 /// Forgets what [`find`] found.

@@ -2,7 +2,6 @@
 //! archived is what left.
 
 use crate::lab::{Lab, Moment, assert_same, purge_with};
-use std::process::Stdio;
 
 const SHOPS: &str = "
     CREATE TABLE tenants (id int PRIMARY KEY);
@@ -64,53 +63,6 @@ fn without_room_for_a_second_connection_batches_take_turns() {
     assert_eq!(lab.purge()["batches"]["done"], 3);
     lab.restore("r-1");
     assert_same(&lab.picture(), &before);
-}
-
-/// Somebody who writes all the time keeps notes of what was committed; a restore must give back exactly that.
-#[test]
-fn nothing_is_lost_while_somebody_writes_all_the_time() {
-    let lab = Lab::postgres(
-        "CREATE TABLE tenants (id int PRIMARY KEY);
-         CREATE TABLE items (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants ON DELETE CASCADE, n int NOT NULL);
-         CREATE INDEX ON items (tenant_id);
-         INSERT INTO tenants SELECT g FROM generate_series(1, 300) g;
-         INSERT INTO items SELECT g, 1 + g % 300, 0 FROM generate_series(1, 30000) g;
-         CREATE TABLE notes AS SELECT id AS a, tenant_id AS b, n AS c FROM items;
-         CREATE UNIQUE INDEX ON notes (a);
-         CREATE TABLE done (x int);
-         CREATE PROCEDURE write() LANGUAGE plpgsql AS $$
-         DECLARE which int; found_id int;
-         BEGIN
-             WHILE NOT EXISTS (SELECT FROM done) LOOP
-                 which := 1 + floor(random() * 30000);
-                 UPDATE items SET n = n + 1 WHERE id = which RETURNING id INTO found_id;
-                 IF found_id IS NOT NULL THEN UPDATE notes SET c = c + 1 WHERE a = which; END IF;
-                 COMMIT;
-                 PERFORM pg_sleep(0.05);
-             END LOOP;
-         END $$;",
-    );
-    lab.plan("tenants: id > 20", &["--batch-rows", "2000", "--path", "fast"]);
-    let mut client = lab.database().server().client("psql", lab.database().name());
-    let mut writer = client.args(["-X", "-q", "-c", "CALL write()"]).stdin(Stdio::null()).spawn().unwrap();
-    let id = lab.plan_id();
-    let mut answer = lab.run(&["purge", "plan.json", "--confirm", &id]);
-    for _ in 0..50 {
-        if answer.code == Some(0) {
-            break;
-        }
-        answer = lab.run(&["resume", "r-1", "--confirm", "r-1"]);
-    }
-    lab.sql("INSERT INTO done VALUES (1)");
-    assert!(writer.wait().unwrap().success());
-    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
-    assert_eq!(lab.sql("SELECT count(*) FROM items WHERE tenant_id > 20"), "0");
-    lab.verify("r-1");
-    lab.restore("r-1");
-    let differs =
-        "SELECT count(*) FROM items FULL JOIN notes ON id = a WHERE (tenant_id, n) IS DISTINCT FROM (b, c)";
-    assert_eq!(lab.sql(differs), "0");
-    assert_ne!(lab.sql("SELECT sum(n) FROM items"), "0");
 }
 
 /// The first batch holds no user, so nothing can refer to its users; the look that it causes must still see the new
