@@ -106,7 +106,7 @@ async fn hand_over(session: &mut PgSession, second: &Client, batch: TagRange) ->
     const STATEMENTS: u64 = 7;
     session.count_archive_statements(STATEMENTS);
     let failed = |error: tokio_postgres::Error| sql_error(&error);
-    let begin = format!("BEGIN; DROP TABLE IF EXISTS {LISTS}; {CREATE}");
+    let begin = format!("BEGIN; {CREATE}");
     second.batch_execute(&begin).await.map_err(failed)?;
     let moved = copy_lists(session.client(), second, batch).await;
     let own = match &moved {
@@ -123,12 +123,15 @@ async fn hand_over(session: &mut PgSession, second: &Client, batch: TagRange) ->
 async fn copy_lists(first: &Client, second: &Client, batch: TagRange) -> Result<(), SqlError> {
     let failed = |error: tokio_postgres::Error| sql_error(&error);
     let out = format!(
-        "COPY (SELECT no, part, tag, tids, vers FROM {LISTS} WHERE tag BETWEEN {} AND {}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT no, part, tag, tids, CASE WHEN young THEN vers END FROM {LISTS} WHERE tag BETWEEN {} AND {}) TO STDOUT (FORMAT binary)",
         batch.first, batch.last
     );
     let stream = first.copy_out(&out).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
-    let sink = second.copy_in(&format!("COPY {LISTS} FROM STDIN (FORMAT binary)")).await.map_err(failed)?;
+    let sink = second
+        .copy_in(&format!("COPY {LISTS} (no, part, tag, tids, vers) FROM STDIN (FORMAT binary)"))
+        .await
+        .map_err(failed)?;
     let mut sink = std::pin::pin!(sink);
     while let Some(bytes) = stream.next().await {
         sink.send(bytes.map_err(failed)?).await.map_err(failed)?;

@@ -144,6 +144,10 @@ impl Dialect for PostgresDialect {
         Some("x.*, x.tableoid, x.ctid, x.xmin".to_owned())
     }
 
+    fn takes_lists_of_tables(&self) -> bool {
+        true
+    }
+
     fn plans_by_statistics(&self) -> bool {
         true
     }

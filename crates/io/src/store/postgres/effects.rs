@@ -112,6 +112,7 @@ pub(super) struct Counters {
     next: u64,
     running: u64,
     locked: BTreeSet<u64>,
+    files: BTreeMap<u64, String>,
 }
 
 impl Counters {
@@ -137,6 +138,11 @@ impl Counters {
         (self.token.parse().unwrap_or_default(), self.next, self.running)
     }
 
+    /// The file of each relation that was asked for.
+    pub(super) fn files(&self) -> &BTreeMap<u64, String> {
+        &self.files
+    }
+
     /// Relations that the transaction keeps even readers from.
     pub(super) fn locked(&self) -> &BTreeSet<u64> {
         &self.locked
@@ -151,11 +157,34 @@ impl Counters {
 
 /// Reads the counters.
 pub(super) async fn counters(session: &mut PgSession) -> Result<Counters, SqlError> {
+    read(session, COUNTERS).await
+}
+
+/// Reads the counters, and in which files relations are now.
+pub(super) async fn counters_and_files(
+    session: &mut PgSession,
+    files: &BTreeMap<u64, String>,
+) -> Result<Counters, SqlError> {
+    if files.is_empty() {
+        return counters(session).await;
+    }
+    let handles: Vec<String> = files.keys().map(ToString::to_string).collect();
+    let sql = format!(
+        "{COUNTERS} UNION ALL SELECT oid::int8, NULL, NULL, 0, 0, 0, coalesce(pg_relation_filenode(oid)::text, ''), NULL \
+         FROM pg_class WHERE oid IN ({})",
+        handles.join(", ")
+    );
+    read(session, &sql).await
+}
+
+async fn read(session: &mut PgSession, sql: &str) -> Result<Counters, SqlError> {
     let mut counters = Counters::default();
-    for row in session.rows(COUNTERS).await? {
+    for row in session.rows(sql).await? {
         let handle = number(&row, 0);
         if row.get(1).is_none_or(Option::is_none) {
-            if handle > 0 {
+            if handle > 0 && row.get(6).is_some_and(Option::is_some) {
+                counters.files.insert(handle, text(&row, 6));
+            } else if handle > 0 {
                 counters.locked.insert(handle);
             } else {
                 (counters.next, counters.running) = (number(&row, 2), number(&row, 5));

@@ -21,8 +21,8 @@ const BATCH: TagRange = TagRange { first: 0, last: 0 };
 /// All statements of a batch, as if every set had rows.
 pub(super) fn batch(work: &Work) -> Vec<String> {
     let mut statements = vec![LOCK_WAIT.to_owned(), "BEGIN".to_owned()];
-    statements.push(note("the server's counters, before", effects::COUNTERS));
     statements.extend(locks(work));
+    statements.push(note("the server's counters, before", effects::COUNTERS));
     statements.extend(detaches(work));
     statements.extend(deletes(work));
     if work.path == Path::Checked || work.schema.tables.iter().any(|t| !t.effects.is_empty()) {

@@ -21,8 +21,10 @@ use unseed_core::schema::{Part, Table, TableId};
 /// The table of lists; a session that only reads has its own of the same name.
 pub(super) const LISTS: &str = "pg_temp.unseed_lists";
 
-/// Creates it. Addresses do not compress, so nothing is lost by not trying.
-pub(super) const CREATE: &str = "CREATE TEMPORARY TABLE unseed_lists (no int, part oid, tag int, tids tid[], vers xid[]); \
+/// Creates it, with the number of open rows and whether some are younger than the horizon. Addresses do not compress,
+/// so nothing is lost by not trying.
+pub(super) const CREATE: &str = "DROP TABLE IF EXISTS pg_temp.unseed_lists; \
+     CREATE TEMPORARY TABLE unseed_lists (no int, part oid, tag int, tids tid[], vers xid[], young boolean, open int8); \
      ALTER TABLE pg_temp.unseed_lists ALTER tids SET STORAGE EXTERNAL, ALTER vers SET STORAGE EXTERNAL";
 
 /// How many addresses are listed.
@@ -46,17 +48,31 @@ impl Listed {
     }
 }
 
+/// The lists of one table, by part and tag, from rows under alias `k`.
+fn select(table: TableId, horizon: &str, open: &str, from: &str) -> String {
+    format!(
+        "SELECT {}, k.part, k.tag, array_agg(k.tid), array_agg(k.ver), bool_or(age(k.ver) <= age('{horizon}'::xid)), {open} \
+         FROM {from} GROUP BY k.part, k.tag",
+        table.0
+    )
+}
+
+/// Statements that list the rows of tables that nothing follows from, as the closure selects them.
+pub(super) fn leaf(horizon: &str) -> impl Fn(TableId, &str) -> String + Sync + use<> {
+    let horizon = horizon.to_owned();
+    move |table, rows| {
+        let lists = select(table, &horizon, "count(*) FILTER (WHERE k.is_open)", &format!("({rows}) k"));
+        format!("INSERT INTO {LISTS} {lists} RETURNING cardinality(tids), open")
+    }
+}
+
 /// Lists one key set per select.
 fn gather_sql(sets: &Sets, horizon: &str) -> Option<String> {
-    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0 && !set.is_leaf);
     let selects: Vec<String> = filled
         .map(|(table, _)| {
-            format!(
-                "SELECT {}, k.part, k.tag, array_agg(k.tid), CASE WHEN bool_or(age(k.ver) <= age('{horizon}'::xid)) \
-                 THEN array_agg(k.ver) END FROM {} k WHERE k.doomed GROUP BY k.part, k.tag",
-                table.0,
-                PostgresDialect.temp(&key_set(*table)),
-            )
+            let from = format!("{} k WHERE k.doomed", PostgresDialect.temp(&key_set(*table)));
+            select(*table, horizon, "0", &from)
         })
         .collect();
     (!selects.is_empty()).then(|| format!("INSERT INTO {LISTS} {}", selects.join(" UNION ALL ")))
@@ -73,10 +89,13 @@ impl Postgres {
 
     async fn gather_now(&mut self) -> Result<Tally, SqlError> {
         let mut tally = Tally::default();
-        let Some(gather) = gather_sql(&self.closed.sets, &self.closed.horizon) else { return Ok(tally) };
-        let index = format!("CREATE INDEX ON {LISTS} (no, tag)");
-        self.session.script(&format!("DROP TABLE IF EXISTS {LISTS}; {CREATE}; {gather}; {index}"), 5).await?;
-        let sql = format!("SELECT no, part::int8, tag, cardinality(tids), vers IS NOT NULL FROM {LISTS}");
+        let leaves = self.closed.sets.keys.iter().filter(|(_, set)| set.is_leaf);
+        let leaves: Vec<String> = leaves.map(|(table, _)| table.0.to_string()).collect();
+        let others = format!("DELETE FROM {LISTS} WHERE no <> ALL ('{{{}}}'::int[])", leaves.join(", "));
+        let gather = gather_sql(&self.closed.sets, &self.closed.horizon).unwrap_or_default();
+        let index = format!("CREATE INDEX IF NOT EXISTS unseed_lists_by_tag ON {LISTS} (no, tag)");
+        self.session.script(&format!("{others}; {gather}; {index}"), 3).await?;
+        let sql = format!("SELECT no, part::int8, tag, cardinality(tids), young FROM {LISTS}");
         let mut listed = Listed::default();
         self.closed.young.clear();
         for row in self.session.rows(&sql).await? {
@@ -91,6 +110,35 @@ impl Postgres {
         counts::tally_detached(&mut self.session, &self.closed.sets, &mut tally).await?;
         self.keep_watch().await?;
         Ok(tally)
+    }
+}
+
+/// The listed rows of a table, under alias `k`.
+pub(super) fn rows(table: TableId) -> String {
+    format!(
+        "(SELECT l.part, k.tid, k.ver, l.tag FROM {LISTS} l, unnest(l.tids, l.vers) AS k (tid, ver) WHERE l.no = {}) k",
+        table.0
+    )
+}
+
+impl Postgres {
+    /// Makes key sets of what is only listed, for those who look rows up in sets; they are gone when the open
+    /// transaction is rolled back.
+    pub(super) async fn unfold(&mut self) -> Result<(), SqlError> {
+        let leaves = self.closed.sets.keys.iter().filter(|(_, set)| set.is_leaf && set.rows > 0);
+        let create = |table: TableId| {
+            format!(
+                "CREATE TEMPORARY TABLE IF NOT EXISTS {} AS SELECT k.*, true AS doomed, false AS is_open FROM {}",
+                PostgresDialect.temp(&key_set(table)),
+                rows(table),
+            )
+        };
+        let creates: Vec<String> = leaves.map(|(table, _)| create(*table)).collect();
+        if !creates.is_empty() {
+            let statements = u64::try_from(creates.len()).unwrap_or_default();
+            self.session.script(&creates.join("; "), statements).await?;
+        }
+        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ mod unchecked;
 mod written;
 
 use super::Lookup;
-use super::sql::closure::Sets;
+use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
 use super::sql::{Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text};
 use ahead::Second;
@@ -165,19 +165,16 @@ impl Postgres {
         })
     }
 
-    /// Remembers what the proof of a batch compares with. Runs inside the snapshot of the closure.
-    async fn mark(&mut self, work: &Work) -> Result<(), Fault> {
-        let failed = |e: super::sql::SqlError| e.fault("marking the snapshot");
+    /// Remembers the snapshot of the closure, which the proof of a batch compares with.
+    async fn mark(&mut self) -> Result<(), super::sql::SqlError> {
         let sql = "SELECT pg_snapshot_xmin(s)::xid::text, pg_snapshot_xmax(s)::text, \
                    (SELECT count(*) FROM pg_snapshot_xip(s)), pg_current_xact_id()::text FROM pg_current_snapshot() s";
-        let rows = self.session.rows(sql).await.map_err(failed)?;
+        let rows = self.session.rows(sql).await?;
         let row = rows.first().cloned().unwrap_or_default();
         self.closed.horizon = text(&row, 0);
         let (next, running, own) = (number(&row, 1), number(&row, 2), number(&row, 3));
         // If our own transaction came right after the snapshot, the closure saw everything before it.
         self.closed.seen_up_to = (running == 0 && own == next).then_some(own + 1);
-        self.closed.files = self.files(work).await?;
-        self.closed.blocks = written::blocks(&mut self.session, &work.schema).await.map_err(failed)?;
         Ok(())
     }
 
@@ -405,8 +402,14 @@ impl Postgres {
         progress: &dyn Progress,
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
+        self.mark().await.map_err(failed)?;
+        let list = lists::leaf(&self.closed.horizon);
+        let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
+        if !request.count_only {
+            self.session.script(lists::CREATE, 3).await.map_err(failed)?;
+        }
         self.closed.sets =
-            closure::close(&mut self.session, work, request, progress).await.map_err(failed)?;
+            closure::close(&mut self.session, work, request, leaves, progress).await.map_err(failed)?;
         let mut found = counts::whole(&mut self.session, &mut self.closed.sets).await.map_err(failed)?;
         if request.check_versions {
             for roots in request.roots {
@@ -415,7 +418,8 @@ impl Postgres {
                 );
             }
         }
-        self.mark(work).await?;
+        self.closed.files = self.files(work).await?;
+        self.closed.blocks = written::blocks(&mut self.session, &work.schema).await.map_err(failed)?;
         let sets = &self.closed.sets;
         let joined = |table: &TableId| work.program.set(*table).is_some_and(|set| !set.carried.is_empty());
         let unknown = sets.keys.iter().filter(|(t, set)| !set.analyzed && (set.has_open() || joined(t)));

@@ -109,10 +109,13 @@ impl Postgres {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
         let checks = self.lock_unchecked(work, expected).await?;
-        let before = effects::counters(&mut self.session).await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
-        self.compare_files(work).await?;
+        let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
+        if *before.files() != self.closed.files {
+            // Addresses mean nothing any more.
+            return Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()));
+        }
         effects::remember(&mut self.session, work, &self.closed.sets, batch, expected).await?;
         self.detach(work, batch, expected).await?;
         self.switch_checks(work, &checks, "DISABLE").await?;
@@ -135,6 +138,9 @@ impl Postgres {
         let now = effects::counters(&mut self.session).await?;
         locked::refuse(work, expected, now.locked())?;
         let mut removed = effects::prove(work, expected, &swept, &now.since(&before))?;
+        if !work.allowed_effects.is_empty() {
+            self.unfold().await?;
+        }
         removed.effects =
             effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;
         effects::archive_born(&mut self.session, (work, &self.closed), expected, &mut removed, sink).await?;
@@ -199,6 +205,7 @@ impl Postgres {
     async fn lock_rows(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
         let mut tables = work.program.roots.clone();
         if self.held {
+            self.unfold().await?;
             let segments = segments(work, expected, self.apart).into_iter();
             tables.extend(segments.skip_while(|s| s.mode == Mode::Skipped).flat_map(|s| s.tables));
             tables.sort_unstable();
@@ -230,15 +237,6 @@ impl Postgres {
             }
         }
         Ok(())
-    }
-
-    /// Addresses mean nothing any more when a table was rewritten since the closure.
-    async fn compare_files(&mut self, work: &Work) -> Result<(), Stop> {
-        let now = self.files(work).await?;
-        if now == self.closed.files {
-            return Ok(());
-        }
-        Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()))
     }
 
     async fn detach(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
@@ -466,6 +464,7 @@ impl Postgres {
         sets: &[(String, &str)],
         batch: TagRange,
     ) -> Result<bool, SqlError> {
+        self.unfold().await?;
         let shape = work.schema.table(table);
         let d = PostgresDialect;
         for (name, filter) in sets {

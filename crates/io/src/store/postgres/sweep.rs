@@ -8,7 +8,7 @@ use super::Postgres;
 use super::dialect::{PostgresDialect, written_by};
 use super::effects::{self, Counters};
 use super::remove::{Mode, Stop};
-use super::written;
+use super::{lists, written};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, detach_sources};
@@ -235,10 +235,15 @@ impl Postgres {
     /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
     fn unknown(&self, table: TableId) -> String {
         let d = PostgresDialect;
-        let mut names: Vec<String> = Vec::new();
-        if self.closed.sets.has(table) {
-            names.push(key_set(table));
+        let set = self.closed.sets.keys.get(&table).filter(|set| set.rows > 0);
+        if set.is_some_and(|set| set.is_leaf) {
+            // A list is read once, and only if there is a row to look up.
+            return format!(
+                " AND (x.tableoid::text, x.ctid::text, x.xmin::text) NOT IN (SELECT k.part::text, k.tid::text, k.ver::text FROM {})",
+                lists::rows(table)
+            );
         }
+        let mut names: Vec<String> = set.map(|_| key_set(table)).into_iter().collect();
         names.extend(
             detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table).map(|s| s.name),
         );

@@ -38,8 +38,19 @@ pub(crate) struct SetInfo {
     may_be_open: bool,
     /// How many rows that leave are open, once they were counted.
     pub(crate) open: Option<u64>,
-    /// Whether its rows were only counted, so that there is no such table.
-    pub(crate) only_counted: bool,
+    /// Whether its rows were only counted or listed, so that there is no such table.
+    pub(crate) is_leaf: bool,
+}
+
+/// What becomes of the rows of tables that nothing follows from.
+#[derive(Clone, Copy)]
+pub(crate) enum Leaves<'a> {
+    /// Key sets, as of any other table.
+    Keep,
+    /// They are only counted.
+    Count,
+    /// A statement of the store lists them, and answers with numbers of rows and of open ones among them.
+    List(&'a (dyn Fn(TableId, &str) -> String + Sync)),
 }
 
 impl SetInfo {
@@ -50,7 +61,7 @@ impl SetInfo {
 
     /// What needs no counting: all rows leave, and none of them is open.
     pub(crate) fn is_plain(&self) -> bool {
-        self.only_counted || self.inline.is_empty() && !self.may_be_open
+        self.is_leaf || self.inline.is_empty() && !self.may_be_open
     }
 }
 
@@ -88,10 +99,11 @@ pub(crate) async fn close(
     session: &mut dyn Session,
     work: &Work,
     request: &CloseRequest<'_>,
+    leaves: Leaves<'_>,
     progress: &dyn Progress,
 ) -> Result<Sets, SqlError> {
     let mut closing = Closing::new(work);
-    closing.count_only = request.count_only;
+    closing.leaves = leaves;
     let mut ordinal = 0;
     for roots in request.roots {
         roots::load(session, &work.schema, roots, ordinal).await?;
@@ -126,7 +138,7 @@ pub(crate) struct Closing<'a> {
     program: &'a Program,
     ownership: &'a Ownership,
     stepped: BTreeSet<TableId>,
-    count_only: bool,
+    leaves: Leaves<'a>,
     sets: Sets,
 }
 
@@ -144,7 +156,7 @@ impl<'a> Closing<'a> {
             program: &work.program,
             ownership: &work.ownership,
             stepped,
-            count_only: false,
+            leaves: Leaves::Keep,
             sets: Sets::default(),
         }
     }
@@ -208,10 +220,12 @@ impl<'a> Closing<'a> {
         self.analyze(session, follows.chain(visit.companions.iter().copied()).collect()).await?;
         let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
         let may_be_open = self.open(visit, &active, session.dialect()) != NEVER;
-        let counted = if self.may_only_count(visit.table) {
-            self.count(session, visit.table, &sql).await?
-        } else {
-            None
+        let counted = match self.leaves {
+            Leaves::Count if self.is_leaf(visit.table) => self.count(session, visit.table, &sql).await?,
+            Leaves::List(list) if self.is_leaf(visit.table) => {
+                self.list(session, visit.table, &list(visit.table, &sql)).await?
+            }
+            Leaves::Keep | Leaves::Count | Leaves::List(_) => None,
         };
         let rows = match counted {
             Some(rows) => rows,
@@ -236,9 +250,8 @@ impl<'a> Closing<'a> {
     }
 
     /// Nothing refers to the table's rows, they are found in one go, and no row of it is detached or protected.
-    fn may_only_count(&self, table: TableId) -> bool {
-        self.count_only
-            && self.program.set(table).is_some_and(|set| set.carried.is_empty())
+    fn is_leaf(&self, table: TableId) -> bool {
+        self.program.set(table).is_some_and(|set| set.carried.is_empty())
             && !self.stepped.contains(&table)
             && !self.program.roots.contains(&table)
             && !self.ownership.protected.contains(&table)
@@ -259,8 +272,24 @@ impl<'a> Closing<'a> {
             return Ok(None);
         }
         let set = self.sets.keys.entry(table).or_default();
-        (set.only_counted, set.open) = (true, Some(0));
+        (set.is_leaf, set.open) = (true, Some(0));
         Ok(Some(rows))
+    }
+
+    /// Lists the rows of a table; `None` if some are open, which must be kept.
+    async fn list(
+        &mut self,
+        session: &mut dyn Session,
+        table: TableId,
+        sql: &str,
+    ) -> Result<Option<u64>, SqlError> {
+        let rows = session.rows(sql).await?;
+        if rows.iter().any(|row| number(row, 1) > 0) {
+            return Ok(None);
+        }
+        let set = self.sets.keys.entry(table).or_default();
+        (set.is_leaf, set.open) = (true, Some(0));
+        Ok(Some(rows.iter().map(|row| number(row, 0)).sum()))
     }
 
     /// Before many sets are joined, has the database look at them: guesses about unknown sets multiply with

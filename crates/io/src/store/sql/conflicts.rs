@@ -62,7 +62,7 @@ impl Search<'_> {
     /// Creates the walk and verdict tables. Origins carry their harm: `r` removed, `d` detached.
     async fn prepare(&self, session: &mut dyn Session) -> Result<(), SqlError> {
         let (walk, verdict) = (session.dialect().temp(WALK), session.dialect().temp(VERDICT));
-        let some = self.sets.keys.iter().find(|(_, set)| !set.only_counted).map(|(table, _)| *table);
+        let some = self.sets.keys.iter().find(|(_, set)| !set.is_leaf).map(|(table, _)| *table);
         let Some(some) = some else { return Ok(()) };
         let d = session.dialect();
         let here: Vec<String> = d.address().iter().map(|a| format!("k.{a} AS o_{a}")).collect();

@@ -107,6 +107,11 @@ pub(crate) trait Dialect: Send + Sync {
         None
     }
 
+    /// Whether `ANALYZE` and `DROP TABLE` take several tables.
+    fn takes_lists_of_tables(&self) -> bool {
+        false
+    }
+
     /// Whether joins of temporary tables are planned by such statistics.
     fn plans_by_statistics(&self) -> bool {
         false

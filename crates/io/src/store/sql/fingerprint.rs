@@ -52,7 +52,7 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
 /// Finds the protected rows and what belongs to them; returns the tables that have any.
 pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
-    let mut unread: Vec<TableId> = Vec::new();
+    let (mut unread, mut empty) = (Vec::new(), BTreeSet::new());
     for set in order(work) {
         let table = set.table;
         let owners = work.ownership.owning.get(&table).into_iter().flatten();
@@ -63,33 +63,37 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
         let name = session.dialect().temp(&set_name(table));
         let rows = session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
         if rows == 0 {
-            session.run(&format!("DROP TABLE {name}")).await?;
+            empty.insert(table);
             continue;
         }
         unread.push(table);
         filled.insert(table);
     }
     analyze(session, &mut unread).await?;
+    forget(session, &empty).await?;
     Ok(filled)
 }
 
 /// Has the database look at sets before they are joined: it guesses far more rows than the few that are usually
 /// protected, and then reads whole tables.
 async fn analyze(session: &mut dyn Session, unread: &mut Vec<TableId>) -> Result<(), SqlError> {
-    let d = session.dialect();
-    let names: Vec<String> = unread.drain(..).map(|table| d.temp(&set_name(table))).collect();
-    let together = if d.plans_by_statistics() { names.len().max(1) } else { 1 };
-    for names in names.chunks(together) {
-        session.run(&session.dialect().analyze(&names.join(", "))).await?;
+    for names in together(session.dialect(), std::mem::take(unread)) {
+        session.run(&session.dialect().analyze(&names)).await?;
     }
     Ok(())
 }
 
+/// Names of sets, as many in one list as a statement takes.
+fn together(d: &dyn Dialect, tables: Vec<TableId>) -> Vec<String> {
+    let names: Vec<String> = tables.into_iter().map(|table| d.temp(&set_name(table))).collect();
+    let most = if d.takes_lists_of_tables() { 200 } else { 1 };
+    names.chunks(most).map(|names| names.join(", ")).collect()
+}
+
 /// Forgets what [`find`] found.
 pub(crate) async fn forget(session: &mut dyn Session, filled: &BTreeSet<TableId>) -> Result<(), SqlError> {
-    for table in filled {
-        let name = session.dialect().temp(&set_name(*table));
-        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+    for names in together(session.dialect(), filled.iter().copied().collect()) {
+        session.run(&format!("DROP TABLE IF EXISTS {names}")).await?;
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ mod restore;
 mod scan;
 mod virtual_tables;
 
-use super::sql::closure::Sets;
+use super::sql::closure::{Leaves, Sets};
 use super::sql::dialect::Dialect;
 use super::sql::{
     Session, SqlError, TextRow, closure, conflicts, counts, detached, explain, fingerprint, roots, script,
@@ -247,7 +247,8 @@ impl Sqlite {
         request: &CloseRequest<'_>,
         progress: &dyn Progress,
     ) -> Result<Closure, SqlError> {
-        self.sets = closure::close(&mut self.session, work, request, progress).await?;
+        let leaves = if request.count_only { Leaves::Count } else { Leaves::Keep };
+        self.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
         let mut found = counts::whole(&mut self.session, &mut self.sets).await?;
         if request.check_versions {
             for roots in request.roots {
