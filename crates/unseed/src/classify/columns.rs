@@ -31,6 +31,20 @@ pub(super) enum Part {
     Environment,
 }
 
+/// What a record may call itself.
+const KINDS: &[(&str, Entity)] = &[
+    ("tenant", Entity::Tenant),
+    ("user", Entity::User),
+    ("company", Entity::Tenant),
+    ("organization", Entity::Tenant),
+    ("org", Entity::Tenant),
+    ("account", Entity::Tenant),
+    ("workspace", Entity::Tenant),
+    ("person", Entity::User),
+    ("member", Entity::User),
+    ("customer", Entity::User),
+    ("contact", Entity::User),
+];
 /// How many parts there are.
 const PARTS: usize = 14;
 
@@ -43,10 +57,28 @@ pub(super) struct Values<'a> {
     has_last_seen: bool,
 }
 
+/// Bytes of the longest name that is known, and some more.
+const NAME_BYTES_MAX: usize = 24;
+
 /// The part that a column of this name plays.
 pub(super) fn part(name: &str) -> Option<Part> {
-    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    Some(match plain.as_str() {
+    if !name.is_ascii() {
+        let plain: String =
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        return part_of(&plain);
+    }
+    let (mut plain, mut length) = ([0; NAME_BYTES_MAX], 0);
+    for letter in name.bytes().filter(u8::is_ascii_alphanumeric) {
+        // A longer name is none that is known.
+        *plain.get_mut(length)? = letter.to_ascii_lowercase();
+        length += 1;
+    }
+    part_of(std::str::from_utf8(&plain[..length]).expect("ASCII is text"))
+}
+
+/// The part by the letters and digits of a name in lower case.
+fn part_of(plain: &str) -> Option<Part> {
+    Some(match plain {
         "kind" | "entity" | "type" => Part::Kind,
         "name" | "fullname" | "displayname" | "company" | "companyname" | "organization" | "title" => {
             Part::Name
@@ -165,14 +197,8 @@ impl<'a> Values<'a> {
 
     /// The record as detectors see it.
     pub(super) fn record<'r>(&'r self, kind: Entity, flags: &'r [FlagValue<'r>]) -> Record<'r> {
-        let is = |word: &str| self.get(Part::Kind).eq_ignore_ascii_case(word);
-        let tenant = ["tenant", "company", "organization", "org", "account", "workspace"].into_iter().any(is);
-        let user = ["user", "person", "member", "customer", "contact"].into_iter().any(is);
-        let entity = match (tenant, user) {
-            (true, _) => Entity::Tenant,
-            (false, true) => Entity::User,
-            (false, false) => kind,
-        };
+        let said = self.get(Part::Kind);
+        let entity = KINDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(said)).map_or(kind, |k| k.1);
         let name = if self.full_name.is_empty() { self.get(Part::Name) } else { self.full_name.as_str() };
         Record {
             entity,

@@ -86,8 +86,15 @@ impl Row {
     pub(super) fn value(&self, column: usize) -> &str {
         let Some(end) = self.ends.get(column) else { return "" };
         let start = column.checked_sub(1).map_or(0, |before| self.ends[before] + self.behind);
-        self.text[start..*end].trim()
+        trimmed(&self.text[start..*end])
     }
+}
+
+/// Without spaces around it. Most values have none, which their first and last bytes tell.
+pub(super) fn trimmed(value: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    let bytes = value.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) { value } else { value.trim() }
 }
 
 #[cfg(test)]

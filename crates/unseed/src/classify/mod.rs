@@ -25,7 +25,7 @@ use output::Output;
 use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use unseed_core::detect::{Context, Examiner, Rules, Thresholds};
+use unseed_core::detect::{Context, Examiner, Rules, Signal, Thresholds};
 use unseed_core::entity::Entity;
 use unseed_core::fault::Fault;
 
@@ -60,7 +60,8 @@ pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>)
             Some(_) | None => Form::Csv,
         },
     };
-    let mut judge = Judge { examiner: Examiner::new(Arc::clone(&options.rules)), options, record: 0 };
+    let examiner = Examiner::new(Arc::clone(&options.rules));
+    let mut judge = Judge { examiner, signals: Vec::new(), options, record: 0 };
     match form {
         Form::Csv => judge.csv(&mut input, output),
         Form::Ndjson => judge.ndjson(&mut input, output),
@@ -69,6 +70,7 @@ pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>)
 
 struct Judge<'a> {
     examiner: Examiner,
+    signals: Vec<Signal>,
     options: &'a Options,
     record: u64,
 }
@@ -93,12 +95,13 @@ impl Judge<'_> {
         input: &mut Input<R>,
         output: &mut Output<W>,
     ) -> Result<(), Fault> {
+        let mut names = ndjson::Names::default();
         while let Some(bytes) = input.line()? {
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let text = text(bytes);
-            let values = ndjson::read(&text).map_err(|error| {
+            let values = ndjson::read(&text, &mut names).map_err(|error| {
                 Fault::usage(format!("record {} is no JSON object: {error}", self.record + 1))
                     .hint("write one object per line, or CSV with a line of column names")
             })?;
@@ -111,9 +114,9 @@ impl Judge<'_> {
         self.record += 1;
         let (flags, count) = values.flags();
         let record = values.record(self.options.kind, &flags[..count]);
-        let (score, signals) = self.examiner.tell(&record, &Context::default());
+        let score = self.examiner.tell_into(&record, &Context::default(), &mut self.signals);
         let verdict = self.options.thresholds.verdict(score);
-        output.record(self.record, &record, (score, verdict), &signals);
+        output.record(self.record, &record, (score, verdict), &self.signals);
     }
 }
 

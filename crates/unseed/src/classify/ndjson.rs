@@ -5,9 +5,20 @@
 //! - numbers and truth values are read as their text, so that `"is_test": true` and a Unix time are understood.
 
 use super::columns::{Part, Values, part};
+use super::csv::trimmed;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+
+/// The names of the last record, whose places the next one's mostly share.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: Vec<(String, Option<Part>)>,
+}
+
+/// Names that are kept, and the bytes of the longest of them.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
 
 /// The values of an object that play a part.
 #[derive(Debug, Default)]
@@ -16,29 +27,46 @@ pub(super) struct Object<'a> {
 }
 
 /// Reads one object.
-pub(super) fn read(text: &str) -> Result<Object<'_>, serde_json::Error> {
-    serde_json::from_str(text)
+pub(super) fn read<'a>(text: &'a str, names: &mut Names) -> Result<Object<'a>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = deserializer.deserialize_map(ObjectVisitor { names })?;
+    deserializer.end()?;
+    Ok(Object { values })
+}
+
+impl Names {
+    /// The part that the value at this place of a record plays.
+    fn part(&mut self, place: usize, name: &str) -> Option<Part> {
+        match self.known.get_mut(place) {
+            Some((known, part)) if known == name => *part,
+            Some(other) if name.len() <= NAME_BYTES_MAX => {
+                *other = (name.to_owned(), part(name));
+                other.1
+            }
+            None if place < NAMES_MAX && name.len() <= NAME_BYTES_MAX => {
+                self.known.push((name.to_owned(), part(name)));
+                part(name)
+            }
+            Some(_) | None => part(name),
+        }
+    }
 }
 
 impl Object<'_> {
     /// The values by their parts.
     pub(super) fn values(&self) -> Values<'_> {
         let mut values = Values::empty();
-        self.values.iter().for_each(|(part, value)| values.set(*part, value.trim()));
+        self.values.iter().for_each(|(part, value)| values.set(*part, trimmed(value)));
         values.finish();
         values
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor).map(|values| Object { values })
-    }
+struct ObjectVisitor<'n> {
+    names: &'n mut Names,
 }
 
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     type Value = Vec<(Part, Cow<'de, str>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,11 +75,13 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = Vec::with_capacity(8);
+        let mut place = 0;
         while let Some(Text(name)) = map.next_key()? {
-            match part(&name) {
+            match self.names.part(place, &name) {
                 Some(part) => values.push((part, map.next_value::<Scalar<'de>>()?.0)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
+            place += 1;
         }
         Ok(values)
     }
