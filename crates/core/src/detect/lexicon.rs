@@ -244,15 +244,33 @@ impl<V: Copy> Table<V> {
 pub(super) fn hash(text: &str) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let bytes = text.as_bytes();
-    let (whole, rest) = bytes.as_chunks::<8>();
     let mut state = u64::try_from(bytes.len()).unwrap_or(0);
     let mut eat = |part: u64| {
         state = (state ^ part).wrapping_mul(ODD);
         state ^= state >> 29;
     };
-    whole.iter().for_each(|part| eat(u64::from_le_bytes(*part)));
-    eat(rest.iter().fold(0, |part, byte| part << 8 | u64::from(*byte)));
+    if bytes.len() > 8 {
+        bytes.as_chunks::<8>().0.iter().for_each(|part| eat(u64::from_le_bytes(*part)));
+    }
+    eat(tail(bytes));
     state.wrapping_mul(ODD)
+}
+
+/// The last eight bytes; of fewer all, some of them twice, which is read without a loop.
+fn tail(bytes: &[u8]) -> u64 {
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return u64::from_le_bytes(*last);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    match bytes {
+        [first, .., last] => {
+            u64::from(*first) | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(*last) << 16
+        }
+        [one] => u64::from(*one),
+        [] => 0,
+    }
 }
 
 /// A fixed set of words.

@@ -40,7 +40,10 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let digits = std::str::from_utf8(&digits[..count]).expect("digits are text");
-    let plain = digits.trim_start_matches("00");
+    let mut plain = digits;
+    while let Some(rest) = plain.strip_prefix("00") {
+        plain = rest;
+    }
     if RANGES.iter().any(|range| plain.starts_with(range))
         || LOCAL.iter().any(|range| digits.starts_with(range))
     {

@@ -5,6 +5,7 @@
 //! - a file without any column that can be judged is refused, since every record would pass for real.
 
 use super::csv::Row;
+use crate::report::harmless;
 use unseed_core::detect::Record;
 use unseed_core::detect::record::FlagValue;
 use unseed_core::detect::time;
@@ -55,6 +56,29 @@ pub(super) struct Values<'a> {
     /// First and last name together, where there is no other name.
     full_name: String,
     has_last_seen: bool,
+}
+
+impl Part {
+    /// Whether a record can be judged by it.
+    pub(super) fn is_judged(self) -> bool {
+        self != Self::Kind && self != Self::CreatedAt
+    }
+}
+
+/// Names of columns that a message lists.
+const LISTED_MAX: usize = 12;
+
+/// A name of a column for people, who may have given a file that has none.
+fn shown(name: &str) -> String {
+    harmless(name, 40)
+}
+
+/// Names of columns for people.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let mut list: Vec<String> = names.iter().take(LISTED_MAX).map(|name| shown(name.as_ref())).collect();
+    list.extend((more > 0).then(|| format!("and {more} more")));
+    list.join(", ")
 }
 
 /// Bytes of the longest name that is known, and some more.
@@ -129,11 +153,17 @@ impl Columns {
     /// Columns by their names.
     pub(super) fn named(names: &[&str]) -> Result<Self, Fault> {
         let parts: Vec<Option<Part>> = names.iter().map(|name| part(name)).collect();
-        let judged = |part: &Option<Part>| part.is_some_and(|p| p != Part::Kind && p != Part::CreatedAt);
-        if parts.iter().any(judged) {
+        for (at, (name, part)) in names.iter().zip(&parts).enumerate() {
+            let again = names[..at].iter().any(|other| other.eq_ignore_ascii_case(name));
+            if again && part.is_some() {
+                return Err(Fault::usage(format!("two columns are called `{}`", shown(name)))
+                    .hint("call each column differently; of `name` and `company` the first that is not empty counts"));
+            }
+        }
+        if parts.iter().flatten().any(|part| part.is_judged()) {
             return Ok(Self { parts });
         }
-        Err(Fault::usage(format!("none of the columns can be judged: {}", names.join(", ")))
+        Err(Fault::usage(format!("none of the columns can be judged: {}", listed(names)))
             .hint("the first line names the columns, for example `kind,name,slug,email`"))
     }
 
@@ -163,6 +193,12 @@ impl<'a> Values<'a> {
         if slot.is_empty() {
             *slot = value;
         }
+    }
+
+    /// Whether there is anything that a record can be judged by.
+    pub(super) fn can_be_judged(&self) -> bool {
+        let others = [place(Part::Kind), place(Part::CreatedAt)];
+        self.parts.iter().enumerate().any(|(at, value)| !value.is_empty() && !others.contains(&at))
     }
 
     /// Puts first and last name together.

@@ -35,6 +35,11 @@ pub(super) fn read<'a>(text: &'a str, names: &mut Names) -> Result<Object<'a>, s
 }
 
 impl Names {
+    /// Names that play no part.
+    pub(super) fn ignored(&self) -> Vec<&str> {
+        self.known.iter().filter(|(_, part)| part.is_none()).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// The part that the value at this place of a record plays.
     fn part(&mut self, place: usize, name: &str) -> Option<Part> {
         match self.known.get_mut(place) {

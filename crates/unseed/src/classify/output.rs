@@ -6,6 +6,7 @@
 
 mod memory;
 
+use crate::report::is_steering;
 use memory::{Numbers, Told};
 use std::borrow::Cow;
 use std::io::Write;
@@ -143,7 +144,7 @@ impl<W: Write> Output<W> {
             self.waiting.extend_from_slice(label.as_bytes());
         } else {
             length = 0;
-            for letter in label.chars().filter(|c| !c.is_control()).take(LABEL_CHARS_MAX) {
+            for letter in label.chars().filter(|c| !is_steering(*c)).take(LABEL_CHARS_MAX) {
                 self.waiting.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 length += 1;
             }
