@@ -70,7 +70,7 @@ fn main_tables(report: &Report) -> Vec<&TableCount> {
 
 fn head(report: &Report, made: &Circumstances<'_>) -> Markup {
     let main = main_tables(report);
-    let (test, rows) = (main.iter().map(|t| t.test).sum(), main.iter().map(|t| t.rows).sum());
+    let (test, rows): (u64, u64) = (main.iter().map(|t| t.test).sum(), main.iter().map(|t| t.rows).sum());
     let suspects: u64 = report.tables.iter().map(|t| t.suspect).sum();
     let what = main.first().map_or("rows", |t| plural(t.entity));
     let new = if made.baseline.is_some() { " new" } else { "" };
@@ -84,7 +84,7 @@ fn head(report: &Report, made: &Circumstances<'_>) -> Markup {
             } @else {
                 h1.clean { em { "No" (new) " test data" } " among " (count(rows)) " " (what) }
             }
-            p.lead { (lead(report)) }
+            p.lead { (lead(report)) @if test > 0 { " Without them " (left(rows - test, main.first())) " left." } }
             (facts(report, made))
         }
     }
@@ -100,6 +100,14 @@ fn lead(report: &Report) -> String {
         ),
         Some(since) => format!("All test rows were created on {}. {seen}", time::day_text(since.first)),
         None => seen.to_owned(),
+    }
+}
+
+/// `13 tenants are`.
+fn left(rows: u64, table: Option<&&TableCount>) -> String {
+    match (rows, table) {
+        (1, Some(table)) => format!("1 {} is", plural(table.entity).trim_end_matches('s')),
+        (_, table) => format!("{} {} are", count(rows), table.map_or("rows", |t| plural(t.entity))),
     }
 }
 
@@ -263,6 +271,7 @@ mod tests {
         let page = page(&report());
         for part in [
             "1,826 of 1,839 tenants",
+            "Without them 13 tenants are left.",
             "2025-03-10",
             "99.2 %",
             "name made of test words",

@@ -30,7 +30,7 @@ pub(super) fn tables(report: &Report) -> Markup {
             h2 { "Tables" }
             p { "What was read, and how much of it is test data." }
             div.panel { div.scroll {
-                table {
+                table.counts {
                     thead { tr {
                         th scope="col" { "table" } th scope="col" { "holds" } th.n scope="col" { "rows" }
                         th.n scope="col" { "test" } th.n scope="col" { "suspect" }

@@ -42,7 +42,7 @@ tbody th{color:inherit;font-size:inherit;white-space:normal}.figures td,.figures
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}th.n{text-align:right}td.n.bad{color:var(--test-ink);font-weight:600}td.n.warn{color:var(--warn);font-weight:600}
 td .meter{margin-top:8px;min-width:90px}.share{padding-left:22px;width:24%}ol li::first-letter{text-transform:uppercase}
-.signs td,.signs tbody th{border:0;padding:5px 16px 5px 0;vertical-align:middle}.signs tbody th{font-weight:400;width:36%}.signs .bar{width:52%}
+.signs td,.signs tbody th{border:0;padding:5px 16px 5px 0;vertical-align:middle}.signs tbody th{font-weight:400;width:42%}.signs .bar{width:46%}
 .signs .meter{margin:0;height:9px;border-radius:5px;background:var(--code)}.signs .meter i{border-radius:5px}
 .rows th:first-child{width:34%}.rows td:nth-child(2){width:54%}
 .key{font-weight:400}.name{font-weight:600;overflow-wrap:anywhere}.key{color:var(--soft);font-size:13px;overflow-wrap:anywhere;font-family:ui-monospace,'SF Mono',Menlo,'Liberation Mono',monospace}
@@ -61,7 +61,7 @@ footer{margin-top:48px;color:var(--soft);font-size:13.5px;border-top:1px solid v
 footer p{margin:0 0 6px}
 @media (max-width:640px){main{padding:32px 18px}h1{font-size:29px}.panel{padding:16px}.signs .bar{width:30%}.cards{grid-template-columns:1fr 1fr}.card{padding:14px}
 .card b{font-size:24px}table{font-size:14px}.share .meter{display:none}svg{min-width:620px}.panel:has(svg){overflow-x:auto}
-.rows thead{position:absolute;clip-path:inset(50%)}.rows tr{display:grid;grid-template-columns:1fr auto;border-top:1px solid var(--line);padding:11px 0}
+table.counts{min-width:540px}.rows thead{position:absolute;clip-path:inset(50%)}.rows tr{display:grid;grid-template-columns:1fr auto;border-top:1px solid var(--line);padding:11px 0}
 .rows td,.rows tbody th{border:0;padding:0 0 6px}.rows th:first-child,.rows td:nth-child(2){width:auto}.rows td:nth-child(2){grid-column:1/-1;grid-row:2}}
 @media print{body{font-size:12px}main{max-width:none;padding:0}section{margin-top:26px}.panel,.card{padding:10px 12px;border-radius:6px}h1{font-size:26px}.card b{font-size:20px}
 h2,h3{break-after:avoid}.card,tr,li,svg,header{break-inside:avoid}thead{display:table-header-group}details{display:none}.scroll{overflow:visible}
