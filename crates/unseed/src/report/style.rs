@@ -42,7 +42,7 @@ tbody th{color:inherit;font-size:inherit;white-space:normal}.figures td,.figures
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}th.n{text-align:right}td.n.bad{color:var(--test-ink);font-weight:600}td.n.warn{color:var(--warn);font-weight:600}
 td .meter{margin-top:8px;min-width:90px}.share{padding-left:22px;width:24%}ol li::first-letter{text-transform:uppercase}
-.signs td,.signs tbody th{border:0;padding:5px 16px 5px 0;vertical-align:middle}.signs tbody th{font-weight:400;width:42%}.signs .bar{width:46%}
+.signs td,.signs tbody th{border:0;padding:5px 16px 5px 0;vertical-align:middle}.signs td.n{padding-right:0}.signs tbody th{font-weight:400;width:42%}.signs .bar{width:46%}
 .signs .meter{margin:0;height:9px;border-radius:5px;background:var(--code)}.signs .meter i{border-radius:5px}
 .rows th:first-child{width:34%}.rows td:nth-child(2){width:54%}
 .key{font-weight:400}.name{font-weight:600;overflow-wrap:anywhere}.key{color:var(--soft);font-size:13px;overflow-wrap:anywhere;font-family:ui-monospace,'SF Mono',Menlo,'Liberation Mono',monospace}
