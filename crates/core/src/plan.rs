@@ -13,6 +13,7 @@ use crate::policy::Policy;
 use crate::port::store::Conflict;
 use crate::schema::{ColumnIndex, TableId};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// The value of [`Plan::format`].
 pub const FORMAT: &str = "unseed.plan/1";
@@ -42,6 +43,16 @@ pub struct RootSet {
     pub table: TableId,
     pub columns: Vec<ColumnIndex>,
     pub rows: Vec<RootRow>,
+}
+
+impl RootSet {
+    /// Leaves the first of rows with the same key.
+    pub fn drop_repeated(&mut self) {
+        let mut seen = HashSet::with_capacity(self.rows.len());
+        let first: Vec<bool> = self.rows.iter().map(|row| seen.insert(row.key.as_slice())).collect();
+        let mut first = first.into_iter();
+        self.rows.retain(|_| first.next().unwrap_or(false));
+    }
 }
 
 /// Where the keys of a plan's roots are.

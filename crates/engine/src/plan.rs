@@ -94,6 +94,8 @@ pub async fn make(
     work.path = choice_of_path.0;
     work::full_view(&work)?;
     let roots = merge(store.choose(&work.schema, &choices).await?);
+    // There may be millions, and each is held once.
+    drop(choices);
     if roots.is_empty() {
         return Err(nothing_chosen(&request.choices));
     }
@@ -117,9 +119,10 @@ pub async fn make(
     let found =
         warnings::Found { work: &work, closure: &closure, server: &catalog.server, policy: request.policy };
     let warnings = warnings::all(store, &found).await?;
-    let keys = roots.iter().map(|set| set.rows.clone()).collect();
     let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, warnings };
-    Ok(WholePlan::seal(bare.plan(&work.schema, &roots, clock.now()), keys, INLINE_ROWS_MAX))
+    let plan = bare.plan(&work.schema, &roots, clock.now());
+    let keys = roots.into_iter().map(|set| set.rows).collect();
+    Ok(WholePlan::seal(plan, keys, INLINE_ROWS_MAX))
 }
 
 /// Refuses roots that the closure did not find again by their keys: a look-up that finds less than was chosen
@@ -173,16 +176,19 @@ fn resolve(schema: &Schema, choices: &[Choice]) -> Result<Vec<RootChoice>, Fault
 /// One set per table, without rows that were chosen twice and without empty sets.
 fn merge(sets: Vec<RootSet>) -> Vec<RootSet> {
     let mut merged: BTreeMap<TableId, RootSet> = BTreeMap::new();
-    let mut seen: BTreeSet<(TableId, Vec<String>)> = BTreeSet::new();
     for set in sets {
-        let into = merged.entry(set.table).or_insert_with(|| RootSet {
-            table: set.table,
-            columns: set.columns.clone(),
-            rows: Vec::new(),
-        });
-        assert_eq!(into.columns, set.columns, "a store addresses the roots of one table by the same columns");
-        into.rows.extend(set.rows.into_iter().filter(|row| seen.insert((set.table, row.key.clone()))));
+        match merged.get_mut(&set.table) {
+            None => drop(merged.insert(set.table, set)),
+            Some(into) => {
+                assert_eq!(
+                    into.columns, set.columns,
+                    "a store addresses the roots of one table by the same columns"
+                );
+                into.rows.extend(set.rows);
+            }
+        }
     }
+    merged.values_mut().for_each(RootSet::drop_repeated);
     merged.into_values().filter(|set| !set.rows.is_empty()).collect()
 }
 

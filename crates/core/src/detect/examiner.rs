@@ -82,10 +82,16 @@ impl Examiner {
 
     /// Every signal of a row in words, in the order of [`DETECTORS`], with their sum.
     pub fn tell(&mut self, record: &Record<'_>, context: &Context) -> (Score, Vec<Signal>) {
+        let mut signals = Vec::new();
+        (self.tell_into(record, context, &mut signals), signals)
+    }
+
+    /// The same, in a list that is used again for the next row.
+    pub fn tell_into(&mut self, record: &Record<'_>, context: &Context, signals: &mut Vec<Signal>) -> Score {
         self.prepared.read(record);
         self.weights.clear();
+        signals.clear();
         let subject = Subject { record, context, words: &self.prepared, rules: &self.rules };
-        let mut signals = Vec::new();
         for detector in DETECTORS {
             if let Some(found) = (detector.examine)(&subject) {
                 let signal = told(detector, found, &subject);
@@ -93,7 +99,7 @@ impl Examiner {
                 signals.push(signal);
             }
         }
-        (score::total(&self.weights), signals)
+        score::total(&self.weights)
     }
 
     /// What stands before the running number of the last row's name, user name or mail, if there is one.

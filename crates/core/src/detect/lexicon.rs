@@ -233,26 +233,53 @@ impl<V: Copy> Table<V> {
 
     /// The first slot to look at, and the tag to look for.
     fn start(&self, word: &str) -> (usize, u32) {
-        let hash = hash(word);
+        let hash = place(word);
         let half = |part: u64| u32::try_from(part & 0xffff_ffff).expect("32 bits fit in a u32");
         let slot = usize::try_from(half(hash >> 32)).expect("32 bits fit in a usize") & self.mask;
         (slot, half(hash).max(1))
     }
 }
 
-/// A fast hash for short texts. Values from data are only looked up with it in tables of our own lists.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A fast hash for short texts, for counting what has the same one.
 pub(super) fn hash(text: &str) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (whole, rest) = text.as_bytes().as_chunks::<8>();
+    let last = rest.iter().fold(0, |part, byte| part << 8 | u64::from(*byte));
+    mixed(text, whole.iter().map(|part| u64::from_le_bytes(*part)).chain([last]))
+}
+
+/// A faster one, for looking words up in tables of our own lists.
+fn place(text: &str) -> u64 {
     let bytes = text.as_bytes();
-    let (whole, rest) = bytes.as_chunks::<8>();
-    let mut state = u64::try_from(bytes.len()).unwrap_or(0);
-    let mut eat = |part: u64| {
-        state = (state ^ part).wrapping_mul(ODD);
-        state ^= state >> 29;
+    let whole: &[[u8; 8]] = if bytes.len() > 8 { bytes.as_chunks().0 } else { &[] };
+    mixed(text, whole.iter().map(|part| u64::from_le_bytes(*part)).chain([tail(bytes)]))
+}
+
+fn mixed(text: &str, parts: impl Iterator<Item = u64>) -> u64 {
+    let length = u64::try_from(text.len()).unwrap_or(0);
+    let eat = |state: u64, part: u64| {
+        let state = (state ^ part).wrapping_mul(ODD);
+        state ^ state >> 29
     };
-    whole.iter().for_each(|part| eat(u64::from_le_bytes(*part)));
-    eat(rest.iter().fold(0, |part, byte| part << 8 | u64::from(*byte)));
-    state.wrapping_mul(ODD)
+    parts.fold(length, eat).wrapping_mul(ODD)
+}
+
+/// The last eight bytes; of fewer all, some of them twice, which is read without a loop.
+fn tail(bytes: &[u8]) -> u64 {
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return u64::from_le_bytes(*last);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    match bytes {
+        [first, .., last] => {
+            u64::from(*first) | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(*last) << 16
+        }
+        [one] => u64::from(*one),
+        [] => 0,
+    }
 }
 
 /// A fixed set of words.

@@ -30,20 +30,29 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     if phone.is_empty() {
         return None;
     }
-    let digits: String = phone.chars().filter(char::is_ascii_digit).take(DIGITS_MAX + 1).collect();
-    if digits.len() < 7 || digits.len() > DIGITS_MAX {
+    let (mut digits, mut count) = ([0; DIGITS_MAX], 0);
+    for digit in phone.bytes().filter(u8::is_ascii_digit) {
+        // A longer number is no number.
+        *digits.get_mut(count)? = digit;
+        count += 1;
+    }
+    if count < 7 {
         return None;
     }
-    let plain = digits.trim_start_matches("00");
+    let digits = std::str::from_utf8(&digits[..count]).expect("digits are text");
+    let mut plain = digits;
+    while let Some(rest) = plain.strip_prefix("00") {
+        plain = rest;
+    }
     if RANGES.iter().any(|range| plain.starts_with(range))
         || LOCAL.iter().any(|range| digits.starts_with(range))
     {
         return Some(Found::new(5.0, "telephone number is kept free for films and tests"));
     }
-    if is_typed(&digits) {
+    if is_typed(digits) {
         return Some(Found::new(4.2, "telephone number is typed in a row"));
     }
-    north_american(&digits)
+    north_american(digits)
 }
 
 /// `555-0123` with or without an area code and `1` before it.

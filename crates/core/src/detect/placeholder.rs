@@ -57,7 +57,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 
 /// Without the number that makes copies differ: `johndoe17`.
 fn phrase(joined: &str) -> &str {
-    joined.trim_end_matches(|c: char| c.is_ascii_digit())
+    let last = joined.bytes().rposition(|b| !b.is_ascii_digit());
+    last.map_or("", |last| &joined[..=last])
 }
 
 /// `Max Mustermann`: a placeholder surname keeps its sense behind any given name.

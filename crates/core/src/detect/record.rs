@@ -161,8 +161,6 @@ impl Prepared {
     pub fn read(&mut self, record: &Record<'_>) {
         self.name.read(record.name);
         self.slug.read(record.slug);
-        self.domain.clear();
-        self.site = Site::default();
         let address = if record.email.is_empty() { record.username } else { record.email };
         let parts = mail::split(address);
         let username_is_mail = record.username.contains('@');
@@ -171,13 +169,19 @@ impl Prepared {
             Some(parts) => {
                 self.local.read(parts.local);
                 self.tag.read(parts.tag.unwrap_or(""));
-                self.domain.push_str(parts.domain);
-                self.domain.make_ascii_lowercase();
-                self.site = Site::of(&self.domain);
+                // Neighbours often share their domain, and what is known of it.
+                if !self.domain.eq_ignore_ascii_case(parts.domain) {
+                    self.domain.clear();
+                    self.domain.push_str(parts.domain);
+                    self.domain.make_ascii_lowercase();
+                    self.site = Site::of(&self.domain);
+                }
             }
             None => {
                 self.local.read("");
                 self.tag.read("");
+                self.domain.clear();
+                self.site = Site::default();
             }
         }
     }

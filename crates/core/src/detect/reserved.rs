@@ -14,7 +14,7 @@ pub(super) const DETECTOR: Detector = Detector {
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let domain = subject.words.domain.as_str();
-    let top = domain.rsplit('.').next()?;
+    let top = top(domain);
     match top {
         "test" | "example" | "invalid" | "localhost" => {
             Some(Found::new(6.4, "mail domain is reserved for tests (RFC 2606)"))
@@ -32,8 +32,12 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 
 /// Whether no mail can ever reach the domain.
 pub(super) fn is_reserved(domain: &str) -> bool {
-    let top = domain.rsplit('.').next().unwrap_or(domain);
-    is_example(domain) || matches!(top, "test" | "example" | "invalid" | "localhost")
+    is_example(domain) || matches!(top(domain), "test" | "example" | "invalid" | "localhost")
+}
+
+/// The last label.
+fn top(domain: &str) -> &str {
+    domain.bytes().rposition(|b| b == b'.').map_or(domain, |dot| &domain[dot + 1..])
 }
 
 fn is_example(domain: &str) -> bool {

@@ -72,6 +72,9 @@ impl Words {
         self.text.clear();
         self.tokens.clear();
         self.counts = Counts::default();
+        if raw.is_empty() {
+            return;
+        }
         let raw = head(raw);
         let bytes = raw.as_bytes();
         let mut chunk = Chunk::default();
@@ -194,8 +197,9 @@ impl Words {
     /// `user17` is a word and a number, `e2e` a word, `3fa9c1` stays as it is.
     fn finish_woven(&mut self, start: usize, end: usize) {
         let text = &self.text[start..end];
-        if lexicon::class(text) != Class::Content {
-            return self.push(start, end, Kind::Word);
+        let whole = lexicon::known(text);
+        if whole.class != Class::Content {
+            return self.push_known((start, end), Kind::Word, whole);
         }
         if let Some(rest) = text.strip_prefix("e2e") {
             let kind = if rest.bytes().all(|b| b.is_ascii_digit()) { Kind::Number } else { Kind::Mixed };
@@ -210,11 +214,12 @@ impl Words {
         let head = bytes.iter().position(u8::is_ascii_digit).unwrap_or(0);
         let tail_is_number = bytes[head..].iter().all(u8::is_ascii_digit);
         let hex = bytes.len() >= 6 && bytes.iter().all(u8::is_ascii_hexdigit);
-        let known_head = head > 0 && lexicon::class(&text[..head]) != Class::Content;
-        if head > 0 && tail_is_number && (known_head || !hex) {
-            self.push(start, start + head, Kind::Word);
-            self.push(start + head, end, Kind::Number);
-            return;
+        if head > 0 && tail_is_number {
+            let known = lexicon::known(&text[..head]);
+            if known.class != Class::Content || !hex {
+                self.push_known((start, start + head), Kind::Word, known);
+                return self.push(start + head, end, Kind::Number);
+            }
         }
         let lead = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
         if lead > 0 && lexicon::class(&text[lead..]) != Class::Content {
@@ -226,13 +231,17 @@ impl Words {
     }
 
     fn push(&mut self, start: usize, end: usize, kind: Kind) {
-        if self.tokens.len() >= TOKENS_MAX {
-            return;
-        }
         let known = match kind {
             Kind::Word => lexicon::known(&self.text[start..end]),
             Kind::Number | Kind::Mixed => Known { class: Class::Content, erased: false, glued: false },
         };
+        self.push_known((start, end), kind, known);
+    }
+
+    fn push_known(&mut self, (start, end): (usize, usize), kind: Kind, known: Known) {
+        if self.tokens.len() >= TOKENS_MAX {
+            return;
+        }
         self.tokens.push(Token {
             start,
             end,

@@ -50,8 +50,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     }
     let weight = weigh(&words.counts)?.max(if marked(subject.record.name, words) { 3.3 } else { 0.0 });
     Some(match words.counts.no_name_left() {
-        true => Found::told(weight, |s| format!("name is nothing but test words (`{}`)", first(s))),
-        false => Found::told(weight, |s| format!("name contains the word `{}`", first(s))),
+        true => Found::told(weight, |s| ["name is nothing but test words (`", first(s), "`)"].concat()),
+        false => Found::told(weight, |s| ["name contains the word `", first(s), "`"].concat()),
     })
 }
 

@@ -108,6 +108,7 @@ impl Settling {
             }
             if is_listed(verdict) && self.is_known(scan, table, verdict, &row) {
                 scan.verdicts.count_known(table);
+                scan.months.count_known(kept.created_at);
             } else if is_listed(verdict) {
                 count(scan, (table, verdict), &kept, positive);
                 self.samples.offer(table, verdict, score, (&kept, values_at));
@@ -181,7 +182,9 @@ fn recommendations(report: &Report, map: &Map) -> Vec<String> {
     for orphan in &report.orphans {
         list.push(format!(
             "{} rows of {} point by `{}` at tenants that no longer exist",
-            orphan.rows, orphan.table, orphan.column
+            grouped(orphan.rows),
+            orphan.table,
+            orphan.column
         ));
     }
     let often = |id: &str| report.signals.iter().any(|s| s.id == id && s.rows * 10 > test && s.rows >= 10);
@@ -202,11 +205,19 @@ fn people(tenants: u64, users: u64) -> Option<String> {
     let several = |count: u64, what: &str| match count {
         0 => None,
         1 => Some(format!("1 {what}")),
-        _ => Some(format!("{count} {what}s")),
+        _ => Some(format!("{} {what}s", grouped(count))),
     };
     match (several(tenants, "tenant"), several(users, "user")) {
         (Some(tenants), Some(users)) => Some(format!("{tenants} and {users}")),
         (Some(one), None) | (None, Some(one)) => Some(one),
         (None, None) => None,
     }
+}
+
+/// A count with its thousands apart: `1,826`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
 }

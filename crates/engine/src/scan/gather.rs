@@ -164,6 +164,9 @@ impl Scan {
         let state = self.tables.last_mut().expect("a table is opened before its rows stream");
         let ground = Arc::clone(&state.ground);
         let hashes = state.hashes;
+        if let Some(seconds) = &state.seconds {
+            seconds.fetch(batch.rows.iter().filter_map(|row| row.created_at));
+        }
         let mut read = 0;
         for (n, row) in batch.rows.iter().enumerate() {
             let own = &batch.own[n * hashes..(n + 1) * hashes];

@@ -18,6 +18,8 @@ const MONTHS_MAX: usize = 600;
 pub(super) struct Months {
     all: Vec<u32>,
     test: Vec<u32>,
+    /// Rows that an earlier report lists; they are drawn as neither.
+    known: Vec<u32>,
     pub since: Option<Since>,
 }
 
@@ -54,16 +56,23 @@ impl Months {
         since.last = since.last.max(at);
     }
 
+    /// Counts a row that an earlier report lists.
+    pub(super) fn count_known(&mut self, created_at: Option<i64>) {
+        if let Some(at) = created_at {
+            add(&mut self.known, at);
+        }
+    }
+
     /// Every month from the first to the last, those without rows included.
     pub(super) fn timeline(&self) -> Vec<Month> {
-        let (all, test) = (by_month(&self.all), by_month(&self.test));
+        let (all, test, known) = (by_month(&self.all), by_month(&self.test), by_month(&self.known));
         let (Some(first), Some(last)) = (all.keys().next(), all.keys().next_back()) else {
             return Vec::new();
         };
         let months = (*first..=*last).take(MONTHS_MAX).map(|month| {
-            let all = all.get(&month).copied().unwrap_or(0);
-            let test = test.get(&month).copied().unwrap_or(0);
-            Month { month: time::month_text(month), test, real: all.saturating_sub(test) }
+            let of = |rows: &BTreeMap<i64, u64>| rows.get(&month).copied().unwrap_or(0);
+            let real = of(&all).saturating_sub(of(&test) + of(&known));
+            Month { month: time::month_text(month), test: of(&test), real }
         });
         months.collect()
     }

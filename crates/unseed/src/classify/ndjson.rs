@@ -5,9 +5,20 @@
 //! - numbers and truth values are read as their text, so that `"is_test": true` and a Unix time are understood.
 
 use super::columns::{Part, Values, part};
+use super::csv::trimmed;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+
+/// The names of the last record, whose places the next one's mostly share.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: Vec<(String, Option<Part>)>,
+}
+
+/// Names that are kept, and the bytes of the longest of them.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
 
 /// The values of an object that play a part.
 #[derive(Debug, Default)]
@@ -16,29 +27,98 @@ pub(super) struct Object<'a> {
 }
 
 /// Reads one object.
-pub(super) fn read(text: &str) -> Result<Object<'_>, serde_json::Error> {
-    serde_json::from_str(text)
+pub(super) fn read<'a>(text: &'a str, names: &mut Names) -> Result<Object<'a>, serde_json::Error> {
+    if let Some(values) = plain(text, names) {
+        return Ok(Object { values });
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = deserializer.deserialize_map(ObjectVisitor { names })?;
+    deserializer.end()?;
+    Ok(Object { values })
+}
+
+/// The values of an object of nothing but texts without escapes, truth values and nulls, as most are; none of any
+/// other text, right or wrong.
+fn plain<'a>(text: &'a str, names: &mut Names) -> Option<Vec<(Part, Cow<'a, str>)>> {
+    let mut values = Vec::with_capacity(8);
+    let mut rest = space(text).strip_prefix('{')?;
+    for place in 0.. {
+        let (name, behind) = string(space(rest))?;
+        let value = space(space(behind).strip_prefix(':')?);
+        let (value, behind) = match value.as_bytes().first()? {
+            b'"' => string(value)?,
+            b't' => ("true", value.strip_prefix("true")?),
+            b'f' => ("false", value.strip_prefix("false")?),
+            b'n' => ("", value.strip_prefix("null")?),
+            _ => return None,
+        };
+        if let Some(part) = names.part(place, name) {
+            values.push((part, Cow::Borrowed(value)));
+        }
+        rest = space(behind);
+        match rest.strip_prefix(',') {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+    }
+    space(rest.strip_prefix('}')?).is_empty().then_some(values)
+}
+
+/// What stands behind the spaces of JSON.
+fn space(text: &str) -> &str {
+    match text.as_bytes().first() {
+        Some(b' ' | b'\t' | b'\r' | b'\n') => text.trim_start_matches([' ', '\t', '\r', '\n']),
+        Some(_) | None => text,
+    }
+}
+
+/// A text at the beginning, and what stands behind it; none where something in it is escaped or should be.
+fn string(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('"')?;
+    let end = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
+    let (value, behind) = (&text[..end], text[end..].strip_prefix('"')?);
+    let control = value.bytes().fold(false, |found, byte| found | (byte < b' '));
+    (!control).then_some((value, behind))
+}
+
+impl Names {
+    /// Names that play no part.
+    pub(super) fn ignored(&self) -> Vec<&str> {
+        self.known.iter().filter(|(_, part)| part.is_none()).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The part that the value at this place of a record plays.
+    fn part(&mut self, place: usize, name: &str) -> Option<Part> {
+        match self.known.get_mut(place) {
+            Some((known, part)) if known == name => *part,
+            Some(other) if name.len() <= NAME_BYTES_MAX => {
+                *other = (name.to_owned(), part(name));
+                other.1
+            }
+            None if place < NAMES_MAX && name.len() <= NAME_BYTES_MAX => {
+                self.known.push((name.to_owned(), part(name)));
+                part(name)
+            }
+            Some(_) | None => part(name),
+        }
+    }
 }
 
 impl Object<'_> {
     /// The values by their parts.
     pub(super) fn values(&self) -> Values<'_> {
         let mut values = Values::empty();
-        self.values.iter().for_each(|(part, value)| values.set(*part, value.trim()));
+        self.values.iter().for_each(|(part, value)| values.set(*part, trimmed(value)));
         values.finish();
         values
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor).map(|values| Object { values })
-    }
+struct ObjectVisitor<'n> {
+    names: &'n mut Names,
 }
 
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     type Value = Vec<(Part, Cow<'de, str>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,11 +127,13 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = Vec::with_capacity(8);
+        let mut place = 0;
         while let Some(Text(name)) = map.next_key()? {
-            match part(&name) {
+            match self.names.part(place, &name) {
                 Some(part) => values.push((part, map.next_value::<Scalar<'de>>()?.0)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
+            place += 1;
         }
         Ok(values)
     }
@@ -120,5 +202,45 @@ impl<'de> Visitor<'de> for TextVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Cow::Borrowed(""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_reads_what_the_long_way_reads_and_nothing_else() {
+        for text in [
+            r#"{"name":"a","email":"b","x":"c","is_test":true,"phone":null}"#,
+            " {\t\"name\" : \"ü\" , \"x\":false }\r",
+            r#"{"name":"a","name":"b"}"#,
+        ] {
+            let long: Object<'_> = {
+                let mut names = Names::default();
+                let mut deserializer = serde_json::Deserializer::from_str(text);
+                let values = deserializer.deserialize_map(ObjectVisitor { names: &mut names }).unwrap();
+                Object { values }
+            };
+            assert_eq!(plain(text, &mut Names::default()), Some(long.values), "{text}");
+        }
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{\"name\"}",
+            "{\"name\":}",
+            "{\"name\":\"a\",}",
+            "{\"name\":\"a\"} x",
+            "{\"name\":\"a",
+            "{\"name\":\"a\u{1}\"}",
+            "{\"name\":\"a\\n\"}",
+            "{\"name\":1}",
+            "{\"name\":[]}",
+            "{\"name\":tru}",
+            "[1]",
+        ] {
+            assert_eq!(plain(text, &mut Names::default()), None, "{text}");
+        }
     }
 }

@@ -4,13 +4,21 @@
 //! - JSON lines have the shape `{"line", "score", "verdict", "signals"}`, one per record, in order;
 //! - a reader that goes away ends the output, not the run.
 
+mod memory;
+
+use crate::report::is_steering;
+use memory::{Numbers, Told};
+use std::borrow::Cow;
 use std::io::Write;
 use unseed_core::detect::{Record, Score, Signal, Verdict};
 
 /// Bytes that wait to be written.
 const WAITING_BYTES: usize = 64 << 10;
-/// Numbers whose text is kept; nine bits of places.
-const NUMBERS: usize = 512;
+/// Characters of a label.
+const LABEL_CHARS_MAX: usize = 40;
+/// Room for a line's number, and for a verdict.
+const LINE_CHARS: usize = 8;
+const VERDICT_CHARS: usize = 7;
 
 /// Who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +32,10 @@ pub struct Output<W> {
     to: W,
     style: Style,
     waiting: Vec<u8>,
-    /// Numbers that were written before, by their bits: weights and scores are few.
-    numbers: Vec<(u64, String)>,
+    /// What was written before: weights, scores and most sentences are few.
+    numbers: Numbers,
+    probabilities: Numbers,
+    told: Told,
     pub counts: Counts,
 }
 
@@ -43,7 +53,9 @@ impl<W: Write> Output<W> {
             to,
             style,
             waiting: Vec::new(),
-            numbers: vec![(u64::MAX, String::new()); NUMBERS],
+            numbers: Numbers::new(|number| format!("{}", (number * 1e3).round() / 1e3)),
+            probabilities: Numbers::new(|number| format!("{number:.3}")),
+            told: Told::new(),
             counts: Counts::default(),
         }
     }
@@ -81,42 +93,72 @@ impl<W: Write> Output<W> {
 
     fn json(&mut self, line: u64, probability: f64, verdict: Verdict, signals: &[Signal]) {
         self.waiting.extend_from_slice(b"{\"line\":");
-        self.count(line);
+        self.count(line, 0);
         self.waiting.extend_from_slice(b",\"score\":");
-        self.number(probability);
+        self.waiting.extend_from_slice(self.numbers.text(probability));
         self.waiting.extend_from_slice(b",\"verdict\":\"");
         self.waiting.extend_from_slice(verdict.word().as_bytes());
         self.waiting.extend_from_slice(b"\",\"signals\":[");
         for (n, signal) in signals.iter().enumerate() {
-            self.waiting.extend_from_slice(if n == 0 { b"{\"id\":\"" } else { b",{\"id\":\"" });
-            self.waiting.extend_from_slice(signal.id.as_bytes());
-            self.waiting.extend_from_slice(b"\",\"weight\":");
-            self.number(signal.weight);
-            self.waiting.extend_from_slice(b",\"says\":\"");
-            escape(&signal.says, &mut self.waiting);
-            self.waiting.extend_from_slice(b"\"}");
+            if n > 0 {
+                self.waiting.push(b',');
+            }
+            match &signal.says {
+                Cow::Borrowed(says) => {
+                    let weight = self.numbers.text(signal.weight);
+                    let known = self.told.signal(signal, says, |into| as_json(signal, weight, into));
+                    self.waiting.extend_from_slice(known);
+                }
+                Cow::Owned(_) => as_json(signal, self.numbers.text(signal.weight), &mut self.waiting),
+            }
         }
         self.waiting.extend_from_slice(b"]}\n");
     }
 
     fn text(&mut self, line: u64, record: &Record<'_>, score: (f64, Verdict), signals: &[Signal]) {
-        let known = [record.name, record.email, record.username, record.slug];
-        let label = known.into_iter().find(|text| !text.is_empty()).unwrap_or("");
-        let label: String = label.chars().filter(|c| !c.is_control()).take(40).collect();
-        let mut reasons: Vec<&Signal> = signals.iter().filter(|s| s.weight > 0.0).collect();
-        reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-        let reasons: Vec<&str> = reasons.into_iter().take(2).map(|s| s.says.as_ref()).collect();
         let (probability, verdict) = score;
-        let text = format!(
-            "{line:>8}  {probability:.3}  {:<7}  {label:<40}  {}\n",
-            verdict.word(),
-            reasons.join("; ")
-        );
-        self.waiting.extend_from_slice(text.as_bytes());
+        self.count(line, LINE_CHARS);
+        self.waiting.extend_from_slice(b"  ");
+        self.waiting.extend_from_slice(self.probabilities.text(probability));
+        self.waiting.extend_from_slice(b"  ");
+        self.waiting.extend_from_slice(verdict.word().as_bytes());
+        self.spaces(VERDICT_CHARS.saturating_sub(verdict.word().len()) + 2);
+        self.label(record);
+        self.waiting.extend_from_slice(b"  ");
+        let [strongest, second] = strongest(signals);
+        self.waiting.extend_from_slice(strongest.map_or("", |s| s.says.as_ref()).as_bytes());
+        if let Some(second) = second {
+            self.waiting.extend_from_slice(b"; ");
+            self.waiting.extend_from_slice(second.says.as_bytes());
+        }
+        self.waiting.push(b'\n');
     }
 
-    fn count(&mut self, number: u64) {
-        let mut digits = [0_u8; 20];
+    /// What people know the record by, in a column of its own.
+    fn label(&mut self, record: &Record<'_>) {
+        let known = [record.name, record.email, record.username, record.slug];
+        let label = known.into_iter().find(|text| !text.is_empty()).unwrap_or("");
+        let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let mut length = label.len();
+        if length <= LABEL_CHARS_MAX && label.bytes().all(is_plain) {
+            self.waiting.extend_from_slice(label.as_bytes());
+        } else {
+            length = 0;
+            for letter in label.chars().filter(|c| !is_steering(*c)).take(LABEL_CHARS_MAX) {
+                self.waiting.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                length += 1;
+            }
+        }
+        self.spaces(LABEL_CHARS_MAX - length);
+    }
+
+    fn spaces(&mut self, count: usize) {
+        self.waiting.resize(self.waiting.len() + count, b' ');
+    }
+
+    /// A number, on the right of so many characters.
+    fn count(&mut self, number: u64, width: usize) {
+        let mut digits = [b' '; 20];
         let (mut left, mut at) = (number, digits.len());
         loop {
             at -= 1;
@@ -126,19 +168,32 @@ impl<W: Write> Output<W> {
                 break;
             }
         }
-        self.waiting.extend_from_slice(&digits[at..]);
+        self.waiting.extend_from_slice(&digits[at.min(digits.len() - width)..]);
     }
+}
 
-    fn number(&mut self, number: f64) {
-        let bits = number.to_bits();
-        let place = (bits ^ bits >> 19 ^ bits >> 41).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55;
-        let (known, text) = &mut self.numbers[usize::try_from(place).expect("nine bits fit in a usize")];
-        if *known != bits {
-            *known = bits;
-            *text = format!("{}", (number * 1e3).round() / 1e3);
+/// The two signals that speak loudest for test data; of equals the earlier.
+fn strongest(signals: &[Signal]) -> [Option<&Signal>; 2] {
+    let mut best: [Option<&Signal>; 2] = [None, None];
+    let outweighs = |one: &Signal, other: Option<&Signal>| other.is_none_or(|o| one.weight > o.weight);
+    for signal in signals.iter().filter(|s| s.weight > 0.0) {
+        if outweighs(signal, best[0]) {
+            best = [Some(signal), best[0]];
+        } else if outweighs(signal, best[1]) {
+            best[1] = Some(signal);
         }
-        self.waiting.extend_from_slice(text.as_bytes());
     }
+    best
+}
+
+fn as_json(signal: &Signal, weight: &[u8], into: &mut Vec<u8>) {
+    into.extend_from_slice(b"{\"id\":\"");
+    into.extend_from_slice(signal.id.as_bytes());
+    into.extend_from_slice(b"\",\"weight\":");
+    into.extend_from_slice(weight);
+    into.extend_from_slice(b",\"says\":\"");
+    escape(&signal.says, into);
+    into.extend_from_slice(b"\"}");
 }
 
 /// Three digits; never quite 1.

@@ -3,8 +3,11 @@
 //! Not here: what they do (`core::policy`, `engine::plan`).
 
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use unseed_core::detect::Verdict;
@@ -12,6 +15,9 @@ use unseed_core::fault::Fault;
 use unseed_core::policy::{ConfiguredProtection, ConfiguredReference, OnRemove};
 use unseed_engine::plan::{Choice, ChoiceRows};
 use unseed_engine::scan::Findings;
+
+/// Bytes of a report that are read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// `TABLE: SQL PREDICATE`.
 pub(super) fn by_predicate(text: &str) -> Result<Choice, Fault> {
@@ -108,7 +114,7 @@ fn finding_choice(table: &str, columns: Vec<String>, keys: Vec<Vec<String>>) -> 
 #[derive(Deserialize)]
 struct ReportFile {
     format: String,
-    findings: Vec<FindingLine>,
+    findings: TestFindings,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +124,39 @@ struct FindingLine {
     verdict: String,
 }
 
+/// Keys of the findings with verdict `test`, by table and key columns. Of a finding no more than that is kept.
+struct TestFindings(BTreeMap<(String, Vec<String>), Vec<Vec<String>>>);
+
+impl<'de> Deserialize<'de> for TestFindings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FindingsVisitor).map(TestFindings)
+    }
+}
+
+struct FindingsVisitor;
+
+impl<'de> Visitor<'de> for FindingsVisitor {
+    type Value = BTreeMap<(String, Vec<String>), Vec<Vec<String>>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of findings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut by_table = BTreeMap::new();
+        while let Some(finding) = list.next_element::<FindingLine>()? {
+            if finding.verdict == "test" {
+                let (columns, mut values): (Vec<String>, Vec<String>) = finding.key.into_iter().unzip();
+                values.iter_mut().for_each(String::shrink_to_fit);
+                values.shrink_to_fit();
+                let keys: &mut Vec<Vec<String>> = by_table.entry((finding.table, columns)).or_default();
+                keys.push(values);
+            }
+        }
+        Ok(by_table)
+    }
+}
+
 /// The same from a report that `scan --format json` printed.
 pub(super) fn by_report_file(path: &Path) -> Result<Vec<Choice>, Fault> {
     let shown = path.display();
@@ -125,16 +164,13 @@ pub(super) fn by_report_file(path: &Path) -> Result<Vec<Choice>, Fault> {
         Fault::usage(format!("scan report `{shown}` cannot be used: {why}"))
             .hint("write one with `unseed scan URL --format json > scan.json`")
     };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let file: ReportFile = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let from = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let from = BufReader::with_capacity(READ_BYTES, from);
+    let file: ReportFile = serde_json::from_reader(from).map_err(|error| wrong(error.to_string()))?;
     if file.format != unseed_core::scan::FORMAT {
         return Err(wrong(format!("its format is `{}`", file.format)));
     }
-    let mut by_table: BTreeMap<(String, Vec<String>), Vec<Vec<String>>> = BTreeMap::new();
-    for finding in file.findings.into_iter().filter(|finding| finding.verdict == "test") {
-        let (columns, values) = finding.key.into_iter().unzip();
-        by_table.entry((finding.table, columns)).or_default().push(values);
-    }
+    let by_table = file.findings.0;
     Ok(by_table.into_iter().map(|((table, columns), keys)| finding_choice(&table, columns, keys)).collect())
 }
 

@@ -60,7 +60,13 @@ pub(super) fn run(env: &Env<'_>, args: &ClassifyArgs) -> Result<Done, Fault> {
         None => classify::run(std::io::stdin().lock(), &options, &mut output),
     };
     output.flush();
-    done?;
+    let seen = done?;
+    if seen.records == 0 {
+        env.ui.note("there was no record to score");
+    }
+    if !seen.ignored.is_empty() {
+        env.ui.note(&format!("not looked at: {}", seen.ignored));
+    }
     let counts = output.counts;
     drop(output);
     env.ui.note(&format!(

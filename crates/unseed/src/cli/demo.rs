@@ -123,7 +123,8 @@ impl<'a> Stage<'a> {
         let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, ScanWanted::Findings).await?;
         let found = scanned.whole()?;
         self.show(&report::table::text(&found, self.env.ui));
-        wire::write_file(&self.file("report.html"), report::html::page(&found).as_bytes())?;
+        let page = scan::page(&self.env, &found, &self.target.address, None);
+        wire::write_file(&self.file("report.html"), page.as_bytes())?;
         let bytes =
             serde_json::to_vec_pretty(&found).expect("a report is plain data, which JSON can always hold");
         wire::write_file(&self.file("scan.json"), &bytes)?;

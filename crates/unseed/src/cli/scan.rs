@@ -5,13 +5,17 @@ mod explain;
 
 use super::{Done, Env};
 use crate::report;
+use crate::report::html::Circumstances;
 use crate::report::json::{Document, Failure};
 use crate::wire;
 use clap::Args;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unseed_core::fault::Fault;
+use unseed_core::port::clock::Clock as _;
+use unseed_core::scan::Report;
 use unseed_engine::scan::{Options, Scanned, Wanted};
 use unseed_io::scratch::TemporaryFiles;
 use unseed_io::store::AnyStore;
@@ -62,7 +66,10 @@ pub(super) async fn run(env: &Env<'_>, args: &ScanArgs) -> Result<Done, Fault> {
         env.ui.note(&format!("report written to {}", path.display()));
     }
     if let Some(path) = &args.html {
-        wire::write_file(path, report::html::page(&scanned.report).as_bytes())?;
+        let baseline = args.baseline.as_deref().map(|p| p.file_name().unwrap_or(p.as_os_str()));
+        let baseline = baseline.map(OsStr::to_string_lossy);
+        let page = page(env, &scanned.report, &target.address, baseline.as_deref());
+        wire::write_file(path, page.as_bytes())?;
         env.ui.note(&format!("page written to {}", path.display()));
     }
     match (env.ui.is_table(), &args.output) {
@@ -76,6 +83,17 @@ pub(super) async fn run(env: &Env<'_>, args: &ScanArgs) -> Result<Done, Fault> {
         }
     }
     Ok(if scanned.report.is_clean() { Done::Success } else { Done::Findings })
+}
+
+/// The report as a page.
+pub(super) fn page(env: &Env<'_>, report: &Report, address: &str, baseline: Option<&str>) -> String {
+    let made = Circumstances {
+        at: &env.wire.clock.now(),
+        address,
+        thresholds: env.wire.config.detection.thresholds,
+        baseline,
+    };
+    report::html::page(report, &made)
 }
 
 fn write_json(scanned: &mut Scanned, path: &Path) -> Result<(), Fault> {

@@ -5,6 +5,7 @@
 //!
 //! Not here: colours (`style`), they come from the page's classes.
 
+use crate::ui::count;
 use maud::{Markup, html};
 use unseed_core::scan::Month;
 
@@ -39,9 +40,9 @@ pub(super) fn timeline(months: &[Month]) -> Markup {
     let step = plot_width / number(bars.len());
     let width = (step * 0.72).clamp(3.0, 46.0);
     let height = |rows: u64| plot_height * float(rows) / float(top);
-    let every = (number(bars.len()) * 58.0 / plot_width).ceil().max(1.0);
+    let every = (number(bars.len()) * 62.0 / plot_width).ceil().max(1.0);
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label="rows created per month, test and real" {
+        svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(spoken(&bars)) {
             @for part in [0.0, 0.5, 1.0] {
                 @let y = ABOVE + plot_height * (1.0 - part);
                 line class="grid" x1=(LEFT) x2=(WIDTH - RIGHT) y1=(fixed(y)) y2=(fixed(y)) {}
@@ -52,13 +53,45 @@ pub(super) fn timeline(months: &[Month]) -> Markup {
                 @let (test, real) = (visible(height(bar.test), bar.test), visible(height(bar.real), bar.real));
                 @let base = ABOVE + plot_height;
                 g class="bar" {
-                    title { (bar.label) ": " (bar.test) " test, " (bar.real) " real" }
+                    title { (bar.label) ": " (count(bar.test)) " test, " (count(bar.real)) " real" }
                     rect class="hover" x=(fixed(x - (step - width) / 2.0)) y=(fixed(ABOVE)) width=(fixed(step)) height=(fixed(plot_height)) {}
                     rect class="real" x=(fixed(x)) y=(fixed(base - real)) width=(fixed(width)) height=(fixed(real)) rx="2" {}
                     rect class="test" x=(fixed(x)) y=(fixed(base - real - test - gap(real, test))) width=(fixed(width)) height=(fixed(test)) rx="2" {}
                 }
                 @if (number(index) % every) < 0.5 {
                     text class="axis" x=(fixed(x + width / 2.0)) y=(fixed(HEIGHT - 7.0)) text-anchor="middle" { (bar.label) }
+                }
+            }
+        }
+    }
+}
+
+/// What the picture shows, in a sentence.
+fn spoken(bars: &[Bar]) -> String {
+    let sum = |rows: fn(&Bar) -> u64| count(bars.iter().map(rows).sum());
+    let (first, last) = (bars.first().map_or("", |b| &b.label), bars.last().map_or("", |b| &b.label));
+    let fullest = bars.iter().max_by_key(|b| b.test);
+    let fullest = fullest.filter(|b| b.test > 0).map(|b| format!(", most test rows in {}", b.label));
+    format!(
+        "Rows created per month from {first} to {last}: {} test, {} real{}",
+        sum(|b| b.test),
+        sum(|b| b.real),
+        fullest.unwrap_or_default()
+    )
+}
+
+/// The same as a table.
+pub(super) fn figures(months: &[Month]) -> Markup {
+    let bars = fold(months);
+    html! {
+        details {
+            summary { "The same in figures" }
+            table.figures {
+                thead { tr { th scope="col" { "created" } th.n scope="col" { "test" } th.n scope="col" { "real" } } }
+                tbody {
+                    @for bar in bars.iter().filter(|b| b.test + b.real > 0) {
+                        tr { th scope="row" { (bar.label) } td.n { (count(bar.test)) } td.n { (count(bar.real)) } }
+                    }
                 }
             }
         }
@@ -78,8 +111,8 @@ fn fixed(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn number(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+fn number(of: usize) -> f64 {
+    f64::from(u32::try_from(of).unwrap_or(u32::MAX))
 }
 
 fn float(rows: u64) -> f64 {
@@ -91,9 +124,9 @@ fn axis(top: u64, part: f64) -> String {
     if part < 0.25 {
         "0".to_owned()
     } else if part < 0.75 {
-        crate::ui::count(top / 2)
+        count(top / 2)
     } else {
-        crate::ui::count(top)
+        count(top)
     }
 }
 

@@ -2,47 +2,58 @@
 //!
 //! Invariants
 //! - self-contained: no script, no font, no image, no link to anywhere;
-//! - values from the database are escaped by the template and never trusted;
-//! - says the same figures as the JSON form.
+//! - values from the database are escaped by the template, shortened, freed of what steers a text's direction, and
+//!   set apart so that they cannot turn the text around them;
+//! - says the same figures as the JSON form; what a picture shows stands in a table too.
 //!
-//! Not here: the look (`style`), the picture (`chart`).
+//! Not here: the look (`style`), the picture (`chart`), rows and tables (`listing`).
 
-use super::{chart, of, plural, samples, share, style};
+use super::{chart, harmless, listing, plural, style};
 use crate::ui::count;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use unseed_core::detect::{Verdict, time};
+use unseed_core::detect::{Thresholds, Verdict, time};
 use unseed_core::entity::Entity;
-use unseed_core::scan::{Finding, Report, TableCount};
+use unseed_core::scan::{Report, TableCount};
 
-/// Findings shown per table and verdict.
-const SAMPLES_MAX: usize = 8;
 /// Signals shown, most frequent first.
 const SIGNALS_MAX: usize = 10;
-/// Reasons shown per finding.
-const REASONS_MAX: usize = 4;
+/// Characters of the store's name, its address and the baseline's.
+const NAME_CHARS_MAX: usize = 120;
+
+/// When, where and how the scan was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Point in time as `2026-03-14T09:26:53Z`.
+    pub at: &'a str,
+    /// The store's address without any secret.
+    pub address: &'a str,
+    pub thresholds: Thresholds,
+    /// The earlier report whose rows are left out.
+    pub baseline: Option<&'a str>,
+}
 
 /// The page.
-pub fn page(report: &Report) -> String {
+pub fn page(report: &Report, made: &Circumstances<'_>) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Test data in " (report.store) }
+                title { "Test data in " (harmless(&report.store, NAME_CHARS_MAX)) ", " (day(made.at)) }
                 style { (PreEscaped(style::CSS)) }
             }
             body {
                 main {
-                    (head(report))
+                    (head(report, made))
                     (cards(report))
                     (recommendations(report))
                     (history(report))
                     (signals(report))
-                    (tables(report))
-                    (findings(report, Verdict::Test))
-                    (findings(report, Verdict::Suspect))
-                    (foot())
+                    (listing::tables(report))
+                    (listing::findings(report, Verdict::Test))
+                    (listing::findings(report, Verdict::Suspect))
+                    (foot(made))
                 }
             }
         }
@@ -57,44 +68,88 @@ fn main_tables(report: &Report) -> Vec<&TableCount> {
     if tenants.is_empty() { of(Entity::User).collect() } else { tenants }
 }
 
-fn head(report: &Report) -> Markup {
+fn head(report: &Report, made: &Circumstances<'_>) -> Markup {
     let main = main_tables(report);
-    let (test, rows) = (main.iter().map(|t| t.test).sum(), main.iter().map(|t| t.rows).sum());
+    let (test, rows): (u64, u64) = (main.iter().map(|t| t.test).sum(), main.iter().map(|t| t.rows).sum());
     let suspects: u64 = report.tables.iter().map(|t| t.suspect).sum();
     let what = main.first().map_or("rows", |t| plural(t.entity));
+    let new = if made.baseline.is_some() { " new" } else { "" };
     html! {
         header {
-            p { "unseed · scan of store " strong { (report.store) } }
+            p { "unseed · report of a scan" }
             @if test > 0 {
-                h1 { em { (count(test)) " of " (count(rows)) " " (what) } " are test data" }
+                h1 { em { (count(test)) " of " (count(rows)) " " (what) } " are" (new) " test data" }
             } @else if suspects > 0 {
-                h1 { "No test data for certain, " em { (count(suspects)) " rows to look at" } }
+                h1 { "No" (new) " test data for certain, " em { (count(suspects)) " rows to look at" } }
             } @else {
-                h1.clean { em { "No test data" } " among " (count(rows)) " " (what) }
+                h1.clean { em { "No" (new) " test data" } " among " (count(rows)) " " (what) }
             }
-            p.lead { (lead(report)) }
+            p.lead { (lead(report)) @if test > 0 { " Without them " (left(rows - test, main.first())) " left." } }
+            (facts(report, made))
         }
     }
 }
 
 fn lead(report: &Report) -> String {
-    let seen = "Every row of the tables below was read.";
+    let seen = "Every row was read, and nothing was changed.";
     match report.since {
         Some(since) if since.first != since.last => format!(
-            "The first of them was created on {}, the last on {}. {seen}",
+            "The first of the test rows was created on {}, the last on {}. {seen}",
             time::day_text(since.first),
             time::day_text(since.last)
         ),
-        Some(since) => format!("All of them were created on {}. {seen}", time::day_text(since.first)),
+        Some(since) => format!("All test rows were created on {}. {seen}", time::day_text(since.first)),
         None => seen.to_owned(),
     }
 }
 
-/// A meter filled by a share.
-fn meter(part: u64, whole: u64) -> Markup {
-    let per_mille = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0);
+/// `13 tenants are`.
+fn left(rows: u64, table: Option<&&TableCount>) -> String {
+    match (rows, table) {
+        (1, Some(table)) => format!("1 {} is", plural(table.entity).trim_end_matches('s')),
+        (_, table) => format!("{} {} are", count(rows), table.map_or("rows", |t| plural(t.entity))),
+    }
+}
+
+/// What a reader needs to know to place the report.
+fn facts(report: &Report, made: &Circumstances<'_>) -> Markup {
+    let known: u64 = report.tables.iter().map(|t| t.known).sum();
+    html! {
+        dl {
+            div { dt { "Store" } dd {
+                bdi { (harmless(&report.store, NAME_CHARS_MAX)) }
+                @if made.address != report.store { " · " bdi.address { (harmless(made.address, NAME_CHARS_MAX)) } }
+            } }
+            div { dt { "Read on" } dd { (moment(made.at)) } }
+            div { dt { "Called test, suspect" } dd { "from " (percent(made.thresholds.test)) ", from " (percent(made.thresholds.suspect)) } }
+            @if let Some(baseline) = made.baseline {
+                div { dt { "Left out" } dd { (count(known)) " rows that " bdi { (harmless(baseline, NAME_CHARS_MAX)) } " lists already" } }
+            }
+        }
+    }
+}
+
+/// `2026-03-14 09:26 UTC`.
+fn moment(at: &str) -> String {
+    let minute: String = at.chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect();
+    if at.ends_with('Z') { format!("{minute} UTC") } else { minute }
+}
+
+fn day(at: &str) -> &str {
+    at.get(..10).unwrap_or(at)
+}
+
+/// `95 %`, `99.5 %`.
+fn percent(share: f64) -> String {
+    let digits = format!("{:.1}", share * 100.0);
+    format!("{} %", digits.strip_suffix(".0").unwrap_or(&digits))
+}
+
+/// A meter filled by a share; the figure stands beside it, so it says nothing to those who cannot see it.
+pub(super) fn meter(part: u64, whole: u64) -> Markup {
+    let per_mille = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0).min(1_000);
     let width = format!("width:{}.{}%", per_mille / 10, per_mille % 10);
-    html! { div.meter { i style=(width) {} } }
+    html! { div.meter aria-hidden="true" { i style=(width) {} } }
 }
 
 fn cards(report: &Report) -> Markup {
@@ -103,7 +158,7 @@ fn cards(report: &Report) -> Markup {
             @for table in report.tables.iter().filter(|t| t.test > 0).take(6) {
                 div.card {
                     b { (count(table.test)) }
-                    span { "test " (plural(table.entity)) ", " (share(table.test, table.rows)) " of " (count(table.rows)) }
+                    span { "test " (plural(table.entity)) ", " (super::share(table.test, table.rows)) " of " (count(table.rows)) }
                     (meter(table.test, table.rows))
                 }
             }
@@ -134,13 +189,15 @@ fn history(report: &Report) -> Markup {
     if report.timeline.is_empty() {
         return html! {};
     }
+    let suspects = report.tables.iter().any(|t| t.suspect > 0);
     html! {
         section {
             h2 { "Since when" }
-            p { "Tenants and users by the time they were created." }
+            p { "Tenants and users by the time they were created." @if suspects { " Suspects are drawn among the real ones." } }
             div.panel {
-                div.legend { span { i.t {} "test data" } span { i.r {} "real" } }
+                div.legend aria-hidden="true" { span { i.t {} "test data" } span { i.r {} "real" } }
                 (chart::timeline(&report.timeline))
+                (chart::figures(&report.timeline))
             }
         }
     }
@@ -153,101 +210,30 @@ fn signals(report: &Report) -> Markup {
             h2 { "What gives them away" }
             p { "How many test rows show each sign. Most show several." }
             div.panel {
-                div.bars {
-                    @for signal in report.signals.iter().take(SIGNALS_MAX) {
-                        span { (signal.title) }
-                        (meter(signal.rows, most))
-                        span.n { (count(signal.rows)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn tables(report: &Report) -> Markup {
-    html! {
-        section {
-            h2 { "Tables" }
-            p { "Payments, sessions and the like count as test when they belong to a test tenant or user." }
-            div.panel { div.scroll {
-                table {
-                    thead { tr { th { "table" } th { "holds" } th.n { "rows" } th.n { "test" } th.n { "suspect" } th.share { "share" } } }
+                table.signs {
+                    thead { tr { th scope="col" { "sign" } th.bar aria-hidden="true" {} th.n scope="col" { "test rows" } } }
                     tbody {
-                        @for t in &report.tables {
+                        @for signal in report.signals.iter().take(SIGNALS_MAX) {
                             tr {
-                                td.name { (t.table) }
-                                td { (plural(t.entity)) }
-                                td.n { (count(t.rows)) }
-                                td.n.bad[t.test > 0] { (count(t.test)) }
-                                td.n.warn[t.suspect > 0] { (count(t.suspect)) }
-                                td.share { (share(t.test, t.rows)) (meter(t.test, t.rows)) }
+                                th scope="row" { (signal.title) }
+                                td.bar aria-hidden="true" { (meter(signal.rows, most)) }
+                                td.n { (count(signal.rows)) }
                             }
                         }
                     }
                 }
-                @for orphan in &report.orphans {
-                    p.key { (count(orphan.rows)) " rows of " (orphan.table) " point by " (orphan.column) " at tenants that no longer exist" }
-                }
-            } }
-        }
-    }
-}
-
-fn findings(report: &Report, verdict: Verdict) -> Markup {
-    let (title, explains) = match verdict {
-        Verdict::Test => {
-            ("Samples of test data", "Chosen to show different reasons; the full list is in the JSON form.")
-        }
-        Verdict::Suspect => (
-            "Suspects",
-            "Signs of test data, but not enough of them. A person decides; no plan takes them on its own.",
-        ),
-        Verdict::Real => return html! {},
-    };
-    let found: Vec<(&TableCount, Vec<&Finding>)> = report
-        .tables
-        .iter()
-        .map(|t| (t, samples(of(report, &t.table, verdict), SAMPLES_MAX)))
-        .filter(|(_, shown)| !shown.is_empty())
-        .collect();
-    if found.is_empty() {
-        return html! {};
-    }
-    html! {
-        section {
-            h2 { (title) }
-            p { (explains) }
-            div.panel {
-                @for (table, shown) in &found {
-                    h3 { (table.table) " " small { (shown.len()) " of " (count(if verdict == Verdict::Test { table.test } else { table.suspect })) } }
-                    div.scroll { table { tbody { @for finding in shown { (row(finding)) } } } }
-                }
             }
         }
     }
 }
 
-fn row(finding: &Finding) -> Markup {
-    html! {
-        tr {
-            td style="width:34%" { div.name { (finding.label) } div.key { (finding.key.describe()) } }
-            td { div.why {
-                @for signal in finding.signals.iter().take(REASONS_MAX) {
-                    span.against[signal.weight < 0.0] title=(format!("{} {:+.1}", signal.id, signal.weight)) { (signal.says.replace('`', "")) }
-                }
-            } }
-            td.n { span class=(format!("score {}", finding.verdict.word())) { (format!("{:.1} %", finding.score * 100.0)) } }
-        }
-    }
-}
-
-fn foot() -> Markup {
+fn foot(made: &Circumstances<'_>) -> Markup {
     html! {
         footer {
             p { "The percentage is how sure the scan is that a row is test data, from all signs for and against together. "
-                "From 95 % on a row counts as test, from 50 % on as suspect." }
-            p { "Nothing was changed by this scan." }
+                "From " (percent(made.thresholds.test)) " on a row counts as test, from " (percent(made.thresholds.suspect))
+                " on as suspect. A plan takes test rows only, and nothing is removed without a plan that somebody approved." }
+            p { "Payments, sessions and the like count as test when they belong to a test tenant or user." }
         }
     }
 }
@@ -255,7 +241,20 @@ fn foot() -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::report;
+    use crate::report::tests::{finding, report};
+
+    fn made() -> Circumstances<'static> {
+        Circumstances {
+            at: "2026-09-01T06:30:12Z",
+            address: "postgres://db.example/app",
+            thresholds: Thresholds { test: 0.975, suspect: 0.5 },
+            baseline: None,
+        }
+    }
+
+    fn page(report: &Report) -> String {
+        super::page(report, &made())
+    }
 
     #[test]
     fn the_page_is_self_contained_and_escapes_values() {
@@ -272,15 +271,55 @@ mod tests {
         let page = page(&report());
         for part in [
             "1,826 of 1,839 tenants",
+            "Without them 13 tenants are left.",
             "2025-03-10",
             "99.2 %",
             "name made of test words",
             "Suspects",
             "paid with real money",
             "at tenants that no longer exist",
+            "2026-09-01 06:30 UTC",
+            "postgres://db.example/app",
+            "from 97.5 %, from 50 %",
         ] {
             assert!(page.contains(part), "{part}");
         }
+        assert!(!page.contains("Left out"));
+    }
+
+    #[test]
+    fn the_page_says_what_a_baseline_left_out() {
+        let mut report = report();
+        report.tables[0].known = 1_200;
+        let page = super::page(&report, &Circumstances { baseline: Some("last.json"), ..made() });
+        for part in ["are new test data", "1,200 rows that <bdi>last.json</bdi> lists already", ">1,200<"] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn tables_have_headers_and_pictures_have_words() {
+        let page = page(&report());
+        assert_eq!(page.matches("<table").count(), page.matches("<thead>").count());
+        let cells = page.matches("<th ").count() + page.matches("<th>").count();
+        assert_eq!(cells, page.matches("scope=").count() + page.matches("<th class=\"bar\"").count());
+        assert!(page.contains("role=\"img\" aria-label=\"Rows created per month"));
+        assert!(page.contains("<html lang=\"en\">") && page.contains("name=\"viewport\""));
+    }
+
+    #[test]
+    fn hostile_values_are_short_harmless_and_set_apart() {
+        let mut report = report();
+        let evil = format!("</td><script>alert(1)</script>\u{202e}\u{2066}\0{}", "a\u{301}".repeat(500_000));
+        report.samples = vec![finding(&evil, 0.999, Verdict::Test, Vec::new())];
+        report.samples[0].key.values = [Box::from(evil.as_str())].into();
+        report.store = evil.clone();
+        let page = page(&report);
+        assert!(page.len() < 100_000, "{} bytes", page.len());
+        for bad in ["<script", "\u{202e}", "\u{2066}", "\0"] {
+            assert!(!page.contains(bad), "{bad:?}");
+        }
+        assert!(page.contains("<bdi>&lt;/td&gt;&lt;script&gt;"));
     }
 
     #[test]

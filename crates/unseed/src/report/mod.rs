@@ -7,6 +7,7 @@
 mod chart;
 pub mod html;
 pub mod json;
+mod listing;
 mod style;
 pub mod table;
 
@@ -39,6 +40,23 @@ fn share(part: u64, whole: u64) -> String {
         (_, 1_000) => "100 %".to_owned(),
         (_, _) => format!("{}.{} %", per_mille / 10, per_mille % 10),
     }
+}
+
+/// A value of a database in so many characters, without those that steer a terminal or a text's direction.
+pub(crate) fn harmless(text: &str, chars_max: usize) -> String {
+    // One more than fits says whether it was all.
+    let plain: String = text.chars().filter(|c| !is_steering(*c)).take(chars_max + 1).collect();
+    if plain.chars().count() <= chars_max {
+        return plain;
+    }
+    let cut: String = plain.chars().take(chars_max - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+pub(crate) fn is_steering(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 /// Samples of one verdict in one table, as they stand in the report.

@@ -1,6 +1,6 @@
 //! A scan in the terminal: tables, the most telling findings, what to do.
 
-use super::{of, samples, share};
+use super::{harmless, of, samples, share};
 use crate::table::Table;
 use crate::ui::{Tone, Ui, count};
 use unseed_core::detect::{Verdict, time};
@@ -92,17 +92,7 @@ fn reasons(finding: &Finding) -> String {
 
 /// Without what a terminal would obey, and not too long.
 fn shortened(text: &str) -> String {
-    let plain: String = text.chars().filter(|c| !c.is_control() && !is_direction(*c)).collect();
-    if plain.chars().count() <= LABEL_CHARS_MAX {
-        return plain;
-    }
-    let cut: String = plain.chars().take(LABEL_CHARS_MAX - 1).collect();
-    format!("{}…", cut.trim_end())
-}
-
-/// Characters that turn the direction of the text around them.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    harmless(text, LABEL_CHARS_MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ fn signal(id: &'static str, weight: f64, says: &'static str) -> Signal {
     Signal { id, group: Group::Name, weight, says: Cow::Borrowed(says) }
 }
 
-fn finding(label: &str, score: f64, verdict: Verdict, signals: Vec<Signal>) -> Finding {
+pub(crate) fn finding(label: &str, score: f64, verdict: Verdict, signals: Vec<Signal>) -> Finding {
     Finding {
         table: "public.tenants".into(),
         key: Key {

@@ -85,6 +85,14 @@ fn a_baseline_leaves_only_what_is_new() {
     let more = sandbox.json(1, &["scan", "app.db", "--baseline", "before.json"]);
     assert_eq!(more["findings"].as_array().unwrap().len(), 1);
     assert_eq!(more["findings"][0]["key"]["id"], "999");
+    sandbox.expect(1, &["scan", "app.db", "--baseline", "before.json", "--html", "new.html"]);
+    let page = std::fs::read_to_string(sandbox.path("new.html")).unwrap();
+    assert!(
+        page.contains("are new test data") && page.contains("<bdi>before.json</bdi> lists already"),
+        "{page}"
+    );
+    let months = more["timeline"].as_array().unwrap();
+    assert_eq!(months.iter().map(|m| m["test"].as_u64().unwrap()).sum::<u64>(), 1, "{months:?}");
     sandbox.write("other.json", "{\"format\":\"unseed.plan/1\",\"findings\":[]}");
     sandbox.expect(2, &["scan", "app.db", "--baseline", "other.json"]);
 }
@@ -122,4 +130,21 @@ fn hostile_text_in_a_store_neither_ends_a_scan_nor_passes_for_test_data() {
     let report = sandbox.json(1, &["scan", "app.db"]);
     let tenants = report["tables"].as_array().unwrap().iter().find(|t| t["table"] == "tenants").unwrap();
     assert_eq!((&tenants["rows"], &tenants["test"]), (&14.into(), &5.into()));
+    // Hostile text in rows that are test data reaches the page and the terminal, short and harmless.
+    let marked = "'Test \u{202e}User</td><script>alert(1)</script>' || char(0) || 'x'";
+    let wide = "'Test <b>' || hex(zeroblob(500000))";
+    for (n, name) in (7_000..).zip([marked, wide]) {
+        change(&sandbox, &format!("INSERT INTO users VALUES ({n}, 1, 'test@example.com', {name})"));
+    }
+    change(&sandbox, "CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT, email TEXT)");
+    change(
+        &sandbox,
+        "INSERT INTO customers VALUES (hex(zeroblob(500000)), 'Test Customer 5', 'test@example.com')",
+    );
+    let text = sandbox.expect(1, &["scan", "app.db", "--html", "page.html"]);
+    let page = std::fs::read_to_string(sandbox.path("page.html")).unwrap();
+    assert!(text.len() < 50_000 && page.len() < 100_000, "{} and {} bytes", text.len(), page.len());
+    for bad in ["<script", "<b>Test", "\u{202e}", "\0"] {
+        assert!(!page.contains(bad) && !text.contains('\u{202e}'), "{bad:?}");
+    }
 }

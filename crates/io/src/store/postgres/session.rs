@@ -5,7 +5,7 @@ use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, TextRow};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use std::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use unseed_core::port::store::Statements;
@@ -100,30 +100,25 @@ impl PgSession {
     /// Runs several statements in one message; returns the rows of all.
     pub(super) async fn script(&mut self, sql: &str, statements: u64) -> Result<Vec<TextRow>, SqlError> {
         self.statements.total += statements;
-        let messages = self.client.simple_query(sql).await.map_err(|error| sql_error(&error))?;
-        Ok(text_rows(&messages))
-    }
-
-    /// Copies text rows in; `feed` is called with a function that takes bytes.
-    pub(super) async fn copy_in(&mut self, sql: &str, bytes: Vec<Bytes>) -> Result<u64, SqlError> {
-        self.statements.total += 1;
-        let sink = self.client.copy_in(sql).await.map_err(|error| sql_error(&error))?;
-        let mut sink = std::pin::pin!(sink);
-        for chunk in bytes {
-            sink.send(chunk).await.map_err(|error| sql_error(&error))?;
+        let failed = |error: tokio_postgres::Error| sql_error(&error);
+        let messages = self.client.simple_query_raw(sql).await.map_err(failed)?;
+        let mut messages = std::pin::pin!(messages);
+        let mut rows = Vec::new();
+        while let Some(message) = messages.next().await {
+            // A row as the server sent it is several times as large.
+            rows.extend(text_row(&message.map_err(failed)?));
         }
-        sink.finish().await.map_err(|error| sql_error(&error))
+        Ok(rows)
     }
 }
 
 pub(super) fn text_rows(messages: &[SimpleQueryMessage]) -> Vec<TextRow> {
-    let mut rows = Vec::new();
-    for message in messages {
-        if let SimpleQueryMessage::Row(row) = message {
-            rows.push((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect());
-        }
-    }
-    rows
+    messages.iter().filter_map(text_row).collect()
+}
+
+fn text_row(message: &SimpleQueryMessage) -> Option<TextRow> {
+    let SimpleQueryMessage::Row(row) = message else { return None };
+    Some((0..row.len()).map(|n| row.get(n).map(str::to_owned)).collect())
 }
 
 /// One value in COPY's text format.
@@ -164,7 +159,10 @@ impl Session for PgSession {
         table: &str,
         rows: &mut (dyn Iterator<Item = Vec<String>> + Send),
     ) -> Result<u64, SqlError> {
-        let mut chunks = Vec::new();
+        let failed = |error: tokio_postgres::Error| sql_error(&error);
+        self.statements.total += 1;
+        let sink = self.client.copy_in(&format!("COPY {table} FROM STDIN")).await.map_err(failed)?;
+        let mut sink = std::pin::pin!(sink);
         let mut chunk: Vec<u8> = Vec::new();
         for row in rows {
             for (n, value) in row.iter().enumerate() {
@@ -175,12 +173,12 @@ impl Session for PgSession {
             }
             chunk.push(b'\n');
             if chunk.len() >= COPY_CHUNK_BYTES {
-                chunks.push(Bytes::from(std::mem::take(&mut chunk)));
+                sink.send(Bytes::from(std::mem::take(&mut chunk))).await.map_err(failed)?;
             }
         }
         if !chunk.is_empty() {
-            chunks.push(Bytes::from(chunk));
+            sink.send(Bytes::from(chunk)).await.map_err(failed)?;
         }
-        self.copy_in(&format!("COPY {table} FROM STDIN"), chunks).await
+        sink.finish().await.map_err(failed)
     }
 }

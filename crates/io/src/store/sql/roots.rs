@@ -6,7 +6,6 @@
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, TextRow, number, text};
-use std::collections::BTreeSet;
 use unseed_core::batch;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{RootRow, RootSet};
@@ -135,10 +134,7 @@ pub(crate) async fn choose(
         };
         set.rows.extend(rows);
     }
-    for set in &mut sets {
-        let mut seen = BTreeSet::new();
-        set.rows.retain(|row| seen.insert(row.key.clone()));
-    }
+    sets.iter_mut().for_each(RootSet::drop_repeated);
     sets.retain(|set| !set.rows.is_empty());
     for set in &mut sets {
         order(session, schema, set).await.map_err(|e| e.fault("ordering the roots"))?;
