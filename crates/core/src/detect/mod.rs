@@ -19,6 +19,7 @@
 //! Adding one: write `NAME.rs` with its weight, a match and a near miss, and add a line to [`DETECTORS`].
 
 mod active;
+mod address;
 mod burst;
 mod company_domain;
 mod disposable;
@@ -26,10 +27,13 @@ pub mod domain;
 mod erased;
 mod examiner;
 mod flag;
+mod generator;
 mod handle;
+mod hold;
 mod idle;
 mod junk;
 mod lexicon;
+mod lorem;
 mod machine_mail;
 mod mail;
 mod mail_local;
@@ -48,7 +52,9 @@ pub mod score;
 mod sequence;
 mod suffix;
 mod system;
+mod template;
 mod test_money;
+mod test_payment;
 pub mod text;
 pub mod time;
 mod vocabulary;
@@ -71,12 +77,16 @@ pub enum Group {
     MailLocal,
     MailDomain,
     Phone,
+    Address,
+    Seed,
+    Payment,
     Money,
     Creation,
     Activity,
     Graph,
     Role,
     Rule,
+    Hold,
     Allowed,
 }
 
@@ -135,6 +145,8 @@ pub const DETECTORS: &[Detector] = &[
     handle::DETECTOR,
     junk::DETECTOR,
     placeholder::DETECTOR,
+    template::DETECTOR,
+    lorem::DETECTOR,
     suffix::DETECTOR,
     sequence::DETECTOR,
     mail_local::DETECTOR,
@@ -144,6 +156,9 @@ pub const DETECTORS: &[Detector] = &[
     placeholder_domain::DETECTOR,
     disposable::DETECTOR,
     phone::DETECTOR,
+    address::DETECTOR,
+    generator::DETECTOR,
+    test_payment::DETECTOR,
     test_money::DETECTOR,
     burst::DETECTOR,
     idle::DETECTOR,
@@ -155,6 +170,7 @@ pub const DETECTORS: &[Detector] = &[
     company_domain::DETECTOR,
     system::DETECTOR,
     erased::DETECTOR,
+    hold::DETECTOR,
     rules::CUSTOM,
     rules::ALLOWED,
 ];

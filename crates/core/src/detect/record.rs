@@ -24,6 +24,10 @@ pub struct Record<'a> {
     pub email: &'a str,
     pub phone: &'a str,
     pub role: &'a str,
+    /// Street and number.
+    pub address: &'a str,
+    /// What a payment provider calls it: a customer, a card, a checkout.
+    pub payment: &'a str,
     pub flags: &'a [FlagValue<'a>],
     /// Seconds since 1970.
     pub created_at: Option<i64>,
@@ -51,6 +55,8 @@ impl Record<'_> {
             email: "",
             phone: "",
             role: "",
+            address: "",
+            payment: "",
             flags: &[],
             created_at: None,
             has_last_seen: false,
@@ -148,11 +154,20 @@ impl Default for Site {
 impl Site {
     fn of(domain: &str) -> Self {
         let label = mail::main_label(domain);
-        Self {
-            classes: domain::classes(domain),
-            label_class: lexicon::class(&domain[label.0..label.1]),
-            label,
-        }
+        Self { classes: domain::classes(domain), label_class: label_class(&domain[label.0..label.1]), label }
+    }
+}
+
+/// `test1` of `test1.com` is `test`; numbers behind other words make other names.
+fn label_class(label: &str) -> Class {
+    let class = lexicon::class(label);
+    let stem = without_number(label);
+    if class != Class::Content || stem.len() == label.len() || stem.is_empty() {
+        return class;
+    }
+    match lexicon::class(stem) {
+        known @ (Class::Strong | Class::Junk) => known,
+        _ => class,
     }
 }
 
@@ -197,8 +212,21 @@ impl Subject<'_> {
         let name = &self.words.name;
         // A name with a run that a machine has made was not chosen either.
         let chosen = !name.counts.no_name_left() && name.counts.mixed == 0;
+        let handle = without_number(handle);
         handle.len() >= 3 && chosen && text::contains(name.joined(), handle)
     }
+
+    /// Whether a handle, local part or domain label says the name again, whatever the name is made of: `qa.manager`
+    /// of `QA Manager`.
+    pub(super) fn repeats_name(&self, handle: &str) -> bool {
+        let handle = without_number(handle);
+        handle.len() >= 2 && text::contains(self.words.name.joined(), handle)
+    }
+}
+
+/// `weber1984` is `weber`.
+fn without_number(handle: &str) -> &str {
+    handle.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// What a detector gets.

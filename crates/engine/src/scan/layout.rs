@@ -45,6 +45,8 @@ pub(super) struct Layout {
     email: Option<Position>,
     phone: Option<Position>,
     role: Option<Position>,
+    address: Option<Position>,
+    payment: Option<Position>,
     created_at: Option<Position>,
     last_seen: Option<Position>,
     flags: Vec<(Position, String, FlagMeaning)>,
@@ -106,9 +108,11 @@ impl Layout {
             email: columns.maybe(f.email),
             phone: columns.maybe(f.phone),
             role: columns.maybe(f.role),
+            address: columns.maybe(f.address),
+            payment: columns.maybe(f.external_id),
             created_at: columns.maybe(f.created_at),
             last_seen: columns.maybe(f.last_seen),
-            flags: f.flags.iter().take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
+            flags: holds_first(&f.flags).take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
             own_sets: sets.iter().map(|s| set(&mut columns, s, (member.table, s.clone()))).collect(),
             tenant: member
                 .links
@@ -173,6 +177,8 @@ impl Layout {
             email: text(self.email),
             phone: text(self.phone),
             role: text(self.role),
+            address: text(self.address),
+            payment: text(self.payment),
             flags: &flags[..self.flags.len()],
             created_at: at(self.created_at),
             has_last_seen: self.last_seen.is_some(),
@@ -213,6 +219,12 @@ impl Layout {
     pub(super) fn key_values(&self, row: &[Option<&str>]) -> Box<[Box<str>]> {
         self.key.iter().map(|p| Box::from(row[*p].unwrap_or(""))).collect()
     }
+}
+
+/// A hold is never left out for want of room.
+fn holds_first(flags: &[Flag]) -> impl Iterator<Item = &Flag> {
+    let is_hold = |flag: &&Flag| flag.meaning == FlagMeaning::SetIsHeld;
+    flags.iter().filter(is_hold).chain(flags.iter().filter(move |flag| !is_hold(flag)))
 }
 
 /// Column sets of a table that users or others refer to.
