@@ -21,6 +21,7 @@
 mod active;
 mod address;
 mod burst;
+pub mod cloned;
 mod company_domain;
 mod disposable;
 pub mod domain;
@@ -46,6 +47,7 @@ mod placeholder;
 mod placeholder_domain;
 mod plus_tag;
 pub mod record;
+pub mod regular;
 mod reserved;
 pub mod rules;
 pub mod score;
@@ -82,6 +84,8 @@ pub enum Group {
     Payment,
     Money,
     Creation,
+    Rhythm,
+    Clone,
     Activity,
     Graph,
     Role,
@@ -161,6 +165,8 @@ pub const DETECTORS: &[Detector] = &[
     test_payment::DETECTOR,
     test_money::DETECTOR,
     burst::DETECTOR,
+    regular::DETECTOR,
+    cloned::DETECTOR,
     idle::DETECTOR,
     orphan::DETECTOR,
     members::DETECTOR,

@@ -76,6 +76,10 @@ pub struct Context {
     pub members: Option<Members>,
     /// Log-odds of the tenant that the row belongs to.
     pub owner: Option<f64>,
+    /// A value that the row shares with others, where something else speaks for test data too.
+    pub cloned: Option<Cloned>,
+    /// Rows created one after the other at the same interval, this one among them; 0 when there is no such run.
+    pub regular_rows: u64,
     /// The row names a tenant that does not exist.
     pub orphan: bool,
     /// The row belongs to some tenant, so its role is a role within that tenant.
@@ -90,6 +94,25 @@ pub struct Series {
     pub span: u64,
     /// Nothing but nouns and test words stands before the number.
     pub generic: bool,
+}
+
+/// A value that several rows share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cloned {
+    pub what: Shared,
+    pub rows: u64,
+    /// The rows belong to more than one tenant, as far as is known.
+    pub tenants: bool,
+}
+
+/// What kind of value it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shared {
+    /// A salted hash, which two people never share.
+    Password,
+    Phone,
+    Device,
+    Ip,
 }
 
 /// Payments, invoices and subscriptions that belong to the row.

@@ -36,6 +36,9 @@ pub struct Fields {
     pub amount: Option<ColumnIndex>,
     pub status: Option<ColumnIndex>,
     pub password: Option<ColumnIndex>,
+    /// Where somebody signed up from.
+    pub ip: Option<ColumnIndex>,
+    pub device: Option<ColumnIndex>,
 }
 
 /// A column that says outright whether a row is test data.
@@ -78,6 +81,8 @@ pub fn fields(table: &Table) -> Fields {
         amount: pick(&[AMOUNT, AMOUNT_WEAK], is_number),
         status: pick(&[STATUS], is_word),
         password: pick(&[PASSWORD], |_| true),
+        ip: pick(&[IP], is_text),
+        device: pick(&[DEVICE], is_text),
     };
     fields.address = fields.address.filter(|c| fields.email != Some(*c));
     fields.slug = fields.slug.filter(|c| !fields.name.contains(c));
@@ -137,6 +142,9 @@ const STATUS: &str = "status, state, payment status";
 const PASSWORD: &str = "\
     password, password hash, passwd, encrypted password, hashed password, password digest, pass, \
     user pass, pwd, crypted password";
+const IP: &str = "\
+    signup ip, sign up ip, registration ip, created ip, create ip, registered ip, ip, ip address, ipaddress, remote ip";
+const DEVICE: &str = "device id, device fingerprint, browser fingerprint, device uuid, device token";
 
 fn is_text(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Text | ColumnKind::Other)

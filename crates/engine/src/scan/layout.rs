@@ -10,12 +10,13 @@
 //!
 //! Not here: what the record is worth (`core::detect`).
 
+use super::clones;
 use super::evidence::Evidence;
 use super::memberships::Memberships;
 use super::tape::wide;
 use std::sync::Arc;
 use unseed_core::detect::Record;
-use unseed_core::detect::record::FlagValue;
+use unseed_core::detect::record::{FlagValue, Shared};
 use unseed_core::detect::time;
 use unseed_core::entity::fields::{Flag, FlagMeaning};
 use unseed_core::entity::{Entity, Member};
@@ -50,6 +51,8 @@ pub(super) struct Layout {
     created_at: Option<Position>,
     last_seen: Option<Position>,
     flags: Vec<(Position, String, FlagMeaning)>,
+    /// Columns whose values scripts copy from row to row.
+    shared: Vec<(Position, Shared)>,
     /// Each set of columns by which evidence or users point at this table.
     own_sets: Vec<KeySet>,
     /// The columns that name the row's tenant, and the set of the tenant's columns they mean.
@@ -113,6 +116,15 @@ impl Layout {
             created_at: columns.maybe(f.created_at),
             last_seen: columns.maybe(f.last_seen),
             flags: holds_first(&f.flags).take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
+            shared: [
+                (f.password, Shared::Password),
+                (f.phone, Shared::Phone),
+                (f.device, Shared::Device),
+                (f.ip, Shared::Ip),
+            ]
+            .into_iter()
+            .filter_map(|(column, what)| Some((columns.one(column?), what)))
+            .collect(),
             own_sets: sets.iter().map(|s| set(&mut columns, s, (member.table, s.clone()))).collect(),
             tenant: member
                 .links
@@ -189,6 +201,32 @@ impl Layout {
     /// Appends a hash for each way in which others point at the row; 0 where one of its columns is null.
     pub(super) fn own(&self, row: &[Option<&str>], into: &mut Vec<u64>) {
         into.extend(self.own_sets.iter().map(|set| set.hash(row).unwrap_or(0)));
+    }
+
+    /// Appends a hash of each value that scripts copy; 0 where there is none, or where people share it as well.
+    pub(super) fn shared(&self, row: &[Option<&str>], into: &mut Vec<u64>) {
+        for (position, what) in &self.shared {
+            let tells = |text: &&str| match what {
+                Shared::Password => clones::is_salted(text),
+                Shared::Phone | Shared::Ip | Shared::Device => text.len() >= 7,
+            };
+            let value = row[*position].filter(tells);
+            into.push(
+                value
+                    .and_then(|text| key_hash(self.table, &[*position], [Some(text)].into_iter()))
+                    .unwrap_or(0),
+            );
+        }
+    }
+
+    /// Where the password hash stands.
+    pub(super) fn secret(&self) -> Option<Position> {
+        self.shared.iter().find(|(_, what)| *what == Shared::Password).map(|(position, _)| *position)
+    }
+
+    /// What they are.
+    pub(super) fn shared_kinds(&self) -> impl ExactSizeIterator<Item = Shared> {
+        self.shared.iter().map(|(_, what)| *what)
     }
 
     /// How many such ways there are.
