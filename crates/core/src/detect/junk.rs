@@ -139,7 +139,7 @@ fn is_repeated(bytes: &[u8]) -> bool {
 }
 
 /// Whether all letters stand in one row of the keyboard, each next to the one before or one further.
-fn is_along_a_row(unit: &[u8]) -> bool {
+pub(super) fn is_along_a_row(unit: &[u8]) -> bool {
     ROWS[..3].iter().any(|row| {
         let places: Vec<usize> = unit.iter().filter_map(|b| row.bytes().position(|key| key == *b)).collect();
         places.len() == unit.len()

@@ -5,7 +5,7 @@
 //! whole; `testo.com` and `demopolis.com` are companies.
 
 use super::lexicon::{self, Class};
-use super::{Detector, Found, Group, Subject, placeholder, reserved, vocabulary};
+use super::{Detector, Found, Group, Subject, junk, placeholder, reserved, vocabulary};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.placeholder-domain",
@@ -90,6 +90,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         Class::Junk if typed_twice => 5.0,
         Class::Placeholder => 3.5,
         Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
+        // `a@a.com`; `x.com` by itself is a company's.
+        Class::Content | Class::Filler if label.len() == 1 && local.joined() == label => 6.0,
         Class::Content | Class::Filler if label.len() == 1 && (typed_twice || local.joined().len() < 2) => {
             5.0
         }
@@ -115,13 +117,14 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 
 /// `asd@asd.asd`, `no@no.com`: the same few letters before and behind the `@`.
 fn twice(subject: &Subject<'_>, label: &str) -> Option<Found> {
-    if subject.words.local.joined() != label || subject.is_from_name(label) {
+    let top = subject.words.domain.rsplit('.').next().unwrap_or("");
+    if subject.words.local.joined() != label || (subject.is_from_name(label) && top != label) {
         return None;
     }
-    let top = subject.words.domain.rsplit('.').next().unwrap_or("");
     let weight = match label.len() {
         _ if top == label => 6.0,
-        ..=3 if subject.repeats_name(label) => 2.0,
+        1 => 6.0,
+        ..=3 if subject.repeats_name(label) && !junk::is_along_a_row(label.as_bytes()) => 2.0,
         ..=3 => 4.5,
         _ => 1.5,
     };
@@ -172,6 +175,11 @@ mod tests {
     #[test]
     fn typed_domains_are_found() {
         for email in [
+            "a@a.com",
+            "agk@agk.agk",
+            "no@no.com",
+            "user@user.com",
+            "a@test1.com",
             "a@test.com",
             "a@foo.com",
             "a@yourcompany.com",

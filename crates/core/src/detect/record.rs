@@ -234,7 +234,9 @@ impl Subject<'_> {
     pub(super) fn is_from_name(&self, handle: &str) -> bool {
         let name = &self.words.name;
         // A name with a run that a machine has made was not chosen either.
-        let chosen = !name.counts.no_name_left() && name.counts.mixed == 0;
+        // Nor was one that a test word and a number make different from others: `demo-hollis-8579`.
+        let counted = name.counts.number > 0 && name.counts.strong + name.counts.soft > 0;
+        let chosen = !name.counts.no_name_left() && name.counts.mixed == 0 && !counted;
         let handle = without_number(handle);
         handle.len() >= 3 && chosen && text::contains(name.joined(), handle)
     }
