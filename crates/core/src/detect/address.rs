@@ -64,7 +64,7 @@ fn weigh(address: &str) -> f64 {
         let street = ["straße", "strasse", "str", "straat", "weg"].iter().find_map(|s| word.strip_suffix(s));
         match street.filter(|stem| !stem.is_empty()) {
             Some(stem) if lexicon::class(stem) == Class::Strong => {
-                (strong, streets) = (strong + 1, streets + 1)
+                (strong, streets) = (strong + 1, streets + 1);
             }
             Some(_) | None if STREETS.contains(word) => streets += 1,
             Some(_) | None if lexicon::class(word) == Class::Strong => strong += 1,

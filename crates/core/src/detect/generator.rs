@@ -18,12 +18,14 @@ const PROVIDERS: &[&str] = &["gmail.com", "yahoo.com", "hotmail.com"];
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let record = subject.record;
-    let shapes = [
-        if has_extension(record.phone) { 1.8 } else { 0.0 },
-        if has_numbered_door(record.address) { 1.4 } else { 0.0 },
-        if record.entity == Entity::Tenant && is_joined_surnames(record.name) { 0.8 } else { 0.0 },
-        mail(subject),
-    ];
+    let extension = if has_extension(record.phone) { 1.8 } else { 0.0 };
+    let door = if has_numbered_door(record.address) { 1.4 } else { 0.0 };
+    // One shape alone is silent, and all but these two speak of one field each.
+    if extension + door <= 0.0 {
+        return None;
+    }
+    let name = if record.entity == Entity::Tenant && is_joined_surnames(record.name) { 0.8 } else { 0.0 };
+    let shapes = [extension, door, name, mail(subject)];
     let seen = shapes.iter().filter(|weight| **weight > 0.0).count();
     let sum: f64 = shapes.iter().sum();
     (seen >= 2).then(|| Found::new(sum.min(WEIGHT_MAX), "several values are shaped like a seed library's"))

@@ -188,10 +188,8 @@ fn label_class(label: &str) -> Class {
     if class != Class::Content || stem.len() == label.len() || stem.is_empty() {
         return class;
     }
-    match lexicon::class(stem) {
-        known @ (Class::Strong | Class::Junk) => known,
-        _ => class,
-    }
+    let known = lexicon::class(stem);
+    if matches!(known, Class::Strong | Class::Junk) { known } else { class }
 }
 
 impl Prepared {

@@ -14,9 +14,19 @@ const ATTACKS: &[&str] =
     &["<script", "onerror=", "javascript:", "drop table", "union select", "or 1=1", "../../"];
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
-    let (name, email) = (subject.record.name.trim(), subject.record.email.trim());
-    if is_template(email) || (email == "string" && name == email) {
-        return Some(Found::new(6.2, "mail address is a template that nobody filled in"));
+    let email = subject.record.email;
+    if matches!(email.as_bytes().first(), Some(b'{' | b'<' | b'%' | b'[' | b'_' | b'$' | b's')) {
+        let nothing = email == "string" && subject.record.name == email;
+        if nothing || is_template(email.trim()) {
+            return Some(Found::new(6.2, "mail address is a template that nobody filled in"));
+        }
+    }
+    let (words, name) = (&subject.words.name, subject.record.name.trim());
+    let default = || matches!(words.joined(), "string" | "stringstring");
+    // Most names hold nothing but words with one space between them, and are no template.
+    let plain = name.len() < words.joined().len() + words.tokens.len();
+    if plain && !default() {
+        return None;
     }
     if is_template(name) || name == "string" || name == "string string" {
         return Some(Found::new(4.0, "name is a template that nobody filled in"));
