@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod deny;
 mod eval;
+mod fuzz;
 mod install;
 mod process;
 mod schemas;
@@ -47,6 +48,8 @@ enum Verb {
     Bench(bench::BenchArgs),
     /// Measures how well test data are told from real ones, on records whose truth is known
     Eval(eval::EvalArgs),
+    /// Feeds every parser with damaged inputs, and saves the first that breaks it
+    Fuzz(fuzz::FuzzArgs),
     /// Makes the schemas of public applications that tests use, under target/schemas
     Schemas {
         /// Only these
@@ -62,6 +65,7 @@ fn main() -> Result<()> {
         Verb::Deny { advisories } => deny::run(advisories),
         Verb::Bench(args) => bench::run(&args),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Schemas { names } => schemas::run(&names),
     }
 }

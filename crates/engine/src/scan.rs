@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `layout`, `evidence`, `memberships` | which columns are read, what other tables say |
 //! | `pipeline`, `weigher` | rows on several threads, each weighed by itself |
-//! | `gather`, `graph`, `series`, `seconds`, `months`, `verdicts` | what rows say together |
+//! | `gather`, `graph`, `series`, `seconds`, `clones`, `months`, `verdicts` | what rows say together |
 //! | `kept`, `tape`, `sorter` | rows that may be findings, outside of memory |
 //! | `finish`, `samples`, `findings` | verdicts, the report, findings one by one |
 //!
@@ -22,6 +22,7 @@
 //!
 //! Not here: what a signal is worth (`core::detect`), how a report looks (the command line).
 
+mod clones;
 mod evidence;
 mod findings;
 mod finish;

@@ -1,19 +1,23 @@
 //! Which crate of the workspace may use which.
 //!
 //! `core` uses none of ours, `engine` and `io` see only `core` and never each other, `unseed` wires them. Tests may
-//! use `testkit`; `testkit` itself knows `core` and nothing else. `xtask` borrows the private servers of `testkit`.
+//! use `testkit`; `testkit` itself knows `core` and nothing else. `xtask` borrows the private servers of `testkit`, and `fuzz` sees whatever
+//! reads bytes.
 
 use crate::process::{self, cargo};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-const ALLOWED: [(&str, &str); 7] = [
+const ALLOWED: [(&str, &str); 10] = [
     ("unseed-engine", "unseed-core"),
     ("unseed-io", "unseed-core"),
     ("unseed", "unseed-core"),
     ("unseed", "unseed-engine"),
     ("unseed", "unseed-io"),
     ("unseed-testkit", "unseed-core"),
+    ("unseed-fuzz", "unseed-core"),
+    ("unseed-fuzz", "unseed-io"),
+    ("unseed-fuzz", "unseed"),
     ("xtask", "unseed-testkit"),
 ];
 

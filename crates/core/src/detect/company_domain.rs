@@ -6,7 +6,7 @@
 use super::domain::Classes;
 use super::lexicon::Class;
 use super::text::{self, Kind};
-use super::{Detector, Found, Group, Subject, placeholder_domain, reserved};
+use super::{Detector, Found, Group, Subject, placeholder, placeholder_domain, reserved};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.own-domain",
@@ -23,6 +23,10 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return None;
     }
     let label = subject.words.label();
+    // `abc@abc.com` of `Abc`: the same word three times proves nothing.
+    if subject.words.local.joined() == label {
+        return None;
+    }
     let agrees = subject.words.name.iter().any(|(token, word)| {
         let named = matches!(token.class, Class::Content | Class::Trade) && token.kind == Kind::Word;
         // A word of fewer bytes has fewer characters, which is cheaper to see.
@@ -31,7 +35,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     });
     let typed =
         || [reserved::DETECTOR, placeholder_domain::DETECTOR].iter().any(|d| (d.examine)(subject).is_some());
-    (agrees && !typed()).then(|| Found::new(-1.2, "mail domain carries the name"))
+    (agrees && !typed() && (placeholder::DETECTOR.examine)(subject).is_none())
+        .then(|| Found::new(-1.2, "mail domain carries the name"))
 }
 
 #[cfg(test)]

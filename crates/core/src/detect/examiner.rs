@@ -14,7 +14,7 @@ use super::record::{Context, Prepared, Record, Subject};
 use super::rules::{NONE, Rules};
 use super::score::{self, Score, Signal};
 use super::sequence::{self, Stem};
-use super::{DETECTORS, Detector, Found, Group, burst, members, orphan, owner};
+use super::{DETECTORS, Detector, Found, Group, burst, cloned, members, orphan, owner, regular};
 use crate::entity::Entity;
 use std::sync::Arc;
 
@@ -144,8 +144,15 @@ fn told(detector: &Detector, found: Found, subject: &Subject<'_>) -> Signal {
 
 /// Signals that depend on other rows only: what a scan knows when it has read the whole store. While rows stream
 /// their parts of the context are empty.
-const LATE: &[Detector] =
-    &[sequence::DETECTOR, burst::DETECTOR, orphan::DETECTOR, members::DETECTOR, owner::DETECTOR];
+const LATE: &[Detector] = &[
+    sequence::DETECTOR,
+    burst::DETECTOR,
+    regular::DETECTOR,
+    cloned::DETECTOR,
+    orphan::DETECTOR,
+    members::DETECTOR,
+    owner::DETECTOR,
+];
 
 /// Weighs the late signals.
 #[derive(Debug, Clone, Default)]

@@ -24,12 +24,31 @@ const VALUES: &[(&str, f64)] = &[
     ("fake", 6.5),
     ("synthetic", 6.5),
     ("loadtest", 6.5),
-    ("qa", 5.0),
+    ("qa", 6.2),
     ("demo", 5.0),
-    ("sandbox", 5.0),
-    ("staging", 5.0),
-    ("development", 4.0),
-    ("dev", 4.0),
+    ("sandbox", 6.2),
+    ("staging", 6.2),
+    ("development", 6.0),
+    ("dev", 6.0),
+    ("seed", 6.0),
+    ("seeder", 6.2),
+    ("seeds", 6.0),
+    ("db_seed", 6.2),
+    ("fixture", 6.2),
+    ("fixtures", 6.2),
+    ("factory", 5.0),
+    ("faker", 6.5),
+    ("cypress", 6.2),
+    ("playwright", 6.2),
+    ("selenium", 6.2),
+    ("k6", 6.2),
+    ("postman", 5.0),
+    ("e2e-tests", 6.5),
+    ("load-test", 6.5),
+    ("load_test", 6.5),
+    ("smoke-test", 6.5),
+    ("automation", 3.5),
+    ("ci", 5.0),
     ("test_account", 6.5),
     ("demo_account", 6.0),
     ("internal_test", 6.5),
@@ -45,15 +64,22 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 
 /// The flag that says most, with its weight.
 fn strongest<'a>(subject: &Subject<'a>) -> Option<(f64, &'a FlagValue<'a>)> {
-    let set = subject.record.flags.iter().filter_map(|flag| Some((weight(flag.meaning, flag.value)?, flag)));
+    let set = subject.record.flags.iter().filter_map(|flag| Some((weight(flag)?, flag)));
     set.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
-fn weight(meaning: FlagMeaning, value: &str) -> Option<f64> {
+fn weight(flag: &FlagValue<'_>) -> Option<f64> {
+    let value = flag.value;
     let is = |list: &[&str]| list.iter().any(|w| value.eq_ignore_ascii_case(w));
-    match meaning {
+    match flag.meaning {
         FlagMeaning::TrueIsTest => is(TRUE).then_some(7.5),
-        FlagMeaning::FalseIsTest => is(FALSE).then_some(5.0),
+        // `livemode` is a provider's word; `is_live` may be false before a customer has begun.
+        FlagMeaning::FalseIsTest => {
+            let provider = flag.column.to_ascii_lowercase().contains("mode");
+            is(FALSE).then_some(if provider { 6.2 } else { 5.0 })
+        }
+        // Said by `hold`.
+        FlagMeaning::SetIsHeld => None,
         FlagMeaning::WordIsTest => {
             VALUES.iter().find(|(w, _)| value.eq_ignore_ascii_case(w)).map(|(_, weight)| *weight)
         }

@@ -15,8 +15,8 @@ pub(super) const DETECTOR: Detector = Detector {
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let weigh = |words: &Words, says: &'static str| {
-        let weight = vocabulary::weigh(&words.counts)?;
-        let weight = if subject.is_from_name(words.joined()) { weight.min(0.5) } else { weight };
+        let weight = vocabulary::weigh(words)?;
+        let weight = if subject.repeats_name(words.joined()) { weight.min(0.5) } else { weight };
         // One word of a handle is chosen for being free, not for being true: `demo`, `test`.
         let share = if words.counts.no_name_left() { 0.9 } else { 0.6 };
         Some((weight, share, says))

@@ -38,12 +38,19 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     if counts.number > 0 && counts.number == words.tokens.len() {
         return digits(words.joined());
     }
-    if counts.junk == 0 || !counts.no_name_left() || counts.legal > 0 {
+    if counts.junk == 0 || !counts.no_name_left() {
         return None;
     }
     let longest =
         words.iter().filter(|(t, _)| t.class == super::lexicon::Class::Junk).map(|(_, w)| w.len()).max()?;
-    let weight = if longest > 3 || counts.junk > 1 { 6.2 } else { 4.0 };
+    let weight = match (longest, counts.legal > 0) {
+        // `XXX Ltd`
+        (..=3, true) => return None,
+        (_, true) => 4.5,
+        (4.., false) => 6.2,
+        (_, false) if counts.junk > 1 => 6.2,
+        (_, false) => 4.0,
+    };
     Some(Found::new(weight, "name is typed junk, not a name"))
 }
 
@@ -68,6 +75,18 @@ pub(super) fn is_typed(word: &str) -> bool {
         return false;
     }
     is_repeated(bytes) || (STEPS.begins(bytes) && is_walk(word)) || is_mashed(bytes)
+}
+
+/// Whether a word can be spoken, as a surname can: `wert`, `trew`, `azer`. What cannot has two letters that never
+/// stand together, three vowels in a row, or too many consonants in a row.
+fn is_spoken(word: &[u8]) -> bool {
+    let is_vowel = |b: &u8| b"aeiouy".contains(b);
+    let run = |of: bool| word.split(|b| is_vowel(b) != of).map(<[u8]>::len).max().unwrap_or(0);
+    let inner = word.len() > 2 && word[1..word.len() - 1].iter().any(is_vowel);
+    let odd = word.windows(2).any(|pair| matches!(pair, b"qw" | b"wq" | b"zx" | b"xz"));
+    // `ertz`: a vowel and a liquid carry a syllable.
+    let inner = inner || (word.len() <= 5 && is_vowel(&word[0]) && b"rlnm".contains(&word[1]));
+    inner && !odd && run(true) < 3 && run(false) < 4
 }
 
 /// `sdkfjh`, `lkjsdf`: six or more keys of the middle row without any vowel, as no word has.
@@ -114,11 +133,18 @@ fn is_repeated(bytes: &[u8]) -> bool {
     if one || (two && bytes.len() >= 6) {
         return true;
     }
-    if !of_unit(3) && !of_unit(4) {
-        return false;
-    }
-    let vowels = bytes.iter().filter(|b| b"aeiouy".contains(b)).count();
-    vowels * 3 <= bytes.len()
+    // `dardar`, `berber`, `tartar` are names: a syllable that is said twice. Fingers repeat what lies side by side.
+    let typed = |unit: usize| of_unit(unit) && (is_along_a_row(&bytes[..unit]) || !is_spoken(bytes));
+    typed(3) || typed(4) || (of_unit(3) && bytes.len() >= 9)
+}
+
+/// Whether all letters stand in one row of the keyboard, each next to the one before or one further.
+pub(super) fn is_along_a_row(unit: &[u8]) -> bool {
+    ROWS[..3].iter().any(|row| {
+        let places: Vec<usize> = unit.iter().filter_map(|b| row.bytes().position(|key| key == *b)).collect();
+        places.len() == unit.len()
+            && places.windows(2).all(|pair| (1..=2).contains(&pair[0].abs_diff(pair[1])))
+    })
 }
 
 /// The whole word is made of runs along one keyboard row: `asdf`, `qwerty`, `asdfjkl`.
@@ -133,7 +159,8 @@ fn is_walk(word: &str) -> bool {
         longest = longest.max(run);
         rest = &rest[run..];
     }
-    longest >= WALK_MIN && word != "tyui"
+    let long = word.len() >= 6 && !is_spoken(word.as_bytes());
+    (longest >= WALK_MIN && (longest >= 6 || !is_spoken(word.as_bytes()))) || long
 }
 
 /// How many leading letters of a word stand side by side in a row.
@@ -168,6 +195,10 @@ mod tests {
             "asdf jkl",
             "xxxxxx",
             "sdkfjh",
+            "asdlkj",
+            "qweqwe",
+            "fghfgh",
+            "dfgdfg",
             "фыва",
         ] {
             assert!(weigh(name) > 6.0, "{name}");
@@ -190,6 +221,14 @@ mod tests {
             "1984",
             "747",
             "Dallas Flask",
+            "Dardar",
+            "Berber",
+            "Wertz",
+            "Trew",
+            "Azer",
+            "Kankan",
+            "Pompom",
+            "Hotshots",
         ] {
             assert!(weigh(name).abs() < 1e-9, "{name}");
         }

@@ -25,6 +25,8 @@ pub enum Class {
     Placeholder,
     /// What a row is: `tenant`, `user`, `company`.
     Noun,
+    /// What is done to software: `load`, `regression`; a noun in all else.
+    Activity,
     /// Words that carry no name: `my`, `the`, `new`.
     Filler,
     /// What a real business does: `foods`, `logistics`.
@@ -39,16 +41,15 @@ pub enum Class {
 
 /// `user`, `tenant` and the other nouns that applications use for their rows.
 const NOUNS: &str = "\
-    user users tenant tenants org orgs organization organisation organizations company companies corp \
-    corporation account accounts acct acc customer customers client clients workspace workspaces team \
+    user users tenant tenants org orgs organization organisation organizations company companies \
+    account accounts acct acc customer customers client clients workspace workspaces team \
     teams project projects member members person bot robot agent run case data record entry item row \
     suite env environment instance name firstname lastname surname first last email mail login username \
     signup registration guest visitor buyer seller vendor supplier student teacher patient employee \
     merchant business site store shop app application api db database benutzer kunde konto firma nutzer \
     mandant verein utilisateur compte entreprise societe société usuario cuenta empresa cliente conta \
-    utente azienda gebruiker klant bedrijf uzytkownik użytkownik пользователь компания load performance \
-    perf integration smoke unit regression automation automated automatic auto acceptance stress \
-    benchmark bench seed seeded worker thread browser screenshot subject candidate persona profile \
+    utente azienda gebruiker klant bedrijf uzytkownik użytkownik пользователь компания \
+    worker thread browser screenshot subject candidate persona profile \
     shared trial basic premium pro free paid enterprise starter owner admin manager viewer \
     editor operator developer approver reviewer superuser \
     compañía compania organización organizacion organização organizacao compagnie organisatie mieter teilnehmer \
@@ -56,7 +57,9 @@ const NOUNS: &str = "\
     organizzazione azienda klienci klientka użytkownicy firmy organizacja klant klanten gebruikers пользователи \
     клиент клиенты аккаунт организация фирма учетная запись арендатор ユーザー ユーザ 会社 企業 組織 テナント \
     アカウント 顧客 店舗 データ 太郎 花子 사용자 유저 회사 기업 조직 테넌트 계정 고객 상점 업체 데이터 매장 用户 公司 企业 \
-    组织 租户 账号 账户 帐号 帐户 客户 店铺 数据 商户 用戶 帳號 客戶 組織名 会員 회원 会员 成员 管理员";
+    组织 租户 账号 账户 帐号 帐户 客户 店铺 数据 商户 用戶 帳號 客戶 組織名 会員 회원 会员 成员 管理员 \
+    domain website server mailbox kullanıcı şirket şirketi hesap müşteri käyttäjä yritys felhasználó cég uživatel společnost \
+    χρήστης εταιρεία مستخدم شركة حساب משתמש חברה ผู้ใช้ บริษัท pengguna perusahaan bruker bruger användare företag kund kunde selskap virksomhed";
 
 const FILLERS: &str = "\
     me us now later a an the my our your this that is it new old some any only just for of to in on by with and or \
@@ -85,8 +88,12 @@ const TRADES: &str = "\
     maschinenbau verlag apotheke praxis immobilien reisen versicherung bros brothers sons söhne fils \
     valley bay county city river lake hill park";
 
+/// Words for what is done to software, with which test tools name their rows: `load-user-4411`.
+const ACTIVITIES: &str = "load performance perf integration unit regression automation automated automatic auto acceptance stress \
+    benchmark bench seed fixture fixtures nightly";
+
 const LEGAL: &str = "\
-    inc incorporated ltd limited llc llp lp plc co gmbh ag kg ohg ug mbh ev sa sarl sas srl sl slu bv nv \
+    corp corporation inc incorporated ltd limited llc llp lp plc co gmbh ag kg ohg ug mbh ev sa sarl sas srl sl slu bv nv \
     vof oy ab as aps kft zrt sro doo pty pvt pte kk gk oü ltda eirl ooo ооо sp zoo 株式会社 주식회사 有限公司";
 
 /// All lists, strongest claim first.
@@ -96,6 +103,7 @@ const LISTS: &[(Class, &str)] = &[
     (Class::Junk, junk::WORDS),
     (Class::Placeholder, placeholder::WORDS),
     (Class::System, system::WORDS),
+    (Class::Activity, ACTIVITIES),
     (Class::Noun, NOUNS),
     (Class::Filler, FILLERS),
     (Class::Legal, LEGAL),
@@ -173,7 +181,7 @@ const GLUE: &[(&str, Class)] = &[
 
 fn glued(word: &str) -> Option<Class> {
     let noun =
-        |rest: &str| rest.len() >= 3 && TABLE.get(rest).is_some_and(|known| known.class == Class::Noun);
+        |rest: &str| rest.len() >= 3 && TABLE.get(rest).is_some_and(|known| is_frame(rest, known.class));
     let first = word.as_bytes().first();
     if matches!(first, Some(b't' | b'e' | b'd' | b'f' | b'l' | b'm' | b'q' | b's' | 0xd0..=0xed)) {
         let before = GLUE.iter().find(|(glue, _)| word.strip_prefix(glue).is_some_and(noun));
@@ -188,6 +196,11 @@ fn glued(word: &str) -> Option<Class> {
     let frame = |rest: &str| matches!(TABLE.get(rest).map(|k| k.class), Some(Class::Noun | Class::Legal));
     let behind = GLUE.iter().filter(|(glue, _)| !glue.is_ascii());
     behind.into_iter().find(|(glue, _)| word.strip_suffix(glue).is_some_and(frame)).map(|(_, class)| *class)
+}
+
+/// Nouns, and the legal forms that are long enough to be meant.
+fn is_frame(word: &str, class: Class) -> bool {
+    matches!(class, Class::Noun | Class::Activity) || (class == Class::Legal && word.len() >= 4)
 }
 
 /// A fixed hash table from words to what is known of them.

@@ -23,7 +23,15 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     let long_hex = words.iter().any(|(_, t)| {
         t.len() >= 8 && t.bytes().all(|b| b.is_ascii_hexdigit()) && t.bytes().any(|b| b.is_ascii_digit())
     });
-    let weight = ending.unwrap_or(0.0).max(whole.unwrap_or(0.0)).max(if long_hex { 1.8 } else { 0.0 });
+    // Somebody let a machine choose an address that is thrown away.
+    let thrown = subject.words.site.classes.disposable && words.counts.mixed > 0;
+    let weight = ending.unwrap_or(0.0).max(whole.unwrap_or(0.0)).max(if thrown {
+        2.0
+    } else if long_hex {
+        1.8
+    } else {
+        0.0
+    });
     (weight >= 0.8).then(|| Found::new(weight, "mail address is made by a machine"))
 }
 

@@ -3,6 +3,7 @@
 //! The same words are surnames (`demo.lewis@`) and role addresses of real customers (`qa@`), so what stands
 //! beside them decides, as for names.
 
+use super::lexicon::Class;
 use super::{Detector, Found, Group, Subject};
 
 pub(super) const DETECTOR: Detector = Detector {
@@ -16,7 +17,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = &subject.words.local;
     let counts = &words.counts;
     if subject.is_from_name(words.joined()) {
-        return None;
+        // `Jess Test`, `test1969@`: the name has said it already.
+        let says = "mail address repeats a test word of the name";
+        return (counts.strong > 0 && counts.no_name_left()).then(|| Found::new(2.2, says));
     }
     let numbered = counts.number + counts.mixed > 0;
     let framed = numbered || counts.noun > 0;
@@ -24,7 +27,8 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         if is_placeholder(words.joined()) {
             return Some(Found::new(3.0, "mail address is that of a placeholder person"));
         }
-        return (counts.strong > 0).then(|| Found::new(0.7, "mail address contains a test word"));
+        return (counts.strong > 0)
+            .then(|| Found::new(beside_name(subject), "mail address contains a test word"));
     }
     let weight = match (counts.strong, counts.soft + counts.junk) {
         (1.., _) if framed || counts.strong > 1 => 6.2,
@@ -36,7 +40,22 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         (0, 1) => 1.5,
         (0, 0) => return generic(subject),
     };
-    Some(Found::new(weight, "mail address begins like a test address"))
+    Some(Found::new(capped(subject, weight), "mail address begins like a test address"))
+}
+
+/// `maria.test@` of Maria Keller is her account for tests; `speed.test@` may be what a company does.
+fn beside_name(subject: &Subject<'_>) -> f64 {
+    let words = &subject.words.local;
+    let own = words
+        .iter()
+        .any(|(t, word)| t.class == Class::Content && word.len() >= 3 && subject.is_from_name(word));
+    let exact = words.iter().any(|(_, word)| matches!(word, "test" | "e2e" | "testing"));
+    if own && exact && subject.words.name.counts.strong == 0 { 4.0 } else { 0.7 }
+}
+
+/// `QA Manager`, `qa.manager@`: what the name says already counts less the second time.
+fn capped(subject: &Subject<'_>, weight: f64) -> f64 {
+    if subject.repeats_name(subject.words.local.joined()) { weight.min(2.0) } else { weight }
 }
 
 /// `user17@`, `customer3@`: a noun with a number.
@@ -45,7 +64,8 @@ fn generic(subject: &Subject<'_>) -> Option<Found> {
     if counts.number == 1 && counts.noun == 1 && counts.filler == 0 {
         return Some(Found::new(2.0, "mail address is a noun with a number"));
     }
-    (counts.placeholder > 0).then(|| Found::new(3.0, "mail address is that of an example company"))
+    let says = "mail address is that of an example company";
+    (counts.placeholder > 0).then(|| Found::new(capped(subject, 3.0), says))
 }
 
 fn is_placeholder(joined: &str) -> bool {

@@ -19,17 +19,22 @@
 //! Adding one: write `NAME.rs` with its weight, a match and a near miss, and add a line to [`DETECTORS`].
 
 mod active;
+mod address;
 mod burst;
+pub mod cloned;
 mod company_domain;
 mod disposable;
 pub mod domain;
 mod erased;
 mod examiner;
 mod flag;
+mod generator;
 mod handle;
+mod hold;
 mod idle;
 mod junk;
 mod lexicon;
+mod lorem;
 mod machine_mail;
 mod mail;
 mod mail_local;
@@ -42,13 +47,16 @@ mod placeholder;
 mod placeholder_domain;
 mod plus_tag;
 pub mod record;
+pub mod regular;
 mod reserved;
 pub mod rules;
 pub mod score;
 mod sequence;
 mod suffix;
 mod system;
+mod template;
 mod test_money;
+mod test_payment;
 pub mod text;
 pub mod time;
 mod vocabulary;
@@ -71,12 +79,18 @@ pub enum Group {
     MailLocal,
     MailDomain,
     Phone,
+    Address,
+    Seed,
+    Payment,
     Money,
     Creation,
+    Rhythm,
+    Clone,
     Activity,
     Graph,
     Role,
     Rule,
+    Hold,
     Allowed,
 }
 
@@ -135,6 +149,8 @@ pub const DETECTORS: &[Detector] = &[
     handle::DETECTOR,
     junk::DETECTOR,
     placeholder::DETECTOR,
+    template::DETECTOR,
+    lorem::DETECTOR,
     suffix::DETECTOR,
     sequence::DETECTOR,
     mail_local::DETECTOR,
@@ -144,8 +160,13 @@ pub const DETECTORS: &[Detector] = &[
     placeholder_domain::DETECTOR,
     disposable::DETECTOR,
     phone::DETECTOR,
+    address::DETECTOR,
+    generator::DETECTOR,
+    test_payment::DETECTOR,
     test_money::DETECTOR,
     burst::DETECTOR,
+    regular::DETECTOR,
+    cloned::DETECTOR,
     idle::DETECTOR,
     orphan::DETECTOR,
     members::DETECTOR,
@@ -155,6 +176,7 @@ pub const DETECTORS: &[Detector] = &[
     company_domain::DETECTOR,
     system::DETECTOR,
     erased::DETECTOR,
+    hold::DETECTOR,
     rules::CUSTOM,
     rules::ALLOWED,
 ];

@@ -13,7 +13,7 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         _ if mixed => -2.5,
         1 | 2 => -3.5,
         3..=9 => -6.0,
-        10.. => -7.0,
+        10.. => -9.0,
     };
     Some(Found::told(weight, |s| {
         format!("{} payment records with real money", s.context.money.unwrap_or_default().paid)

@@ -59,6 +59,7 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 fn north_american(digits: &str) -> Option<Found> {
     let national = match digits.len() {
         7 | 10 => digits,
+        8 => digits.strip_prefix('1')?,
         11 => digits.strip_prefix('1')?,
         _ => return None,
     };

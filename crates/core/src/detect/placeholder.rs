@@ -6,6 +6,7 @@
 //! Northwind), companies of fiction, placeholder persons of several countries.
 
 use super::lexicon::{Class, WordSet};
+use super::text::Words;
 use super::{Detector, Found, Group, Subject};
 use std::sync::LazyLock;
 
@@ -35,11 +36,29 @@ const PHRASE_LIST: &str = "\
     umbrellacorp piedpiper dundermifflin adventureworks wideworldimporters vandelayindustries \
     soylentcorp massivedynamic bluthcompany loremipsum dolorsitamet yournamehere companyname \
     firstnamelastname firstlast yourcompany mycompany homersimpsons johndoejr foobarinc widgetsinc \
-    acmewidgets helloworld deleteme deletemeplease pleasedelete pleasedeleteme pleaseignore \
-    donotuse dontuse";
+    acmewidgets helloworld namesurname yourname tesztelek gipszjakab";
+
+/// What people write on rows that nobody shall heed.
+const IMPERATIVES: &[&str] = &[
+    "deleteme",
+    "deletemeplease",
+    "pleasedelete",
+    "pleasedeleteme",
+    "pleaseignore",
+    "ignoreme",
+    "donotuse",
+    "dontuse",
+    "toberemoved",
+    "tobedeleted",
+    "removeme",
+    "canbedeleted",
+];
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let words = &subject.words.name;
+    if IMPERATIVES.contains(&phrase(words.joined())) {
+        return Some(Found::new(6.2, "name asks to be left alone or deleted"));
+    }
     if PHRASES.contains(phrase(words.joined())) {
         return Some(Found::new(5.0, "name is one that examples use"));
     }
@@ -53,6 +72,32 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     }
     let numbered = counts.number + counts.mixed > 0;
     Some(Found::new(if numbered { 4.5 } else { 3.5 }, "name is that of an example company"))
+}
+
+/// Companies of fiction whose names real companies bear as well.
+const SHARED: &[&str] = &[
+    "acme",
+    "initech",
+    "globex",
+    "northwind",
+    "hooli",
+    "vandelay",
+    "soylent",
+    "cyberdyne",
+    "tyrell",
+    "weyland",
+    "wonka",
+];
+
+/// Whether a name of examples could be one that a company has chosen, so that its domain proves nothing.
+pub(super) fn may_be_chosen(words: &Words) -> bool {
+    words.counts.number + words.counts.mixed == 0 && words.iter().any(|(_, word)| SHARED.contains(&word))
+}
+
+/// `do not use`, `please delete`: what people write behind names.
+pub(super) fn is_imperative(text: &str) -> bool {
+    let letters: String = text.chars().filter(char::is_ascii_alphabetic).take(20).collect();
+    IMPERATIVES.contains(&letters.to_ascii_lowercase().as_str())
 }
 
 /// Without the number that makes copies differ: `johndoe17`.

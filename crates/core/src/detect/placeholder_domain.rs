@@ -5,7 +5,7 @@
 //! whole; `testo.com` and `demopolis.com` are companies.
 
 use super::lexicon::{self, Class};
-use super::{Detector, Found, Group, Subject, reserved};
+use super::{Detector, Found, Group, Subject, junk, placeholder, reserved, vocabulary};
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.placeholder-domain",
@@ -73,40 +73,75 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     // Most labels are names, and nothing more is asked of them.
     let plain = label.len() > LABEL_BYTES_MAX || (!LABELS.contains(&label) && !label.contains('-'));
     if site.label_class == Class::Content && label.len() > 1 && plain {
-        return None;
+        return tool(subject, label).or_else(|| twice(subject, label));
     }
     if reserved::is_reserved(domain) || subject.is_from_name(label) {
         return None;
     }
     let local = &subject.words.local;
+    let repeats = says_the_name(subject, label);
     let typed_twice = local.joined() == label || (local.counts.soft > 0 && local.counts.no_name_left());
     let weight = match site.label_class {
+        // `Sample GmbH` at `sample.de`, `Acme` at `acme.com`: the name has said it already.
+        Class::Strong | Class::Soft | Class::Placeholder if repeats && local.joined() != label => 0.3,
+        Class::Strong if matches!(domain, "test.com" | "test.org" | "test.net") => 6.1,
         Class::Strong => 5.5,
         Class::Junk if label.len() > 3 => 5.5,
         Class::Junk if typed_twice => 5.0,
         Class::Placeholder => 3.5,
         Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
-        Class::Content if label.len() == 1 && (typed_twice || local.joined().len() < 2) => 5.0,
-        // `Sample GmbH` at `sample.de`: the name has said it already.
-        Class::Soft if SOFT.contains(&label) && says_the_name(subject, label) => 0.8,
+        // `a@a.com`; `x.com` by itself is a company's.
+        Class::Content | Class::Filler if label.len() == 1 && local.joined() == label => 6.0,
+        Class::Content | Class::Filler if label.len() == 1 && (typed_twice || local.joined().len() < 2) => {
+            5.0
+        }
         Class::Soft if SOFT.contains(&label) => 3.5,
-        Class::Noun | Class::Content | Class::Filler if LABELS.contains(&label) => 4.5,
+        // `user@user.com`
+        Class::Noun if local.joined() == label => 4.5,
+        Class::Noun | Class::Content | Class::Filler | Class::Legal if LABELS.contains(&label) => 4.5,
         Class::Junk
         | Class::Soft
         | Class::Noun
+        | Class::Activity
         | Class::Filler
         | Class::Trade
         | Class::Legal
         | Class::System
-        | Class::Content => composed(label)?,
+        | Class::Content => match composed(label) {
+            Some(weight) => weight,
+            None => return twice(subject, label),
+        },
     };
     Some(Found::new(weight, "mail domain is one that people type for tests"))
 }
 
-/// Whether the domain repeats the name of a company that says its legal form or its trade.
+/// `asd@asd.asd`, `no@no.com`: the same few letters before and behind the `@`.
+fn twice(subject: &Subject<'_>, label: &str) -> Option<Found> {
+    let top = subject.words.domain.rsplit('.').next().unwrap_or("");
+    if subject.words.local.joined() != label || (subject.is_from_name(label) && top != label) {
+        return None;
+    }
+    let weight = match label.len() {
+        _ if top == label => 6.0,
+        1 => 6.0,
+        ..=3 if subject.repeats_name(label) && !junk::is_along_a_row(label.as_bytes()) => 2.0,
+        ..=3 => 4.5,
+        _ => 1.5,
+    };
+    Some(Found::new(weight, "mail address is the same word twice"))
+}
+
+/// Addresses of tools: people of the examples of an object mapper.
+fn tool(subject: &Subject<'_>, label: &str) -> Option<Found> {
+    let people =
+        label == "prisma" && matches!(subject.words.local.joined(), "alice" | "bob" | "nilu" | "mahmoud");
+    people.then(|| Found::new(6.2, "mail address is that of a tool's example"))
+}
+
+/// Whether the domain repeats a name that a company may have chosen: `Sample`, `Load Testing Ltd`, `Acme Corp`.
 fn says_the_name(subject: &Subject<'_>, label: &str) -> bool {
     let name = &subject.words.name;
-    name.counts.legal + name.counts.trade > 0 && name.counts.soft == 1 && name.joined().starts_with(label)
+    subject.repeats_name(label) && (vocabulary::may_be_chosen(name) || placeholder::may_be_chosen(name))
 }
 
 /// `test-company.com`, `my-test-org.io`: several words that leave no name.
@@ -118,7 +153,7 @@ fn composed(label: &str) -> Option<f64> {
     for part in label.split('-') {
         match lexicon::class(part) {
             Class::Strong | Class::Junk => strong += 1,
-            Class::Noun | Class::Filler | Class::Soft | Class::Placeholder => {}
+            Class::Noun | Class::Activity | Class::Filler | Class::Soft | Class::Placeholder => {}
             Class::Trade | Class::Legal | Class::System | Class::Content => return None,
         }
     }
@@ -140,6 +175,11 @@ mod tests {
     #[test]
     fn typed_domains_are_found() {
         for email in [
+            "a@a.com",
+            "agk@agk.agk",
+            "no@no.com",
+            "user@user.com",
+            "a@test1.com",
             "a@test.com",
             "a@foo.com",
             "a@yourcompany.com",

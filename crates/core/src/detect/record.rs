@@ -24,6 +24,10 @@ pub struct Record<'a> {
     pub email: &'a str,
     pub phone: &'a str,
     pub role: &'a str,
+    /// Street and number.
+    pub address: &'a str,
+    /// What a payment provider calls it: a customer, a card, a checkout.
+    pub payment: &'a str,
     pub flags: &'a [FlagValue<'a>],
     /// Seconds since 1970.
     pub created_at: Option<i64>,
@@ -51,6 +55,8 @@ impl Record<'_> {
             email: "",
             phone: "",
             role: "",
+            address: "",
+            payment: "",
             flags: &[],
             created_at: None,
             has_last_seen: false,
@@ -70,6 +76,10 @@ pub struct Context {
     pub members: Option<Members>,
     /// Log-odds of the tenant that the row belongs to.
     pub owner: Option<f64>,
+    /// A value that the row shares with others, where something else speaks for test data too.
+    pub cloned: Option<Cloned>,
+    /// Rows created one after the other at the same interval, this one among them; 0 when there is no such run.
+    pub regular_rows: u64,
     /// The row names a tenant that does not exist.
     pub orphan: bool,
     /// The row belongs to some tenant, so its role is a role within that tenant.
@@ -84,6 +94,25 @@ pub struct Series {
     pub span: u64,
     /// Nothing but nouns and test words stands before the number.
     pub generic: bool,
+}
+
+/// A value that several rows share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cloned {
+    pub what: Shared,
+    pub rows: u64,
+    /// The rows belong to more than one tenant, as far as is known.
+    pub tenants: bool,
+}
+
+/// What kind of value it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shared {
+    /// A salted hash, which two people never share.
+    Password,
+    Phone,
+    Device,
+    Ip,
 }
 
 /// Payments, invoices and subscriptions that belong to the row.
@@ -148,12 +177,19 @@ impl Default for Site {
 impl Site {
     fn of(domain: &str) -> Self {
         let label = mail::main_label(domain);
-        Self {
-            classes: domain::classes(domain),
-            label_class: lexicon::class(&domain[label.0..label.1]),
-            label,
-        }
+        Self { classes: domain::classes(domain), label_class: label_class(&domain[label.0..label.1]), label }
     }
+}
+
+/// `test1` of `test1.com` is `test`; numbers behind other words make other names.
+fn label_class(label: &str) -> Class {
+    let class = lexicon::class(label);
+    let stem = without_number(label);
+    if class != Class::Content || stem.len() == label.len() || stem.is_empty() {
+        return class;
+    }
+    let known = lexicon::class(stem);
+    if matches!(known, Class::Strong | Class::Junk) { known } else { class }
 }
 
 impl Prepared {
@@ -200,9 +236,24 @@ impl Subject<'_> {
     pub(super) fn is_from_name(&self, handle: &str) -> bool {
         let name = &self.words.name;
         // A name with a run that a machine has made was not chosen either.
-        let chosen = !name.counts.no_name_left() && name.counts.mixed == 0;
+        // Nor was one that a test word and a number make different from others: `demo-hollis-8579`.
+        let counted = name.counts.number > 0 && name.counts.strong + name.counts.soft > 0;
+        let chosen = !name.counts.no_name_left() && name.counts.mixed == 0 && !counted;
+        let handle = without_number(handle);
         handle.len() >= 3 && chosen && text::contains(name.joined(), handle)
     }
+
+    /// Whether a handle, local part or domain label says the name again, whatever the name is made of: `qa.manager`
+    /// of `QA Manager`.
+    pub(super) fn repeats_name(&self, handle: &str) -> bool {
+        let handle = without_number(handle);
+        handle.len() >= 2 && text::contains(self.words.name.joined(), handle)
+    }
+}
+
+/// `weber1984` is `weber`.
+fn without_number(handle: &str) -> &str {
+    handle.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// What a detector gets.

@@ -38,6 +38,13 @@ pub struct Token {
     glued: bool,
 }
 
+impl Token {
+    /// Whether it is a test word run together with a noun: `testtenant`.
+    pub(super) fn is_glued(&self) -> bool {
+        self.glued
+    }
+}
+
 /// The words of one field.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
@@ -54,6 +61,8 @@ pub struct Counts {
     pub junk: usize,
     pub placeholder: usize,
     pub noun: usize,
+    /// Nouns of testing; they count as nouns too.
+    pub activity: usize,
     pub filler: usize,
     pub trade: usize,
     pub legal: usize,
@@ -93,7 +102,7 @@ impl Words {
                     at = end;
                 }
                 Sort::Apart => {
-                    if bytes[at] != b'\'' {
+                    if bytes[at] != b'\'' && !is_dot_between_letters(bytes, at) {
                         self.finish_run(&mut chunk, &mut run);
                     }
                     at = end;
@@ -302,6 +311,17 @@ fn alike(bytes: &[u8], start: usize, sort: Sort) -> usize {
     other.map_or(bytes.len(), |length| start + length)
 }
 
+/// The dots of `S.A.` and `L.L.C.`, which are one word each.
+fn is_dot_between_letters(bytes: &[u8], at: usize) -> bool {
+    let is_single = |place: usize| {
+        let apart = |place: Option<usize>| {
+            place.and_then(|p| bytes.get(p)).is_none_or(|b| Sort::of(*b) == Sort::Apart)
+        };
+        bytes[place].is_ascii_alphabetic() && apart(place.checked_sub(1)) && apart(Some(place + 1))
+    };
+    bytes[at] == b'.' && at > 0 && at + 1 < bytes.len() && is_single(at - 1) && is_single(at + 1)
+}
+
 /// The part of a field that is looked at.
 fn head(raw: &str) -> &str {
     if raw.len() <= FIELD_CHARS_MAX {
@@ -328,6 +348,7 @@ struct Chunk {
 impl Counts {
     fn add(&mut self, kind: Kind, known: Known) {
         self.erased += usize::from(known.erased);
+        self.activity += usize::from(kind == Kind::Word && known.class == Class::Activity);
         // `testtenant` says both what it is and that it is a test.
         self.noun += usize::from(known.glued);
         let slot = match (kind, known.class) {
@@ -337,7 +358,7 @@ impl Counts {
             (Kind::Word, Class::Soft) => &mut self.soft,
             (Kind::Word, Class::Junk) => &mut self.junk,
             (Kind::Word, Class::Placeholder) => &mut self.placeholder,
-            (Kind::Word, Class::Noun) => &mut self.noun,
+            (Kind::Word, Class::Noun | Class::Activity) => &mut self.noun,
             (Kind::Word, Class::Filler) => &mut self.filler,
             (Kind::Word, Class::Trade) => &mut self.trade,
             (Kind::Word, Class::Legal) => &mut self.legal,
@@ -374,6 +395,8 @@ mod tests {
         assert_eq!(cut("123test"), ["123", "test"]);
         assert_eq!(cut("Sandbox Toys GmbH"), ["sandbox", "toys", "gmbh"]);
         assert_eq!(cut("e2e1712"), ["e2e", "1712"]);
+        assert_eq!(cut("Empresa Ejemplo S.A."), ["empresa", "ejemplo", "sa"]);
+        assert_eq!(cut("J. R. Weber"), ["j", "r", "weber"]);
     }
 
     #[test]

@@ -31,9 +31,14 @@ pub struct Fields {
     pub last_seen: Option<ColumnIndex>,
     /// Number that a payment provider gave.
     pub external_id: Option<ColumnIndex>,
+    /// Street and number.
+    pub address: Option<ColumnIndex>,
     pub amount: Option<ColumnIndex>,
     pub status: Option<ColumnIndex>,
     pub password: Option<ColumnIndex>,
+    /// Where somebody signed up from.
+    pub ip: Option<ColumnIndex>,
+    pub device: Option<ColumnIndex>,
 }
 
 /// A column that says outright whether a row is test data.
@@ -53,6 +58,8 @@ pub enum FlagMeaning {
     FalseIsTest,
     /// A word such as `test`, `demo` or `staging` means test (`environment`, `account_type`).
     WordIsTest,
+    /// Anything but no means that the row has to be kept (`legal_hold`).
+    SetIsHeld,
 }
 
 /// Chooses the columns of one table.
@@ -70,10 +77,14 @@ pub fn fields(table: &Table) -> Fields {
         created_at: pick(&[CREATED, CREATED_WEAK], is_time),
         last_seen: pick(&[LAST_SEEN, LAST_SEEN_WEAK], is_time),
         external_id: pick(&[EXTERNAL, EXTERNAL_WEAK], is_text),
+        address: pick(&[ADDRESS], is_text),
         amount: pick(&[AMOUNT, AMOUNT_WEAK], is_number),
         status: pick(&[STATUS], is_word),
         password: pick(&[PASSWORD], |_| true),
+        ip: pick(&[IP], is_text),
+        device: pick(&[DEVICE], is_text),
     };
+    fields.address = fields.address.filter(|c| fields.email != Some(*c));
     fields.slug = fields.slug.filter(|c| !fields.name.contains(c));
     fields.username = fields.username.filter(|c| !fields.name.contains(c));
     fields
@@ -120,6 +131,9 @@ const EXTERNAL: &str = "\
     charge id, stripe subscription id, stripe customer id, provider id, provider payment id, \
     external id, transaction id, gateway id, processor id, stripe invoice id, paddle id, payment id";
 const EXTERNAL_WEAK: &str = "reference, txn id, provider reference, customer id";
+const ADDRESS: &str = "\
+    street address, street, address line 1, address line1, address1, address 1, street line 1, billing address, \
+    billing street, shipping address, address";
 const AMOUNT: &str =
     "amount, amount cents, amount total, total, amount paid, total amount, total cents, price, value";
 const AMOUNT_WEAK: &str = "\
@@ -128,6 +142,9 @@ const STATUS: &str = "status, state, payment status";
 const PASSWORD: &str = "\
     password, password hash, passwd, encrypted password, hashed password, password digest, pass, \
     user pass, pwd, crypted password";
+const IP: &str = "\
+    signup ip, sign up ip, registration ip, created ip, create ip, registered ip, ip, ip address, ipaddress, remote ip";
+const DEVICE: &str = "device id, device fingerprint, browser fingerprint, device uuid, device token";
 
 fn is_text(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Text | ColumnKind::Other)
@@ -192,7 +209,12 @@ const FLAG_FRAME: &str = "\
 const LIVE: &str = "livemode, live mode, is live, is livemode, is production";
 const KIND_COLUMNS: &str = "\
     environment, env, mode, stage, account type, tenant type, customer type, organization type, \
-    org type, kind, type, category, tenant kind";
+    org type, kind, type, category, tenant kind, source, origin, signup source, created by, created via, \
+    creation source, created from";
+const HOLD: &str = "\
+    legal hold, litigation hold, audit hold, retention hold, on legal hold, is legal hold, is on legal hold, \
+    legal hold at, legal hold until, hold until, legal hold id, legal hold reason, on hold for audit, do not delete, \
+    compliance hold, tax hold, under litigation, under audit, has legal hold";
 
 fn flags(table: &Table, names: &[String]) -> Vec<Flag> {
     let meaning = |i: usize, name: &str| {
@@ -201,6 +223,8 @@ fn flags(table: &Table, names: &[String]) -> Vec<Flag> {
             Some(FlagMeaning::TrueIsTest)
         } else if holds(LIVE, name) && is_word(kind) {
             Some(FlagMeaning::FalseIsTest)
+        } else if holds(HOLD, name) {
+            Some(FlagMeaning::SetIsHeld)
         } else if holds(KIND_COLUMNS, name) && is_text(kind) {
             Some(FlagMeaning::WordIsTest)
         } else {

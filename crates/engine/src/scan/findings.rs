@@ -8,9 +8,10 @@ use super::gather::{Scan, TableState};
 use super::kept::{Kept, decode_values};
 use super::layout;
 use super::sorter::Sorted;
+use super::weigher;
 use std::sync::Arc;
-use unseed_core::detect::record::FlagValue;
-use unseed_core::detect::{Context, Examiner, Late, Score};
+use unseed_core::detect::record::{Cloned, FlagValue};
+use unseed_core::detect::{Context, Examiner, Late, Score, cloned};
 use unseed_core::entity::Entity;
 use unseed_core::fault::Fault;
 use unseed_core::scan::{Finding, Key};
@@ -38,9 +39,9 @@ impl Findings {
         let Some(sorted) = &mut self.sorted else { return Ok(None) };
         let Some((key, payload)) = sorted.next()? else { return Ok(None) };
         let table = self.teller.table_of(&key);
-        let (numbers, values) = payload.split_at(Kept::width(self.teller.scan.tables[table].hashes));
+        let (numbers, values) = payload.split_at(self.teller.scan.tables[table].width());
         let mut kept = Kept::default();
-        kept.decode(numbers);
+        kept.decode(numbers, self.teller.scan.tables[table].hashes);
         Ok(Some(self.teller.tell(table, &kept, values)))
     }
 }
@@ -56,7 +57,11 @@ pub(super) fn late_context(scan: &Scan, table: usize, kept: &Kept) -> Context {
     let state = &scan.tables[table];
     let is_tenant = state.ground.layout.entity == Entity::Tenant;
     let seconds = state.seconds.as_ref().zip(kept.created_at);
+    let supported = weigher::is_supported(kept.log_odds);
+    let steady = seconds.filter(|_| supported).map_or(0, |(_, at)| state.pace.rows(at));
     Context {
+        cloned: if supported { cloned(state, kept) } else { None },
+        regular_rows: steady,
         burst_rows: seconds.map_or(0, |(seconds, at)| seconds.rows(at)),
         series: kept.stem.and_then(|stem| state.series.of(stem)),
         members: if is_tenant { scan.graph.members(&kept.own) } else { None },
@@ -64,6 +69,13 @@ pub(super) fn late_context(scan: &Scan, table: usize, kept: &Kept) -> Context {
         orphan: kept.orphan,
         ..Context::default()
     }
+}
+
+/// The value that says most among those that the row shares with others.
+fn cloned(state: &TableState, kept: &Kept) -> Option<Cloned> {
+    let kinds = state.ground.layout.shared_kinds().zip(&kept.shared);
+    let found = kinds.filter_map(|(what, hash)| state.clones.of(*hash, what, state.rows));
+    found.max_by(|a, b| cloned::weight(*a).total_cmp(&cloned::weight(*b)))
 }
 
 /// Three digits are more than the weights are worth; never quite 1.

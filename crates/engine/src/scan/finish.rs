@@ -40,6 +40,7 @@ pub(super) fn finish(
             Wanted::Findings => Some(Sorter::new(Arc::clone(scratch))),
         },
     };
+    scan.tables.iter_mut().for_each(|table| table.pace.close());
     for table in 0..scan.tables.len() {
         settling.table(&mut scan, table)?;
     }
@@ -85,18 +86,19 @@ impl Settling {
     /// Settles the rows of one table.
     fn table(&mut self, scan: &mut Scan, table: usize) -> Result<(), Fault> {
         let state = &scan.tables[table];
-        let (rows, width) = (state.kept, Kept::width(state.hashes));
+        let (rows, width) = (state.kept, state.width());
         let ends = scan.tables.get(table + 1).map(|next| (next.kept_at, next.values_at));
         let (kept_end, values_end) = ends.unwrap_or((scan.kept.end(), scan.values.end()));
         let mut numbers = Cursor::new(state.kept_at, kept_end);
         let mut values = Cursor::new(state.values_at, values_end);
         let mut values_at = state.values_at;
+        let hashes = state.hashes;
         let mut kept = Kept::default();
         let reads_values = self.sorter.is_some() || self.baseline.is_some();
         let mut row = Vec::new();
         for _ in 0..rows {
             let bytes = numbers.take(&mut scan.kept, width)?.to_vec();
-            kept.decode(&bytes);
+            kept.decode(&bytes, hashes);
             if kept.is_explained {
                 self.explained.push((table, kept.clone(), values_at));
             }

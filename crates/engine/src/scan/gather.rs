@@ -5,6 +5,7 @@
 //!
 //! Not here: what becomes of them (`finish`).
 
+use super::clones::{Clones, Pace};
 use super::evidence::Evidence;
 use super::graph::Graph;
 use super::kept::Kept;
@@ -40,14 +41,25 @@ pub(super) struct TableState {
     pub orphan_column: String,
     pub series: SeriesCounter,
     pub seconds: Option<Seconds>,
+    pub clones: Clones,
+    pub pace: Pace,
     /// Where its rows begin on the tapes, and how many there are.
     pub kept_at: u64,
     pub values_at: u64,
     pub kept: u64,
     /// How often each pair of reasons stood behind a row that is test data for certain.
     pub shown: HashMap<[u8; 2], u32>,
-    /// Hashes that are kept of each row.
+    /// Hashes of its keys that are kept of each row.
     pub hashes: usize,
+    /// Hashes of values that it may share with others.
+    pub shared: usize,
+}
+
+impl TableState {
+    /// Bytes of a kept row without its values.
+    pub(super) fn width(&self) -> usize {
+        Kept::width(self.hashes + self.shared)
+    }
 }
 
 /// Everything a scan accumulates.
@@ -125,6 +137,7 @@ impl Scan {
             Wanted::Findings => None,
         };
         self.verdicts.open();
+        let shared = layout.shared_kinds().len();
         let late_max = graph_max + burst_max;
         self.tables.push(TableState {
             name: Arc::from(table.name.to_string()),
@@ -134,11 +147,14 @@ impl Scan {
             orphan_column: layout.tenant_column(table),
             series: SeriesCounter::default(),
             seconds,
+            clones: Clones::default(),
+            pace: Pace::default(),
             kept_at: self.kept.end(),
             values_at: self.values.end(),
             kept: 0,
             shown: HashMap::new(),
             hashes: if is_pointed_at { layout.own_sets() } else { 0 },
+            shared,
             ground: Arc::new(Ground {
                 layout,
                 evidence: Arc::clone(&self.evidence),
@@ -146,6 +162,7 @@ impl Scan {
                 explain: self.explain.clone().filter(|asked| asked.is_of(&table.name)),
                 series_max: weigher::SERIES_MAX * self.rules.factor(member.entity, "series.numbered"),
                 listed: weigher::listed_from(self.thresholds),
+                support_factor: factor("value.cloned").max(factor("created.regular")),
                 late_max,
                 certain,
                 is_pointed_at,
@@ -163,7 +180,7 @@ impl Scan {
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), Fault> {
         let state = self.tables.last_mut().expect("a table is opened before its rows stream");
         let ground = Arc::clone(&state.ground);
-        let hashes = state.hashes;
+        let (hashes, shared) = (state.hashes, state.shared);
         if let Some(seconds) = &state.seconds {
             seconds.fetch(batch.rows.iter().filter_map(|row| row.created_at));
         }
@@ -173,12 +190,19 @@ impl Scan {
             let bytes = usize::try_from(row.values).expect("32 bits fit in a usize");
             let values = &batch.values[read..read + bytes];
             read += bytes;
-            self.row(&ground, row, own, values)?;
+            let shared = &batch.shared[n * shared..(n + 1) * shared];
+            self.row(&ground, row, (own, shared), values)?;
         }
         Ok(())
     }
 
-    fn row(&mut self, ground: &Ground, row: &Row, own: &[u64], values: &[u8]) -> Result<(), Fault> {
+    fn row(
+        &mut self,
+        ground: &Ground,
+        row: &Row,
+        (own, shared): (&[u64], &[u64]),
+        values: &[u8],
+    ) -> Result<(), Fault> {
         let state = self.tables.last_mut().expect("a table is opened before its rows stream");
         state.rows += 1;
         self.months.count(row.created_at);
@@ -193,14 +217,19 @@ impl Scan {
         let second = row.created_at.filter(|at| at % DAY_S != 0);
         if let (Some(seconds), Some(at)) = (&mut state.seconds, second) {
             seconds.count(at, is_certain);
+            state.pace.count(at);
         }
+        // A tenant's row is a tenant; users of whom no tenant is known are taken for those of one.
+        let is_tenant = ground.layout.entity == Entity::Tenant;
+        let tenant = if is_tenant { state.rows << 32 } else { row.tenant.unwrap_or(0) };
+        shared.iter().for_each(|hash| state.clones.count(*hash, tenant));
         let is_kept = row.is_explained
             || if is_certain {
                 self.certain(ground, row, own)
             } else {
                 !values.is_empty() && self.graph.may_be_listed(ground, row, orphan)
             };
-        if is_kept { self.keep(row, own, values, (orphan, is_certain)) } else { Ok(()) }
+        if is_kept { self.keep(row, (own, shared), values, (orphan, is_certain)) } else { Ok(()) }
     }
 
     /// Counts a row that is test data whatever the whole store says; true if it should be kept to be shown.
@@ -219,7 +248,7 @@ impl Scan {
     fn keep(
         &mut self,
         row: &Row,
-        own: &[u64],
+        (own, shared): (&[u64], &[u64]),
         values: &[u8],
         (orphan, is_counted): (bool, bool),
     ) -> Result<(), Fault> {
@@ -234,6 +263,7 @@ impl Scan {
             is_explained: row.is_explained,
             values: row.values,
             own: own.to_vec(),
+            shared: shared.to_vec(),
         };
         self.tables.last_mut().expect("a table is opened before its rows stream").kept += 1;
         self.bytes.clear();

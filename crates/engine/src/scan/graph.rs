@@ -10,14 +10,14 @@
 //! Not here: weights (`core::detect::members`, `owner`).
 
 use super::layout::Layout;
-use super::weigher::{BURST_MAX, Ground, Row, SERIES_MAX, TENANT_MAX, USERS_MAX};
+use super::weigher::{BURST_MAX, Ground, Row, SERIES_MAX, SUPPORT_MAX, TENANT_MAX, USERS_MAX, support_max};
 use std::collections::HashMap;
 use unseed_core::detect::record::Members;
 use unseed_core::detect::score::PRIOR;
 use unseed_core::entity::Entity;
 
 /// What can still be added to a tenant's log-odds when its users begin to be read.
-const TENANT_LATE_MAX: f64 = USERS_MAX + SERIES_MAX + BURST_MAX;
+const TENANT_LATE_MAX: f64 = USERS_MAX + SERIES_MAX + BURST_MAX + SUPPORT_MAX;
 /// Evidence (log-odds without the prior) from which a user looks like test data on its own.
 const TEST_LIKE: f64 = 3.0;
 /// Evidence of one user that counts in its tenant's mean, so that no single one decides.
@@ -106,6 +106,7 @@ impl Graph {
             return true;
         }
         let series = if row.stem.is_some() { ground.series_max } else { 0.0 };
+        let series = series + support_max(row.log_odds, ground);
         let tenant_max = TENANT_MAX * ground.rules.factor(Entity::User, "graph.tenant");
         let alone = ground.late_max - if ground.is_linked { tenant_max } else { 0.0 } + series;
         // A tenant that stays real whatever its users say adds nothing; factors may lift what they say.

@@ -30,6 +30,8 @@ pub(super) struct Kept {
     pub values: u32,
     /// Hashes of the columns by which other tables point at it.
     pub own: Vec<u64>,
+    /// Hashes of values that it may share with others.
+    pub shared: Vec<u64>,
 }
 
 /// Bytes without the hashes.
@@ -68,11 +70,11 @@ impl Kept {
         into.extend_from_slice(&stem.number.to_le_bytes());
         into.extend_from_slice(&self.tenant.unwrap_or(0).to_le_bytes());
         into.extend_from_slice(&self.values.to_le_bytes());
-        self.own.iter().for_each(|hash| into.extend_from_slice(&hash.to_le_bytes()));
+        self.own.iter().chain(&self.shared).for_each(|hash| into.extend_from_slice(&hash.to_le_bytes()));
     }
 
-    /// Reads a row back into this one.
-    pub(super) fn decode(&mut self, bytes: &[u8]) {
+    /// Reads a row with so many hashes of its keys back into this one.
+    pub(super) fn decode(&mut self, bytes: &[u8], own: usize) {
         let mut rest = bytes;
         self.log_odds = f64::from_le_bytes(next(&mut rest));
         self.reasons = Reasons { positive: u64::from_le_bytes(next(&mut rest)), strongest: next(&mut rest) };
@@ -90,8 +92,10 @@ impl Kept {
         self.is_explained = has(IS_EXPLAINED);
         self.values = u32::from_le_bytes(next(&mut rest));
         self.own.clear();
+        self.shared.clear();
         while !rest.is_empty() {
-            self.own.push(u64::from_le_bytes(next(&mut rest)));
+            let hash = u64::from_le_bytes(next(&mut rest));
+            if self.own.len() < own { self.own.push(hash) } else { self.shared.push(hash) }
         }
     }
 }
@@ -102,9 +106,10 @@ fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     *first
 }
 
-/// Appends the values of a row.
-pub(super) fn encode_values(row: &[Option<&str>], into: &mut Vec<u8>) {
-    for value in row {
+/// Appends the values of a row, but for a secret one, which no file may hold.
+pub(super) fn encode_values(row: &[Option<&str>], secret: Option<usize>, into: &mut Vec<u8>) {
+    for (position, value) in row.iter().enumerate() {
+        let value = value.filter(|_| secret != Some(position));
         let length = value.map_or(0, |text| u32::try_from(text.len() + 1).unwrap_or(u32::MAX));
         into.extend_from_slice(&length.to_le_bytes());
         into.extend_from_slice(value.unwrap_or("").as_bytes());
@@ -145,18 +150,22 @@ mod tests {
             is_explained: true,
             values: 40,
             own: vec![1, 2],
+            shared: vec![3],
         };
         for kept in [full, Kept::default()] {
             let mut bytes = Vec::new();
             kept.encode(&mut bytes);
-            assert_eq!(bytes.len(), Kept::width(kept.own.len()));
+            assert_eq!(bytes.len(), Kept::width(kept.own.len() + kept.shared.len()));
             let mut back = Kept { own: vec![8], ..Kept::default() };
-            back.decode(&bytes);
+            back.decode(&bytes, kept.own.len());
             assert_eq!(back, kept);
         }
         let row = [Some("ü"), None, Some("")];
         let mut bytes = Vec::new();
-        encode_values(&row, &mut bytes);
+        encode_values(&row, None, &mut bytes);
         assert_eq!(decode_values(&bytes), row);
+        bytes.clear();
+        encode_values(&row, Some(0), &mut bytes);
+        assert_eq!(decode_values(&bytes), [None, None, Some("")]);
     }
 }

@@ -10,12 +10,13 @@
 //!
 //! Not here: what the record is worth (`core::detect`).
 
+use super::clones;
 use super::evidence::Evidence;
 use super::memberships::Memberships;
 use super::tape::wide;
 use std::sync::Arc;
 use unseed_core::detect::Record;
-use unseed_core::detect::record::FlagValue;
+use unseed_core::detect::record::{FlagValue, Shared};
 use unseed_core::detect::time;
 use unseed_core::entity::fields::{Flag, FlagMeaning};
 use unseed_core::entity::{Entity, Member};
@@ -45,9 +46,13 @@ pub(super) struct Layout {
     email: Option<Position>,
     phone: Option<Position>,
     role: Option<Position>,
+    address: Option<Position>,
+    payment: Option<Position>,
     created_at: Option<Position>,
     last_seen: Option<Position>,
     flags: Vec<(Position, String, FlagMeaning)>,
+    /// Columns whose values scripts copy from row to row.
+    shared: Vec<(Position, Shared)>,
     /// Each set of columns by which evidence or users point at this table.
     own_sets: Vec<KeySet>,
     /// The columns that name the row's tenant, and the set of the tenant's columns they mean.
@@ -106,9 +111,20 @@ impl Layout {
             email: columns.maybe(f.email),
             phone: columns.maybe(f.phone),
             role: columns.maybe(f.role),
+            address: columns.maybe(f.address),
+            payment: columns.maybe(f.external_id),
             created_at: columns.maybe(f.created_at),
             last_seen: columns.maybe(f.last_seen),
-            flags: f.flags.iter().take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
+            flags: holds_first(&f.flags).take(FLAGS_MAX).map(|x| flag(&mut columns, x)).collect(),
+            shared: [
+                (f.password, Shared::Password),
+                (f.phone, Shared::Phone),
+                (f.device, Shared::Device),
+                (f.ip, Shared::Ip),
+            ]
+            .into_iter()
+            .filter_map(|(column, what)| Some((columns.one(column?), what)))
+            .collect(),
             own_sets: sets.iter().map(|s| set(&mut columns, s, (member.table, s.clone()))).collect(),
             tenant: member
                 .links
@@ -173,6 +189,8 @@ impl Layout {
             email: text(self.email),
             phone: text(self.phone),
             role: text(self.role),
+            address: text(self.address),
+            payment: text(self.payment),
             flags: &flags[..self.flags.len()],
             created_at: at(self.created_at),
             has_last_seen: self.last_seen.is_some(),
@@ -183,6 +201,32 @@ impl Layout {
     /// Appends a hash for each way in which others point at the row; 0 where one of its columns is null.
     pub(super) fn own(&self, row: &[Option<&str>], into: &mut Vec<u64>) {
         into.extend(self.own_sets.iter().map(|set| set.hash(row).unwrap_or(0)));
+    }
+
+    /// Appends a hash of each value that scripts copy; 0 where there is none, or where people share it as well.
+    pub(super) fn shared(&self, row: &[Option<&str>], into: &mut Vec<u64>) {
+        for (position, what) in &self.shared {
+            let tells = |text: &&str| match what {
+                Shared::Password => clones::is_salted(text),
+                Shared::Phone | Shared::Ip | Shared::Device => text.len() >= 7,
+            };
+            let value = row[*position].filter(tells);
+            into.push(
+                value
+                    .and_then(|text| key_hash(self.table, &[*position], [Some(text)].into_iter()))
+                    .unwrap_or(0),
+            );
+        }
+    }
+
+    /// Where the password hash stands.
+    pub(super) fn secret(&self) -> Option<Position> {
+        self.shared.iter().find(|(_, what)| *what == Shared::Password).map(|(position, _)| *position)
+    }
+
+    /// What they are.
+    pub(super) fn shared_kinds(&self) -> impl ExactSizeIterator<Item = Shared> {
+        self.shared.iter().map(|(_, what)| *what)
     }
 
     /// How many such ways there are.
@@ -213,6 +257,12 @@ impl Layout {
     pub(super) fn key_values(&self, row: &[Option<&str>]) -> Box<[Box<str>]> {
         self.key.iter().map(|p| Box::from(row[*p].unwrap_or(""))).collect()
     }
+}
+
+/// A hold is never left out for want of room.
+fn holds_first(flags: &[Flag]) -> impl Iterator<Item = &Flag> {
+    let is_hold = |flag: &&Flag| flag.meaning == FlagMeaning::SetIsHeld;
+    flags.iter().filter(is_hold).chain(flags.iter().filter(move |flag| !is_hold(flag)))
 }
 
 /// Column sets of a table that users or others refer to.

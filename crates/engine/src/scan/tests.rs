@@ -278,3 +278,46 @@ async fn a_store_without_tenants_and_users_says_what_to_configure() {
     assert!(report.is_clean() && report.tables.is_empty());
     assert!(report.recommendations[0].contains("[entities.tenant]"));
 }
+
+const ACCOUNTS: &[(&str, ColumnKind)] = &[
+    ("id", Text),
+    ("tenant_id", Text),
+    ("name", Text),
+    ("email", Text),
+    ("phone", Text),
+    ("password_hash", Text),
+    ("legal_hold", Text),
+];
+
+/// Throw-away addresses whose rows differ in nothing but what the caller says.
+async fn accounts(phone: impl Fn(usize) -> String, password: impl Fn(usize) -> String) -> Report {
+    let tenants: Vec<String> = (1..=3).map(|n| format!("{n}|Harbor {n} Foods|harbor-{n}|~|~")).collect();
+    let mut rows: Vec<String> = (0..30)
+        .map(|n| {
+            let tenant = n % 3 + 1;
+            format!("a{n}|{tenant}|Jane Keller|jane.keller{n}@yopmail.com|{}|{}|f", phone(n), password(n))
+        })
+        .collect();
+    rows.push(format!("held|1|Test User|test@example.com|{}|{}|t", phone(0), password(0)));
+    // People with the same telephone, and nothing that speaks for a test.
+    rows.extend(
+        (0..60).map(|n| format!("p{n}|{}|Maria Okafor|m{n}.okafor@gmail.com|030 1234 771|~|f", n % 3 + 1)),
+    );
+    let mut source = MemSource::default().table("tenants", TENANTS, &tenants).table("users", ACCOUNTS, &rows);
+    source.scan().await.unwrap()
+}
+
+#[tokio::test]
+async fn copied_values_support_other_signals_and_a_hold_outweighs_all() {
+    let salted = |n: usize| format!("$2b$10${n:040}");
+    let apart = accounts(|n| format!("030 99{n:05}"), salted).await;
+    let phones = accounts(|_| "030 5512 900".to_owned(), salted).await;
+    let hashes = accounts(|n| format!("030 99{n:05}"), |_| salted(7)).await;
+    let users = |report: &Report| {
+        let table = report.tables.iter().find(|t| t.table.ends_with("users")).unwrap();
+        (table.test, table.suspect)
+    };
+    assert_eq!((users(&apart), users(&phones), users(&hashes)), ((0, 30), (30, 0), (30, 0)));
+    let said: Vec<&str> = phones.findings[0].signals.iter().map(|s| s.says.as_ref()).collect();
+    assert!(said.contains(&"31 rows share its telephone number"), "{said:?}");
+}

@@ -12,7 +12,10 @@ use super::kept::encode_values;
 use super::layout::{self, Layout};
 use std::sync::Arc;
 use unseed_core::detect::record::FlagValue;
-use unseed_core::detect::{Context, Examiner, Reasons, Record, Rules, Stem, Thresholds, time};
+use unseed_core::detect::score::PRIOR;
+use unseed_core::detect::{
+    Context, Examiner, Reasons, Record, Rules, Stem, Thresholds, cloned, regular, time,
+};
 use unseed_core::entity::Entity;
 use unseed_core::port::scan::Block;
 
@@ -24,6 +27,10 @@ pub(super) const BURST_MAX: f64 = 2.6;
 pub(super) const USERS_MAX: f64 = 3.2;
 /// What its tenant can add to a user at most.
 pub(super) const TENANT_MAX: f64 = 3.5;
+/// What shared values and a steady pace can add at most, to rows for which something else speaks too.
+pub(super) const SUPPORT_MAX: f64 = cloned::WEIGHT_MAX + regular::WEIGHT;
+/// Log-odds from which something speaks for test data.
+const SUPPORTED_FROM: f64 = PRIOR + 0.5;
 /// What its users can take from a tenant at most.
 pub(super) const USERS_MIN: f64 = -3.5;
 /// What its tenant can take from a user at most.
@@ -45,6 +52,8 @@ pub(super) struct Ground {
     pub late_max: f64,
     /// What a series can add at most.
     pub series_max: f64,
+    /// The larger factor of the signals that only support others.
+    pub support_factor: f64,
     /// The log-odds from which a row is test data whatever the whole store says; none where it is not asked.
     pub certain: Option<f64>,
     /// Whether rows have to be found by the hashes of their keys.
@@ -61,6 +70,16 @@ pub(super) fn listed_from(thresholds: Thresholds) -> f64 {
 /// The log-odds from which a row is called test, with a little room for rounding.
 pub(super) fn test_from(thresholds: Thresholds) -> f64 {
     log_odds(thresholds.test) + 1e-6
+}
+
+/// Whether something in a row itself speaks for test data, so that shared values and a steady pace count.
+pub(super) fn is_supported(log_odds: f64) -> bool {
+    log_odds >= SUPPORTED_FROM
+}
+
+/// What shared values and a steady pace can add to a row.
+pub(super) fn support_max(log_odds: f64, ground: &Ground) -> f64 {
+    if is_supported(log_odds) { SUPPORT_MAX * ground.support_factor } else { 0.0 }
 }
 
 fn log_odds(probability: f64) -> f64 {
@@ -92,6 +111,8 @@ pub(super) struct Batch {
     pub rows: Vec<Row>,
     /// Hashes of keys, the same number for each row.
     pub own: Vec<u64>,
+    /// Hashes of values that rows may share, the same number for each row.
+    pub shared: Vec<u64>,
     pub values: Vec<u8>,
 }
 
@@ -126,6 +147,7 @@ impl Weigher {
         if ground.is_pointed_at {
             layout.own(row, &mut batch.own);
         }
+        layout.shared(row, &mut batch.shared);
         let tenant = layout.tenant(row);
         let context = ground.context(&batch.own[before..], tenant);
         let weighed = self.examiner.weigh(&record, &context);
@@ -146,9 +168,10 @@ impl Weigher {
             self.link(&record, &context, &mut made);
         }
         let series = if stem.is_some() { ground.series_max } else { 0.0 };
+        let series = series + support_max(made.log_odds, ground);
         if made.is_explained || made.log_odds + ground.late_max + series >= ground.listed {
             let before = batch.values.len();
-            encode_values(row, &mut batch.values);
+            encode_values(row, layout.secret(), &mut batch.values);
             made.values = u32::try_from(batch.values.len() - before).expect("a row is smaller than 4 GiB");
         }
         batch.rows.push(made);

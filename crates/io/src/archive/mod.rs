@@ -70,6 +70,27 @@ impl FolderArchive {
     }
 }
 
+/// Unpacks a part of an archive, for the fuzzer; gives back how many bytes it holds.
+///
+/// # Errors
+/// When it is damaged.
+#[doc(hidden)]
+pub fn unpacked_bytes(part: &[u8]) -> io::Result<usize> {
+    let mut unpacker = gzip::Unpacker::new(part);
+    let mut bytes = 0;
+    while let Some(member) = unpacker.next()? {
+        bytes += member.len();
+    }
+    Ok(bytes)
+}
+
+/// A part of an archive that holds a text, for the fuzzer.
+#[doc(hidden)]
+pub fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packer = gzip::Packer::new();
+    text.chunks(gzip::MEMBER_BYTES).flat_map(|member| packer.pack(member).to_vec()).collect()
+}
+
 fn batch_folder(batch: u64) -> String {
     format!("batch-{batch:04}")
 }

@@ -7,6 +7,9 @@ mod postgres;
 mod sql;
 mod sqlite;
 
+#[doc(hidden)]
+pub use postgres::parsing as postgres_parsing;
+
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;

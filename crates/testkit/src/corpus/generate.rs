@@ -81,6 +81,10 @@ const SOURCES: &[(&str, Make)] = &[
     ("plus-tags", plus_tag),
     ("throw-away addresses", throw_away),
     ("demo scripts", demo_script),
+    ("law firms and double names", firm),
+    ("names with a number", numbered_person),
+    ("seed libraries", seeded),
+    ("doubled addresses", doubled),
 ];
 
 /// The generated records of a part.
@@ -217,4 +221,54 @@ fn demo_script(words: &Words, dice: &mut Dice, n: u64) -> Record {
         "tenant",
         [name.clone(), name, format!("demo{n}@{}", dice.pick(&["demo.com", "example.com"]))],
     )
+}
+
+/// Real companies in the shapes of seed libraries.
+fn firm(words: &Words, dice: &mut Dice, _: u64) -> Record {
+    let (one, two, three) = (dice.pick(&words.family), dice.pick(&words.family), dice.pick(&words.family));
+    let (name, label) = match dice.roll(4) {
+        0 => (format!("{one}, {two} and {three}"), format!("{}{}law", lower(one), lower(two))),
+        1 => (format!("{one}-{two}"), format!("{}-{}", lower(one), lower(two))),
+        2 => (format!("{one} and Sons"), format!("{}andsons", lower(one))),
+        _ => (format!("{one} {}", dice.pick(&["LLC", "Group", "Inc", "PLC"])), lower(one)),
+    };
+    let email = format!("{}@{label}.com", dice.pick(&["office", "info", "mail", "support"]));
+    let phone = format!("212-{}-{} x{}", 600 + dice.roll(300), 1_000 + dice.roll(9_000), 10 + dice.roll(400));
+    Record { phone, ..record(false, "tenant", [name, label, email]) }
+}
+
+/// People who put a year or a number behind their name, as their provider had asked.
+fn numbered_person(words: &Words, dice: &mut Dice, _: u64) -> Record {
+    let (given, family) = words.person(dice);
+    let number = if dice.roll(2) == 0 { 1_950 + dice.roll(60) } else { dice.roll(1_000) };
+    let local = match dice.roll(3) {
+        0 => format!("{}{number}", lower(family)),
+        1 => format!("{given}.{family}{number}"),
+        _ => format!("{}{}{number}", &lower(given)[..1], lower(family)),
+    };
+    let email = format!("{local}@{}", dice.pick(FREE));
+    record(false, "user", [format!("{given} {family}"), String::new(), email])
+}
+
+/// Another person's address at a safe domain, and a number with an extension.
+fn seeded(words: &Words, dice: &mut Dice, n: u64) -> Record {
+    let ((given, family), (other, name)) = (words.person(dice), words.person(dice));
+    let phone =
+        format!("001-{}-{}-{}x{}", 200 + dice.roll(700), 200 + dice.roll(700), 1_000 + dice.roll(9_000), n);
+    let domain = dice.pick(&["example.com", "example.org", "example.net"]);
+    let email = format!("{}{}{}@{domain}", &lower(other)[..1], lower(name), dice.roll(99));
+    Record { phone, ..record(true, "user", [format!("{given} {family}"), String::new(), email]) }
+}
+
+/// What fingers type into a form that insists on an address.
+fn doubled(_: &Words, dice: &mut Dice, n: u64) -> Record {
+    let letter =
+        |dice: &mut Dice| char::from(b"asdfghjkl"[usize::try_from(dice.roll(9)).expect("below nine")]);
+    let word: String = (0..2 + n % 2).map(|_| letter(dice)).collect();
+    let email = match n % 3 {
+        0 => format!("{word}@{word}.{word}"),
+        1 => format!("{word}@{word}.com"),
+        _ => format!("{word}@b.c"),
+    };
+    record(true, "user", [format!("{word} {n}"), String::new(), email])
 }

@@ -116,7 +116,18 @@ impl Summary {
                 step.records
             ));
         }
+        text.push_str(&format!(
+            "\nScores are {:.1} points from the share of test data at them, in the mean over all records.\n",
+            self.calibration_error() * 100.0
+        ));
         text
+    }
+
+    /// The mean distance between a score and the share of test data among the records of its step.
+    pub fn calibration_error(&self) -> f64 {
+        let records: u32 = self.steps.iter().map(|step| step.records).sum();
+        let distance = |step: &Step| (f64::from(step.test) - step.scores).abs();
+        self.steps.iter().map(distance).sum::<f64>() / f64::from(records.max(1))
     }
 }
 

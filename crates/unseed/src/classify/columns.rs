@@ -30,6 +30,10 @@ pub(super) enum Part {
     TestFlag,
     LiveFlag,
     Environment,
+    Address,
+    Payment,
+    Hold,
+    Source,
 }
 
 /// What a record may call itself.
@@ -47,7 +51,7 @@ const KINDS: &[(&str, Entity)] = &[
     ("contact", Entity::User),
 ];
 /// How many parts there are.
-const PARTS: usize = 14;
+const PARTS: usize = 18;
 
 /// Values of one record by their parts; empty where there is none.
 #[derive(Debug, Clone)]
@@ -119,6 +123,17 @@ fn part_of(plain: &str) -> Option<Part> {
         "istest" | "test" | "testaccount" | "isdemo" | "sandbox" | "testtenant" => Part::TestFlag,
         "livemode" | "islive" => Part::LiveFlag,
         "environment" | "env" | "accounttype" => Part::Environment,
+        "address" | "street" | "streetaddress" | "address1" | "addressline1" | "billingaddress" => {
+            Part::Address
+        }
+        "externalid" | "stripeid" | "stripecustomerid" | "paymentid" | "paymentmethod"
+        | "paymentmethodid" | "card" | "cardnumber" | "cardlast4" | "last4" | "checkoutsession" => {
+            Part::Payment
+        }
+        "legalhold" | "audithold" | "litigationhold" | "onlegalhold" | "donotdelete" | "holduntil" => {
+            Part::Hold
+        }
+        "source" | "origin" | "signupsource" | "createdby" | "createdvia" => Part::Source,
         _ => return None,
     })
 }
@@ -139,6 +154,10 @@ fn place(part: Part) -> usize {
         Part::TestFlag => 11,
         Part::LiveFlag => 12,
         Part::Environment => 13,
+        Part::Address => 14,
+        Part::Payment => 15,
+        Part::Hold => 16,
+        Part::Source => 17,
     }
 }
 
@@ -214,13 +233,15 @@ impl<'a> Values<'a> {
     }
 
     /// The flags that are set, and how many there are.
-    pub(super) fn flags(&self) -> ([FlagValue<'a>; 3], usize) {
+    pub(super) fn flags(&self) -> ([FlagValue<'a>; 5], usize) {
         let none = FlagValue { column: "", value: "", meaning: FlagMeaning::TrueIsTest };
-        let (mut flags, mut count) = ([none; 3], 0);
+        let (mut flags, mut count) = ([none; 5], 0);
         for (part, column, meaning) in [
             (Part::TestFlag, "is_test", FlagMeaning::TrueIsTest),
             (Part::LiveFlag, "livemode", FlagMeaning::FalseIsTest),
             (Part::Environment, "environment", FlagMeaning::WordIsTest),
+            (Part::Source, "source", FlagMeaning::WordIsTest),
+            (Part::Hold, "legal_hold", FlagMeaning::SetIsHeld),
         ] {
             let value = self.get(part);
             if !value.is_empty() {
@@ -244,6 +265,8 @@ impl<'a> Values<'a> {
             email: self.get(Part::Email),
             phone: self.get(Part::Phone),
             role: self.get(Part::Role),
+            address: self.get(Part::Address),
+            payment: self.get(Part::Payment),
             flags,
             created_at: time::parse(self.get(Part::CreatedAt)),
             has_last_seen: self.has_last_seen,

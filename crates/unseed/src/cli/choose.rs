@@ -58,12 +58,7 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
         Fault::usage(format!("the ids in `{file}` cannot be read: {error}"))
             .hint("name a text file with one key per line")
     })?;
-    let keys: Vec<Vec<String>> = content
-        .lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .filter(|line| !line.is_empty())
-        .map(|line| line.split('\t').map(ToOwned::to_owned).collect())
-        .collect();
+    let keys = keys(&content);
     if keys.is_empty() {
         return Err(
             Fault::usage(format!("the ids file `{file}` holds no key")).hint("write one key per line")
@@ -74,6 +69,12 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
         chosen_by: format!("--ids {} keys of {file}", keys.len()),
         rows: ChoiceRows::Keys { columns: Vec::new(), keys },
     })
+}
+
+/// The keys in a file of ids.
+pub(super) fn keys(content: &str) -> Vec<Vec<String>> {
+    let lines = content.lines().map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty());
+    lines.map(|line| line.split('\t').map(ToOwned::to_owned).collect()).collect()
 }
 
 /// All findings of a scan with verdict `test`.
@@ -165,10 +166,14 @@ pub(super) fn by_report_file(path: &Path) -> Result<Vec<Choice>, Fault> {
             .hint("write one with `unseed scan URL --format json > scan.json`")
     };
     let from = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let from = BufReader::with_capacity(READ_BYTES, from);
-    let file: ReportFile = serde_json::from_reader(from).map_err(|error| wrong(error.to_string()))?;
+    by_report(BufReader::with_capacity(READ_BYTES, from)).map_err(wrong)
+}
+
+/// The same from the report itself; in words what is wrong with it.
+pub(super) fn by_report(from: impl Read) -> Result<Vec<Choice>, String> {
+    let file: ReportFile = serde_json::from_reader(from).map_err(|error| error.to_string())?;
     if file.format != unseed_core::scan::FORMAT {
-        return Err(wrong(format!("its format is `{}`", file.format)));
+        return Err(format!("its format is `{}`", file.format));
     }
     let by_table = file.findings.0;
     Ok(by_table.into_iter().map(|((table, columns), keys)| finding_choice(&table, columns, keys)).collect())

@@ -14,6 +14,8 @@ mod completions;
 mod consent;
 mod demo;
 mod init;
+#[doc(hidden)]
+pub mod parsing;
 mod plan;
 mod purge;
 mod restore;

@@ -1,7 +1,7 @@
 //! `unseed scan`: finds test data and says why.
 
-mod baseline;
-mod explain;
+pub(crate) mod baseline;
+pub(crate) mod explain;
 
 use super::{Done, Env};
 use crate::report;

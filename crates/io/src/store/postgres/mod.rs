@@ -23,6 +23,7 @@ mod indexes;
 mod inspect;
 mod lists;
 mod locked;
+pub mod parsing;
 mod remove;
 mod restore;
 mod rows;

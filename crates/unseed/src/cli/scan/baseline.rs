@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use unseed_core::detect::Verdict;
 use unseed_core::fault::Fault;
@@ -61,10 +61,14 @@ pub(super) fn read(path: &Path) -> Result<Baseline, Fault> {
         Fault::usage(format!("baseline `{}` cannot be used: {why}", path.display()))
             .hint("write one with `unseed scan URL --output FILE`")
     };
-    let file: File = serde_json::from_reader(BufReader::new(wire::open_file(path)?))
-        .map_err(|error| wrong(error.to_string()))?;
+    read_from(BufReader::new(wire::open_file(path)?)).map_err(wrong)
+}
+
+/// The same from the report itself; in words what is wrong with it.
+pub(crate) fn read_from(report: impl Read) -> Result<Baseline, String> {
+    let file: File = serde_json::from_reader(report).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
-        return Err(wrong(format!("its format is `{}`", file.format)));
+        return Err(format!("its format is `{}`", file.format));
     }
     Ok(file.findings.0)
 }

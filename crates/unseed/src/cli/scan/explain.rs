@@ -10,7 +10,7 @@ use unseed_core::scan::Finding;
 use unseed_engine::scan::{Explain, Scanned};
 
 /// The row that `TABLE:KEY` or `KEY` means.
-pub(super) fn asked(text: &str) -> Explain {
+pub(crate) fn asked(text: &str) -> Explain {
     let (table, key) = match text.split_once(':') {
         Some((table, key)) => (Some(table.trim().to_owned()), key),
         None => (None, text),
