@@ -5,16 +5,20 @@
 //!
 //! Invariants
 //! - a line is written after its entry is durable, and is durable when the next one is begun;
+//! - nothing is logged to a log that contradicts the last line, so a fresh state folder does not pass for the old one;
 //! - beginning a file is an entry of the log itself, so a file that is lost cannot be begun again in silence.
 //!
 //! Not here: comparing the log with it (`core::audit`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use unseed_core::audit::{ANCHOR_ACTION, Anchor, Checkpoint, Link};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::state::AuditEntry;
+
+/// The end of the file, which holds several lines, whatever they are.
+const TAIL_BYTES: u64 = 64 * 1024;
 
 /// An anchor file.
 #[derive(Debug, Clone)]
@@ -55,6 +59,40 @@ impl AnchorFile {
     /// Makes sure that a line can be written.
     pub(super) fn prepare(&self) -> Result<(), Fault> {
         self.open().map(drop).map_err(|error| unwritable(&self.path, &error))
+    }
+
+    /// The last entry that the file knows.
+    pub(super) fn last(&self) -> Result<Option<Link>, Fault> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(&self.path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+            let mut tail = Vec::new();
+            file.read_to_end(&mut tail)?;
+            Ok(tail)
+        };
+        let tail = match read() {
+            Ok(tail) => tail,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(&self.path, &error)),
+        };
+        let links = tail.split(|b| *b == b'\n').rev().filter_map(|line| serde_json::from_slice(line).ok());
+        Ok(links.into_iter().find_map(|anchor| match anchor {
+            Anchor::Link(link) => Some(link),
+            Anchor::Checkpoint { .. } => None,
+        }))
+    }
+
+    /// What is said when the log is not the one that was anchored here.
+    pub(super) fn foreign(&self, link: &Link) -> Fault {
+        let message = format!(
+            "the audit log does not have entry {} as anchor `{}` knows it: the state folder is another one, or was tampered with",
+            link.sequence,
+            self.path.display()
+        );
+        Fault::refused(message).hint(
+            "run `unseed audit verify`; go back to the right state folder, or have a new anchor configured",
+        )
     }
 
     /// Adds a line, durably.

@@ -26,6 +26,13 @@ pub(super) fn append(change: &Transaction<'_>, entry: &AuditEntry) -> rusqlite::
     Ok(Link { sequence: number(change.last_insert_rowid()), hash })
 }
 
+/// Whether the log has this entry with this hash.
+pub(super) fn has(change: &Transaction<'_>, link: &Link) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM audit WHERE sequence = ?1 AND hash = ?2";
+    let number = i64::try_from(link.sequence).unwrap_or(i64::MAX);
+    change.prepare_cached(sql)?.exists((number, &link.hash))
+}
+
 fn number(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or(0)
 }

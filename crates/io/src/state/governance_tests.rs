@@ -163,6 +163,19 @@ fn a_chain_that_was_computed_anew_contradicts_its_anchor() {
 }
 
 #[test]
+fn a_log_that_contradicts_its_anchor_is_not_written_to() {
+    let place = logged();
+    let mut fresh = SqliteState::open(&place.folder.path().join("fresh")).unwrap();
+    fresh.anchor_to(place.anchor());
+    let fault = fresh.audit(&entry("again")).unwrap_err();
+    assert_eq!(fault.category, unseed_core::fault::Category::Refused);
+    assert!(fault.message.contains("does not have entry 6"), "{}", fault.message);
+    place.open().audit(&entry("fine")).unwrap();
+    place.tamper("DELETE FROM audit WHERE sequence > 4");
+    assert!(place.open().audit(&entry("cut")).is_err());
+}
+
+#[test]
 fn what_cannot_be_anchored_is_not_logged() {
     let place = logged();
     let mut state = place.open();

@@ -60,7 +60,15 @@ impl SqliteState {
     fn append(&mut self, entry: &AuditEntry, anchor: Option<&AnchorFile>) -> Result<(), Fault> {
         // Before the entry, so that nothing is logged, and so nothing is done, that cannot be anchored.
         anchor.map_or(Ok(()), AnchorFile::prepare)?;
-        let link = self.write(|change| Ok(governance::append(change, entry)?))?;
+        let known = anchor.map_or(Ok(None), AnchorFile::last)?;
+        let link = self.write(|change| {
+            if let (Some(anchor), Some(known)) = (anchor, known)
+                && !governance::has(change, &known)?
+            {
+                return Err(anchor.foreign(&known).into());
+            }
+            Ok(governance::append(change, entry)?)
+        })?;
         anchor.map_or(Ok(()), |anchor| anchor.add(&Anchor::Link(link)))
     }
 

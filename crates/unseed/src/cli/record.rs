@@ -264,12 +264,13 @@ fn targets(target: &Target) -> String {
         format!("{} of `{}`, chosen by {}:\n\n", ui::rows(target.count), target.table, target.chosen_by);
     let columns = target.columns.join(", ");
     for key in target.keys.iter().take(KEYS_SHOWN_MAX) {
-        text.push_str(&format!("- {columns} = {}\n", key.join(", ")));
+        text.push_str(&format!("- {columns} = {}\n", cell(&key.join(", "))));
     }
     if target.keys.len() > KEYS_SHOWN_MAX {
         let more = target.keys.len() - KEYS_SHOWN_MAX;
         text.push_str(&format!("- and {more} more, in the plan among the artefacts\n"));
     }
+    text.push('\n');
     text
 }
 

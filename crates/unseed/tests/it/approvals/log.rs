@@ -103,6 +103,19 @@ fn a_state_folder_that_is_gone_is_found_by_its_anchor() {
 }
 
 #[test]
+fn a_plan_is_not_used_again_with_another_state_folder_under_the_same_anchor() {
+    let team = logged();
+    std::fs::copy(team.sandbox.path("original.db"), team.sandbox.path("app.db")).unwrap();
+    let answer = team.sandbox.run(&["show", "plan.json", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let id = plan["id"].as_str().unwrap();
+    let again = team.sandbox.run(&["purge", "plan.json", "--confirm", id, "--state", "fresh"]);
+    assert_eq!(again.code, Some(3), "{again:?}");
+    assert!(again.stderr.contains("the state folder is another one"), "{again:?}");
+    team.sandbox.assert_untouched();
+}
+
+#[test]
 fn a_lost_anchor_is_found_even_after_it_was_begun_again() {
     let team = logged();
     std::fs::remove_file(team.sandbox.path("anchor")).unwrap();
