@@ -63,10 +63,10 @@ fn named(key: &PublicKey) -> Result<Signed, String> {
     Ok(Signed { key: text.trim().to_owned(), fingerprint, namespace: String::new() })
 }
 
-/// A locked key is opened by the agent, which asks for the passphrase; `ssh-key` 0.6 verifies signatures of RSA keys
-/// but does not make them.
+/// A locked key is opened by the agent, which asks for the passphrase, and a security key is touched through it. Of RSA
+/// keys `ssh-key` 0.6 checks signatures but does not make them.
 fn signs_here(key: &PrivateKey) -> bool {
-    !key.is_encrypted() && !matches!(key.algorithm(), Algorithm::Rsa { .. })
+    !key.is_encrypted() && matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Ecdsa { .. })
 }
 
 /// Something that can sign.
@@ -100,7 +100,7 @@ impl Signer {
         let key = named(&public).map_err(Fault::usage)?;
         let locked = || {
             Fault::usage(format!(
-                "key `{shown}` is locked, an RSA key or a public key, and no agent here holds it"
+                "key `{shown}` is locked, a security key, an RSA key or a public key, and no agent here holds it"
             ))
             .hint(format!("run `ssh-add {shown}`, then run the command again"))
         };

@@ -50,10 +50,11 @@ impl Keys {
     }
 }
 
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-t", "ed25519"]),
     ("p256", &["-t", "ecdsa", "-b", "256"]),
     ("p384", &["-t", "ecdsa", "-b", "384"]),
+    ("p521", &["-t", "ecdsa", "-b", "521"]),
     ("rsa", &["-t", "rsa", "-b", "2048"]),
 ];
 const MESSAGE: &str = "unseed approval 1\nact: purge\n";
