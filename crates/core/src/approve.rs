@@ -1,20 +1,66 @@
-//! Consent: the proof in the type that a person named what is about to happen.
+//! Consent: the proof in the type that whoever has to agree has agreed to what is about to happen.
+//!
+//! Who has to agree is decided by a [`Gate`]: one person who types an id, or several who sign. The gate takes
+//! the stricter of what the configuration says now and what it said when the plan was made, so that a plan
+//! which was made under approval cannot be executed under a laxer configuration.
 //!
 //! Invariants
-//! - a [`ConfirmedPlan`] or [`ConfirmedRun`] exists only where the right id was given;
+//! - a [`ConfirmedPlan`] or [`ConfirmedRun`] exists only where the right id was given and no signatures are
+//!   asked for, or where enough people have signed for this act on this plan;
 //! - a plan with conflicts cannot be confirmed.
 //!
 //! Not here: asking for the id (the command line), single use of plans (`port::state`).
 
+pub mod signers;
+pub mod statement;
+pub mod verdict;
+
+use crate::config::Approvals;
 use crate::fault::Fault;
 use crate::keys::WholePlan;
 use crate::plan::Plan;
-use crate::run::Run;
+use crate::run::{Consent, Run};
+use statement::Act;
+use verdict::Verdict;
 
-/// A plan that a person agreed to. It is used up by executing it.
+/// How many people have to agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gate {
+    purge: u32,
+    restore: u32,
+}
+
+impl Gate {
+    /// The stricter of the configuration and the plan.
+    pub fn of(approvals: &Approvals, plan: &Plan) -> Self {
+        let planned = plan.policy.approvals;
+        let purge = approvals.required.max(planned.purge);
+        Self { purge, restore: approvals.for_restore().max(planned.restore) }
+    }
+
+    /// How many people have to agree to an act; with 0, one who types an id is enough.
+    pub fn required(&self, act: &Act) -> u32 {
+        match act {
+            Act::Purge => self.purge,
+            Act::Restore { .. } => self.restore,
+        }
+    }
+}
+
+/// What somebody gives as consent.
+#[derive(Debug)]
+pub enum Given<'a> {
+    /// The short id of the plan or run.
+    Id(&'a str),
+    /// Approvals that were weighed, and an id if one was given beside them.
+    Approvals(Verdict, Option<&'a str>),
+}
+
+/// A plan that was agreed to. It is used up by executing it.
 #[derive(Debug)]
 pub struct ConfirmedPlan {
     whole: WholePlan,
+    consent: Consent,
 }
 
 impl ConfirmedPlan {
@@ -28,17 +74,24 @@ impl ConfirmedPlan {
         self.whole.plan()
     }
 
+    /// Who agreed.
+    pub fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
     /// Gives the plan up for execution.
-    pub fn into_whole(self) -> WholePlan {
-        self.whole
+    pub fn into_parts(self) -> (WholePlan, Consent) {
+        (self.whole, self.consent)
     }
 }
 
-/// A run, with its plan, that a person agreed to resume or to restore.
+/// A run, with its plan, that was agreed to be resumed or restored.
 #[derive(Debug)]
 pub struct ConfirmedRun {
     run: Run,
     whole: WholePlan,
+    act: Act,
+    consent: Consent,
 }
 
 impl ConfirmedRun {
@@ -51,30 +104,57 @@ impl ConfirmedRun {
     pub fn whole(&self) -> &WholePlan {
         &self.whole
     }
+
+    /// Who agreed.
+    pub fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
+    /// Ends what was agreed to something else: consent to resume is none to restore.
+    ///
+    /// # Errors
+    /// `Refused` when it is another act.
+    pub fn is_for(&self, act: &Act) -> Result<(), Fault> {
+        if self.act == *act {
+            return Ok(());
+        }
+        let message = format!("run `{}`: agreed is `{}`, not `{}`", self.run.id, self.act.text(), act.text());
+        Err(Fault::refused(message).hint("ask for consent to what is about to happen"))
+    }
 }
 
-/// Agrees to a plan by its id.
+/// Agrees to a plan.
 ///
 /// # Errors
-/// `Refused` when the id is another one, or when the plan has conflicts.
-pub fn confirm(whole: WholePlan, typed_id: &str) -> Result<ConfirmedPlan, Fault> {
+/// `Refused` when the plan has conflicts, the id is another one, or not enough people have signed.
+pub fn confirm(whole: WholePlan, gate: &Gate, given: Given<'_>) -> Result<ConfirmedPlan, Fault> {
     let plan = whole.plan();
     if !plan.conflicts.is_empty() {
         let message = format!("plan `{}` reaches protected rows", plan.id);
         return Err(Fault::refused(message).hint("choose other roots and make a new plan"));
     }
-    compare(typed_id, &plan.id, "plan")?;
-    Ok(ConfirmedPlan { whole })
+    let consent = agreed(gate, &Act::Purge, plan, given, (&plan.id, "plan"))?;
+    Ok(ConfirmedPlan { whole, consent })
 }
 
-/// Agrees to resume or to restore a run by its id.
+/// Agrees to going on with a run ([`Act::Purge`]) or to restoring it. Signatures do not replace the id here:
+/// which run is meant is said by the person who acts.
 ///
 /// # Errors
-/// `Refused` when the id is another one, or when the plan is not the one of the run.
-pub fn confirm_run(run: Run, whole: WholePlan, typed_id: &str) -> Result<ConfirmedRun, Fault> {
+/// `Refused` when the id is another one, the plan is not the one of the run, or not enough people have signed.
+pub fn confirm_run(
+    run: Run,
+    whole: WholePlan,
+    gate: &Gate,
+    act: Act,
+    given: Given<'_>,
+) -> Result<ConfirmedRun, Fault> {
     belongs(&run, &whole)?;
-    compare(typed_id, &run.id, "run")?;
-    Ok(ConfirmedRun { run, whole })
+    if let Act::Restore { run: named } = &act {
+        compare(named, &run.id, "run")?;
+    }
+    let consent = agreed(gate, &act, whole.plan(), given, (&run.id, "run"))?;
+    Ok(ConfirmedRun { run, whole, act, consent })
 }
 
 /// Checks that a plan is the one that a run executed.
@@ -87,6 +167,63 @@ pub fn belongs(run: &Run, whole: &WholePlan) -> Result<(), Fault> {
     }
     let message = format!("plan `{}` is not the plan of run `{}`", whole.plan().id, run.id);
     Err(Fault::refused(message).hint(format!("give the plan `{}`", run.plan)))
+}
+
+fn agreed(
+    gate: &Gate,
+    act: &Act,
+    plan: &Plan,
+    given: Given<'_>,
+    (id, what): (&str, &str),
+) -> Result<Consent, Fault> {
+    let required = gate.required(act);
+    match given {
+        Given::Id(typed) => {
+            compare(typed, id, what)?;
+            if required > 0 {
+                return Err(missing(required, 0, act, plan));
+            }
+            Ok(Consent::Id)
+        }
+        Given::Approvals(verdict, typed) => {
+            match typed {
+                Some(typed) => compare(typed, id, what)?,
+                None if required == 0 => compare("", id, what)?,
+                None => {}
+            }
+            let same = verdict.digest() == plan.digest && verdict.act() == act;
+            assert!(same, "a verdict is used for the act and the plan that it was asked about");
+            if verdict.required() < required || !verdict.is_enough() {
+                return Err(unapproved(&verdict, required, plan));
+            }
+            Ok(Consent::Signed { required, approvals: verdict.into_counted() })
+        }
+    }
+}
+
+fn missing(required: u32, counted: usize, act: &Act, plan: &Plan) -> Fault {
+    let (what, object) = match act {
+        Act::Purge => (format!("plan `{}`", plan.id), "PLAN.json".to_owned()),
+        Act::Restore { run } => (format!("restoring run `{run}`"), run.clone()),
+    };
+    let have = match counted {
+        0 => "none".to_owned(),
+        counted => format!("{counted}"),
+    };
+    let people = if required == 1 { "person" } else { "people" };
+    Fault::refused(format!("{what} needs the approval of {required} {people} and has {have} that counts"))
+        .hint(format!("have it approved with `unseed approve {object}`; an id is not enough here"))
+}
+
+fn unapproved(verdict: &Verdict, required: u32, plan: &Plan) -> Fault {
+    let mut fault = missing(required, verdict.counted().len(), verdict.act(), plan);
+    for counted in verdict.counted() {
+        fault = fault.detail(format!("counts: {} ({})", counted.approver, counted.id));
+    }
+    for rejected in verdict.rejected() {
+        fault = fault.detail(format!("does not count: {}: {}", rejected.source, rejected.why));
+    }
+    fault
 }
 
 fn compare(typed: &str, id: &str, what: &str) -> Result<(), Fault> {

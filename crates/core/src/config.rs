@@ -1,4 +1,5 @@
-//! `unseed.toml` as typed values: stores, overrides of entities, protections, references, limits, approval.
+//! `unseed.toml` as typed values: stores, overrides of entities, protections, references, limits,
+//! approval, what may be removed, the audit log.
 //!
 //! Every line of the file is optional, and every mistake in it is one fault that names the line. The text is
 //! given by the caller, and `env:NAME` stays a name: nothing in here reads a file or the environment.
@@ -10,16 +11,18 @@
 //! Not here: finding the file (`unseed::wire`), resolving names against a schema (`policy`, `entity`).
 
 mod detect;
+mod govern;
 
 pub use detect::Detection;
+pub use govern::{Approvals, Audit, Destructive};
 
 use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
-use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, Policy};
+use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, PlannedApprovals, Policy};
 use detect::FileDetection;
+use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -33,7 +36,10 @@ pub struct Config {
     pub protect: Vec<ConfiguredProtection>,
     pub references: Vec<ConfiguredReference>,
     pub limits: Limits,
-    pub approval: Approval,
+    pub approval: Approvals,
+    /// `None` without the section: nothing is forbidden.
+    pub destructive: Option<Destructive>,
+    pub audit: Audit,
     pub detection: Detection,
 }
 
@@ -46,16 +52,6 @@ pub struct StoreConfig {
     pub keys: Vec<String>,
 }
 
-/// Who has to agree before a plan is applied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Approval {
-    /// Signatures a plan needs; 0 asks the person at the terminal instead.
-    pub required: u32,
-    /// An OpenSSH `allowed_signers` file, relative to the configuration.
-    pub allowed_signers: Option<String>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -64,7 +60,9 @@ struct File {
     protect: BTreeMap<String, Node>,
     references: Vec<Spanned<ConfiguredReference>>,
     limits: Option<Spanned<Limits>>,
-    approval: Approval,
+    approval: Option<Spanned<Approvals>>,
+    destructive: Option<Spanned<Destructive>>,
+    audit: Audit,
     detect: Option<Spanned<FileDetection>>,
 }
 
@@ -103,8 +101,20 @@ impl Config {
             let span = section.span();
             section.into_inner().read().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
         })?;
-        let (entities, approval) = (parsed.entities, parsed.approval);
-        Ok(Self { stores, entities, protect, references, limits, approval, detection })
+        let approval =
+            parsed.approval.map_or(Ok(Approvals::default()), |section| govern::approvals(&place, section))?;
+        let destructive = parsed.destructive.map(|section| govern::destructive(&place, section, &stores));
+        Ok(Self {
+            stores,
+            entities: parsed.entities,
+            protect,
+            references,
+            limits,
+            approval,
+            destructive: destructive.transpose()?,
+            audit: parsed.audit,
+            detection,
+        })
     }
 
     /// The part that plans carry.
@@ -114,6 +124,10 @@ impl Config {
             protect: self.protect.clone(),
             limits: self.limits,
             allow_effects: Vec::new(),
+            approvals: PlannedApprovals {
+                purge: self.approval.required,
+                restore: self.approval.for_restore(),
+            },
         }
     }
 }

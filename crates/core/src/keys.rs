@@ -11,7 +11,7 @@
 //! Not here: reading and writing the files (the command line), what the keys are used for (`engine`).
 
 use crate::fault::{Category, Fault};
-use crate::plan::{FORMAT, Keys, Plan, RootRow, RootSet};
+use crate::plan::{FORMAT, Keys, Plan, RootRow, RootSet, Roots};
 use crate::schema::{Schema, TableId};
 
 /// Up to this many roots of one table stand in the plan itself.
@@ -94,6 +94,11 @@ impl WholePlan {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The roots of each table with their keys.
+    pub fn targets(&self) -> impl Iterator<Item = (&Roots, &[RootRow])> {
+        self.plan.roots.iter().zip(self.keys.iter().map(Vec::as_slice))
     }
 
     /// Files that must be written beside the plan.

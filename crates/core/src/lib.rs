@@ -10,7 +10,9 @@
 //! | [`protect`] | to whom a row belongs, and what must never be touched |
 //! | [`plan`] | the immutable plan and its digest |
 //! | [`keys`] | a plan together with the keys of its roots |
-//! | [`approve`] | the proof that a person agreed |
+//! | [`approve`] | the proof that whoever has to agree has agreed |
+//! | [`permit`] | what may be removed at all |
+//! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
 //! | [`batch`] | how roots are packed into transactions |
 //! | [`run`] | states of runs and batches |
 //! | [`archive`] | the manifest: what an archive holds and how it is proven |
@@ -21,6 +23,7 @@
 pub mod address;
 pub mod approve;
 pub mod archive;
+pub mod audit;
 pub mod batch;
 pub mod closure;
 pub mod config;
@@ -28,6 +31,7 @@ pub mod detect;
 pub mod entity;
 pub mod fault;
 pub mod keys;
+pub mod permit;
 pub mod plan;
 pub mod policy;
 pub mod port;

@@ -80,6 +80,22 @@ pub struct Policy {
     /// Tables that triggers may change although they are not part of the closure.
     #[serde(default)]
     pub allow_effects: Vec<String>,
+    /// How many people have to agree, as the configuration said when the plan was made.
+    #[serde(default, skip_serializing_if = "PlannedApprovals::is_none")]
+    pub approvals: PlannedApprovals,
+}
+
+/// How many people have to sign before a plan is purged, and before its run is restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedApprovals {
+    pub purge: u32,
+    pub restore: u32,
+}
+
+impl PlannedApprovals {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Policy {

@@ -5,6 +5,7 @@
 //!   `Committed` only when the store said so;
 //! - only `Stopped` and `Running` runs can be resumed, only runs with committed batches restored.
 
+use crate::approve::verdict::Counted;
 use crate::port::store::{Removed, TagRange};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,30 @@ impl RunState {
     }
 }
 
+/// Who agreed to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Consent {
+    /// The person at work, by an id.
+    Id,
+    /// Others, by their signatures.
+    Signed { required: u32, approvals: Vec<Counted> },
+}
+
+impl Consent {
+    /// In one line, for the audit log.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Id => "confirmed by its id".to_owned(),
+            Self::Signed { required, approvals } => {
+                let who: Vec<String> =
+                    approvals.iter().map(|a| format!("{} ({})", a.approver, a.id)).collect();
+                format!("approved by {}, {required} required", who.join(" and "))
+            }
+        }
+    }
+}
+
 /// A run as the state database keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -46,6 +71,8 @@ pub struct Run {
     pub started_at: String,
     pub finished_at: Option<String>,
     pub actor: String,
+    /// Who agreed to it.
+    pub consent: Consent,
     /// Batches expected when the run began; grows when a batch is split or closed again.
     pub batches_total: u64,
     /// The report so far: counts, timings, statements, fingerprints.

@@ -17,7 +17,7 @@ use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::store::{Server, Statements};
-use unseed_core::run::{Run, RunState};
+use unseed_core::run::{Consent, Run, RunState};
 
 /// Executes a plan.
 ///
@@ -25,7 +25,7 @@ use unseed_core::run::{Run, RunState};
 /// `Refused` when the plan was used before or now reaches protected rows; `Stale` when schema or data are
 /// not what was planned; a fault that says how to go on when the run stopped.
 pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
-    let whole = plan.into_whole();
+    let (whole, consent) = plan.into_parts();
     if let Some(run) = cx.state.run_of_plan(&whole.plan().digest)? {
         let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
         return Err(Fault::refused(message).hint(format!("see `unseed show {}`, or make a new plan", run.id)));
@@ -33,7 +33,8 @@ pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunRep
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
     let report = first_report(cx, &id, &whole);
-    cx.state.begin_run(&new_run(cx, &whole, &report))?;
+    audit(cx, "purge.plan", &whole.plan().digest, &format!("used by {id}, {}", consent.text()))?;
+    cx.state.begin_run(&new_run(cx, &whole, &report, consent))?;
     cx.state.lease(&id, cx.holder)?;
     let result = begin(cx, whole, report).await;
     released(cx, &id, result)
@@ -107,7 +108,7 @@ pub(crate) async fn run(session: &mut Session<'_, '_>) -> Result<RunReport, Faul
     }
 }
 
-fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport) -> Run {
+fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport, consent: Consent) -> Run {
     Run {
         id: report.run.clone(),
         plan: whole.plan().id.clone(),
@@ -116,6 +117,7 @@ fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport) -> Run {
         started_at: report.started_at.clone(),
         finished_at: None,
         actor: cx.actor.to_owned(),
+        consent,
         batches_total: 0,
         report: report.to_json(),
     }

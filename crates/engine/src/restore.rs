@@ -13,6 +13,7 @@ use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
 use unseed_core::approve::ConfirmedRun;
+use unseed_core::approve::statement::Act;
 use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::policy::one_table;
 use unseed_core::port::store::{RestoreConflict, RestoreScope, Restored};
@@ -49,6 +50,7 @@ pub async fn execute(
     scope: &Scope,
 ) -> Result<Restored, Fault> {
     let id = confirmed.run().id.clone();
+    confirmed.is_for(&Act::Restore { run: id.clone() })?;
     restorable(&cx.state.run(&id)?)?;
     cx.state.lease(&id, cx.holder)?;
     let result = under_lease(cx, confirmed, &id, scope).await;
@@ -112,7 +114,7 @@ async fn under_lease(
             Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")
         );
     }
-    put_back(&mut session, run.state, scope).await
+    put_back(&mut session, run.state, scope, &confirmed.consent().text()).await
 }
 
 /// Completes the journal of a whole restore whose commit worked although its answer was lost.
@@ -141,14 +143,19 @@ async fn finish_earlier(session: &mut Session<'_, '_>) -> Result<bool, Fault> {
     Ok(true)
 }
 
-async fn put_back(session: &mut Session<'_, '_>, state: RunState, scope: &Scope) -> Result<Restored, Fault> {
+async fn put_back(
+    session: &mut Session<'_, '_>,
+    state: RunState,
+    scope: &Scope,
+    agreed: &str,
+) -> Result<Restored, Fault> {
     let id = session.run.clone();
     let hashes: Vec<(u64, String)> =
         session.committed().map(|b| (b.number, b.segment_hash.clone())).collect();
     session.cx.progress.note("checking the archive");
     let mut source = session.cx.archive.open(&id, &hashes)?;
     let wanted = resolve(session, scope)?;
-    session.audit("restore.run", &id, "started")?;
+    session.audit("restore.run", &id, &format!("started, {}, {agreed}", scope.text()))?;
     let store = &mut session.cx.store;
     let mut restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await
     {

@@ -10,6 +10,7 @@ use crate::report::RunReport;
 use crate::session::{Session, audit, released};
 use crate::settle;
 use unseed_core::approve::ConfirmedRun;
+use unseed_core::approve::statement::Act;
 use unseed_core::fault::Fault;
 use unseed_core::run::{Run, RunState};
 
@@ -19,6 +20,7 @@ use unseed_core::run::{Run, RunState};
 /// `Refused` when the run is not one that can be resumed or another process has it; otherwise as
 /// [`purge::execute`].
 pub async fn execute(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<RunReport, Fault> {
+    confirmed.is_for(&Act::Purge)?;
     let id = confirmed.run().id.clone();
     resumable(&cx.state.run(&id)?)?;
     cx.state.lease(&id, cx.holder)?;
@@ -48,7 +50,7 @@ async fn go_on(cx: &mut Context<'_>, confirmed: &ConfirmedRun, id: &str) -> Resu
     resumable(&run)?;
     let report = RunReport::of(&run)?;
     let batches = cx.state.batches(id)?;
-    audit(cx, "purge.run", id, "resumed")?;
+    audit(cx, "purge.run", id, &format!("resumed, {}", confirmed.consent().text()))?;
     let opened = match purge::open(cx, confirmed.whole()).await {
         Ok(opened) => opened,
         Err(fault) => return Err(fault.state(format!("run `{id}` is where it was"))),

@@ -7,6 +7,8 @@
 //!
 //! Not here: what is done with the ports (`cli`, `engine`).
 
+pub mod govern;
+
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -157,7 +159,11 @@ impl Wire {
     /// # Errors
     /// An archive fault when that fails.
     pub fn state(&self) -> Result<SqliteState, Fault> {
-        SqliteState::open(&self.state_folder)
+        let mut state = SqliteState::open(&self.state_folder)?;
+        if let Some(anchor) = self.anchor() {
+            state.anchor_to(anchor);
+        }
+        Ok(state)
     }
 
     /// The state database, if there is one.

@@ -29,6 +29,12 @@ on_remove = "delete"
 required = 2
 allowed_signers = "approvers"
 
+[destructive]
+stores = ["main"]
+
+[audit]
+anchor = "/mnt/elsewhere/audit"
+
 [limits]
 max_rows = 5_000_000
 max_share_of_table = 0.9
@@ -48,7 +54,11 @@ fn every_documented_section_is_read() {
     assert_eq!(config.stores["cache"].keys.len(), 2);
     assert_eq!(config.entities[&Entity::Tenant].slug.as_deref(), Some("subdomain"));
     assert_eq!(config.references[0].on_remove, OnRemove::Delete);
-    assert_eq!(config.approval, Approval { required: 2, allowed_signers: Some("approvers".to_owned()) });
+    assert_eq!((config.approval.required, config.approval.for_restore()), (2, 2));
+    assert_eq!(config.approval.allowed_signers.as_deref(), Some("approvers"));
+    assert_eq!(config.policy().approvals, PlannedApprovals { purge: 2, restore: 2 });
+    assert_eq!(config.destructive.as_ref().map(|section| section.enabled), Some(false));
+    assert_eq!(config.audit.anchor.as_deref(), Some("/mnt/elsewhere/audit"));
     assert_eq!(config.limits.max_rows, 5_000_000);
     assert_eq!(config.limits.max_drift_rows, Limits::default().max_drift_rows);
 }
@@ -123,4 +133,29 @@ fn impossible_limits_and_references_are_refused() {
 fn broken_toml_names_the_line() {
     let fault = Config::parse("[limits]\nmax_rows = = 3\n", "unseed.toml").expect_err("no TOML");
     assert!(fault.message.starts_with("`unseed.toml` line 2: "), "{}", fault.message);
+}
+
+#[test]
+fn approvals_that_never_count_and_stores_that_are_not_there_are_refused() {
+    refused(
+        "[approval]\nvalid_hours_max = 0\n",
+        "`unseed.toml` line 1: `approval.valid_hours_max` is 0, so no approval would ever count",
+        "168",
+    );
+    refused(
+        "[destructive]\nstores = [\"main\"]\n",
+        "`unseed.toml` line 1: `destructive.stores` names `main`, but there is no `[stores.main]`",
+        "stores",
+    );
+    refused("[destructive]\nenable = true\n", "`unseed.toml` line 2: unknown key `enable`", "`enabled`");
+}
+
+#[test]
+fn a_section_that_says_nothing_forbids_and_a_missing_one_does_not() {
+    assert_eq!(
+        Config::parse("[destructive]\n", "unseed.toml").unwrap().destructive,
+        Some(Destructive::default())
+    );
+    assert!(!Destructive::default().enabled);
+    assert_eq!(Config::parse("", "unseed.toml").unwrap().destructive, None);
 }

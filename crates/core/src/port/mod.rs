@@ -5,5 +5,6 @@ pub mod archive;
 pub mod clock;
 pub mod progress;
 pub mod scan;
+pub mod sign;
 pub mod state;
 pub mod store;

@@ -2,6 +2,8 @@
 //!
 //! Every write is durable when the call returns. Times are RFC 3339 text that the caller took from a clock.
 
+use crate::approve::statement::Approval;
+use crate::audit::{Checkpoint, Link, Record};
 use crate::fault::Fault;
 use crate::run::{BatchRecord, Run, RunState};
 
@@ -42,6 +44,48 @@ pub trait StateDb: Send {
 
     /// Gives the right back.
     fn release(&mut self, run: &str) -> Result<(), Fault>;
+}
+
+/// What the state database keeps of approvals and of the audit log, beside runs.
+///
+/// Approvals, revocations and checkpoints are only ever added.
+pub trait GovernanceDb: StateDb {
+    /// Keeps an approval of a plan; one that is kept already is kept once.
+    fn put_approval(&mut self, digest: &str, id: &str, approval: &Approval) -> Result<(), Fault>;
+
+    /// The approvals of a plan, oldest first, each with its id.
+    fn approvals(&mut self, digest: &str) -> Result<Vec<(String, Approval)>, Fault>;
+
+    /// Takes an approval back for good, whether it is kept here or not.
+    fn revoke(&mut self, revocation: &Revocation) -> Result<(), Fault>;
+
+    /// What was taken back of a plan.
+    fn revocations(&mut self, digest: &str) -> Result<Vec<Revocation>, Fault>;
+
+    /// Reads the audit log from its first entry on.
+    fn audit_log(&mut self, each: &mut dyn FnMut(Record) -> Result<(), Fault>) -> Result<(), Fault>;
+
+    /// The last entry of the audit log.
+    fn audit_head(&mut self) -> Result<Option<Link>, Fault>;
+
+    /// The highest number that an entry ever had, even if that entry is gone.
+    fn audit_issued(&mut self) -> Result<u64, Fault>;
+
+    /// Keeps a signature over the audit log.
+    fn put_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault>;
+
+    /// Signatures over the audit log, oldest first.
+    fn checkpoints(&mut self) -> Result<Vec<Checkpoint>, Fault>;
+}
+
+/// An approval that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    pub digest: String,
+    /// Id of the approval.
+    pub approval: String,
+    pub at: String,
+    pub actor: String,
 }
 
 /// One line of the audit log.

@@ -2,7 +2,7 @@
 
 use crate::shop::{self, insert, policy, tenants};
 use crate::world::World;
-use unseed_core::approve::confirm;
+use unseed_core::approve::{Gate, Given, confirm};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{Action, Keys, Path};
@@ -320,7 +320,7 @@ fn a_plan_that_was_changed_is_not_loaded_and_another_id_does_not_confirm() {
     changed.policy.limits.max_rows += 1;
     let fault = WholePlan::load(changed, &mut |_| Ok(Vec::new())).expect_err("the digest does not fit");
     assert_eq!(fault.category, Category::Archive);
-    let fault = confirm(whole.clone(), "deadbeef").expect_err("another id");
+    let fault = confirm(whole.clone(), &Gate::default(), Given::Id("deadbeef")).expect_err("another id");
     assert_eq!(
         (fault.category, fault.message.as_str()),
         (Category::Refused, "`deadbeef` is not the id of this plan")

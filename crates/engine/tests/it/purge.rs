@@ -2,6 +2,7 @@
 
 use crate::shop::{self, insert, policy, set, tenants};
 use crate::world::World;
+use unseed_core::approve::{Gate, Given, confirm};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
 use unseed_core::port::state::StateDb;
@@ -50,9 +51,11 @@ fn a_report_tells_counts_before_and_after_and_the_archive_explains_itself() {
 fn every_effect_is_in_the_audit_log_before_and_after() {
     let (world, whole) = planned(5);
     world.purge(&whole).unwrap();
+    let used = format!("purge.plan {} used by r-1, confirmed by its id", whole.plan().digest);
     assert_eq!(
         world.state.audit_lines(),
         [
+            used.as_str(),
             "purge.run r-1 started",
             "purge.batch r-1/1 started",
             "purge.batch r-1/1 committed",
@@ -230,6 +233,6 @@ fn the_futures_of_runs_can_move_between_threads() {
     let (mut store, mut state, mut archive) =
         (MemStore::connect(&world.db), world.state.clone(), world.archive.clone());
     let mut cx = world.context(&mut store, &mut state, &mut archive);
-    let plan = unseed_core::approve::confirm(whole.clone(), &whole.plan().id).unwrap();
+    let plan = confirm(whole.clone(), &Gate::default(), Given::Id(&whole.plan().id)).unwrap();
     moves(&unseed_engine::purge::execute(&mut cx, plan));
 }

@@ -1,7 +1,8 @@
 //! A memory store, state and archive, and the engine on top of them, for all tests here.
 
 use std::collections::BTreeMap;
-use unseed_core::approve::{ConfirmedRun, confirm, confirm_run};
+use unseed_core::approve::statement::Act;
+use unseed_core::approve::{ConfirmedPlan, ConfirmedRun, Gate, Given, confirm, confirm_run};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
 use unseed_core::policy::Policy;
@@ -103,25 +104,25 @@ impl World {
 
     pub(crate) fn purge_with(&self, store: &mut dyn Store, whole: &WholePlan) -> Result<RunReport, Fault> {
         let (mut state, mut archive) = (self.state.clone(), self.archive.clone());
-        let plan = confirm(whole.clone(), &whole.plan().id).expect("its own id confirms a plan");
+        let plan = planned(whole);
         wait(purge::execute(&mut self.context(store, &mut state, &mut archive), plan))
     }
 
     /// Purges in a process that dies when the fuse blows.
     pub(crate) fn purge_until(&self, whole: &WholePlan, fuse: &Fuse) -> Result<RunReport, Fault> {
-        let plan = confirm(whole.clone(), &whole.plan().id).expect("its own id confirms a plan");
+        let plan = planned(whole);
         self.dying(fuse, async |cx| purge::execute(cx, plan).await)
     }
 
     /// Resumes in a process that dies when the fuse blows.
     pub(crate) fn resume_until(&self, whole: &WholePlan, fuse: &Fuse) -> Result<RunReport, Fault> {
-        let confirmed = self.confirmed(whole);
+        let confirmed = self.confirmed(whole, Act::Purge);
         self.dying(fuse, async |cx| resume::execute(cx, &confirmed).await)
     }
 
     /// Restores in a process that dies when the fuse blows.
     pub(crate) fn restore_until(&self, whole: &WholePlan, fuse: &Fuse) -> Result<Restored, Fault> {
-        let confirmed = self.confirmed(whole);
+        let confirmed = self.confirmed(whole, restore_of_it());
         self.dying(fuse, async |cx| restore::execute(cx, &confirmed, &Scope::Everything).await)
     }
 
@@ -140,9 +141,10 @@ impl World {
         result
     }
 
-    pub(crate) fn confirmed(&self, whole: &WholePlan) -> ConfirmedRun {
+    pub(crate) fn confirmed(&self, whole: &WholePlan, act: Act) -> ConfirmedRun {
         let run = self.state.clone().run("r-1").expect("the run was begun");
-        confirm_run(run, whole.clone(), "r-1").expect("its own id confirms a run")
+        confirm_run(run, whole.clone(), &Gate::default(), act, Given::Id("r-1"))
+            .expect("its own id confirms a run")
     }
 
     pub(crate) fn resume(&self, whole: &WholePlan) -> Result<RunReport, Fault> {
@@ -158,7 +160,7 @@ impl World {
     pub(crate) fn restore(&self, whole: &WholePlan, scope: &Scope) -> Result<Restored, Fault> {
         let (mut state, mut archive) = (self.state.clone(), self.archive.clone());
         let mut store = MemStore::connect(&self.db);
-        let confirmed = self.confirmed(whole);
+        let confirmed = self.confirmed(whole, restore_of_it());
         wait(restore::execute(&mut self.context(&mut store, &mut state, &mut archive), &confirmed, scope))
     }
 
@@ -198,4 +200,14 @@ pub(crate) fn lenient() -> Policy {
     let mut policy = Policy::default();
     policy.limits.max_share_of_table = 1.0;
     policy
+}
+
+fn planned(whole: &WholePlan) -> ConfirmedPlan {
+    let given = Given::Id(&whole.plan().id);
+    confirm(whole.clone(), &Gate::default(), given).expect("its own id confirms a plan")
+}
+
+/// Consent to restore the one run of a world.
+pub(crate) fn restore_of_it() -> Act {
+    Act::Restore { run: "r-1".to_owned() }
 }

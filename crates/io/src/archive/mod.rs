@@ -15,6 +15,7 @@
 //!
 //! Not here: the text format of rows (`store`), which batches count (`core::run`).
 
+mod artefacts;
 mod faults;
 mod gzip;
 mod names;
@@ -22,6 +23,7 @@ mod reader;
 mod writer;
 
 use crate::durable;
+pub use artefacts::{Artefact, artefacts};
 use faults::{damaged_manifest, missing, unwritable};
 use std::fs;
 use std::io::{self, Write};

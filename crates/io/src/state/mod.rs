@@ -5,7 +5,9 @@
 //!
 //! Not here: what the states mean (`core::run`), archives (`archive`).
 
+pub mod anchor;
 mod faults;
+mod governance;
 mod lease;
 mod migrations;
 pub mod sqlite;

@@ -8,13 +8,16 @@
 //!
 //! Not here: the table definitions (`migrations`), who is alive (`lease`).
 
+use super::anchor::AnchorFile;
 use super::faults::{broken, held_by, no_such_run, taken_over, unusable, used};
+use super::governance;
 use super::lease::{Heartbeat, Holder, now_ms};
 use super::migrations::{self, MigrationError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use unseed_core::audit::Anchor;
 use unseed_core::fault::Fault;
 use unseed_core::port::state::{AuditEntry, StateDb};
 use unseed_core::run::{BatchRecord, Run, RunState};
@@ -24,9 +27,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The state database of one folder.
 #[derive(Debug)]
 pub struct SqliteState {
-    db: Connection,
-    path: PathBuf,
+    pub(super) db: Connection,
+    pub(super) path: PathBuf,
     held: BTreeMap<String, Lease>,
+    anchor: Option<AnchorFile>,
 }
 
 #[derive(Debug)]
@@ -45,10 +49,33 @@ impl SqliteState {
         let path = folder.join(super::FILE);
         crate::durable::touch(&path).map_err(|error| unusable(&path, &error.to_string()))?;
         let db = connect(&path).map_err(|error| broken(&path, &error))?;
-        Ok(Self { db, path, held: BTreeMap::new() })
+        Ok(Self { db, path, held: BTreeMap::new(), anchor: None })
     }
 
-    fn write<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, Fault> {
+    /// From here on the hash of every entry of the audit log is written to this file too.
+    pub fn anchor_to(&mut self, path: PathBuf) {
+        self.anchor = Some(AnchorFile::at(path));
+    }
+
+    fn append(&mut self, entry: &AuditEntry, anchor: Option<&AnchorFile>) -> Result<(), Fault> {
+        // Before the entry, so that nothing is logged, and so nothing is done, that cannot be anchored.
+        anchor.map_or(Ok(()), AnchorFile::prepare)?;
+        let known = anchor.map_or(Ok(None), AnchorFile::last)?;
+        let link = self.write(|change| {
+            if let (Some(anchor), Some(known)) = (anchor, known)
+                && !governance::has(change, &known)?
+            {
+                return Err(anchor.foreign(&known).into());
+            }
+            Ok(governance::append(change, entry)?)
+        })?;
+        anchor.map_or(Ok(()), |anchor| anchor.add(&Anchor::Link(link)))
+    }
+
+    pub(super) fn write<T>(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>,
+    ) -> Result<T, Fault> {
         let path = self.path.clone();
         let run = || {
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -66,7 +93,7 @@ impl SqliteState {
 }
 
 /// Either the file failed us, or what was asked for is refused.
-enum Problem {
+pub(super) enum Problem {
     Sqlite(rusqlite::Error),
     Fault(Fault),
 }
@@ -102,17 +129,18 @@ fn connect(path: &Path) -> Result<Connection, MigrationError> {
     Ok(db)
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
 const RUN_COLUMNS: &str =
-    "id, plan, plan_digest, state, started_at, finished_at, actor, batches_total, report";
+    "id, plan, plan_digest, state, started_at, finished_at, actor, batches_total, report, consent";
 
 fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let state: String = row.get(3)?;
     let total: i64 = row.get(7)?;
     let report: String = row.get(8)?;
+    let consent: String = row.get(9)?;
     Ok(Run {
         id: row.get(0)?,
         plan: row.get(1)?,
@@ -121,18 +149,19 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         started_at: row.get(4)?,
         finished_at: row.get(5)?,
         actor: row.get(6)?,
+        consent: from_json(9, &consent)?,
         batches_total: u64::try_from(total).unwrap_or(0),
         report: from_json(8, &report)?,
     })
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain data, which JSON can always hold")
 }
 
@@ -190,7 +219,7 @@ impl StateDb for SqliteState {
                 return Err(used(&earlier).into());
             }
             let number = run_number(change, &run.id)?;
-            let sql = "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            let sql = "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
             let values = (
                 &run.id,
                 number,
@@ -202,6 +231,7 @@ impl StateDb for SqliteState {
                 &run.actor,
                 signed(run.batches_total),
                 run.report.to_string(),
+                to_json(&run.consent),
             );
             change.execute(sql, values)?;
             note(change, &run.id, &serde_json::json!({"run": run.state.as_str(), "plan": run.plan_digest}))?;
@@ -280,15 +310,11 @@ impl StateDb for SqliteState {
     }
 
     fn audit(&mut self, entry: &AuditEntry) -> Result<(), Fault> {
-        self.write(|change| {
-            let sql = "SELECT hash FROM audit ORDER BY sequence DESC LIMIT 1";
-            let previous: Option<String> = change.prepare_cached(sql)?.query_row([], |r| r.get(0)).optional()?;
-            let hash = chained(previous.as_deref().unwrap_or(""), entry);
-            let sql = "INSERT INTO audit (at, actor, action, object, outcome, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let AuditEntry { at, actor, action, object, outcome } = entry;
-            change.prepare_cached(sql)?.execute((at, actor, action, object, outcome, hash))?;
-            Ok(())
-        })
+        let anchor = self.anchor.clone();
+        if let Some(begun) = anchor.as_ref().and_then(|anchor| anchor.beginning(entry)) {
+            self.append(&begun, anchor.as_ref())?;
+        }
+        self.append(entry, anchor.as_ref())
     }
 
     fn lease(&mut self, run: &str, holder: &str) -> Result<(), Fault> {
@@ -332,13 +358,6 @@ impl Drop for SqliteState {
             drop(self.release(&run));
         }
     }
-}
-
-/// blake3 over the previous hash and the entry.
-fn chained(previous: &str, entry: &AuditEntry) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(previous.as_bytes()).update(b"\n").update(to_json(entry).as_bytes());
-    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]

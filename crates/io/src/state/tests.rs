@@ -1,9 +1,10 @@
 //! What the state database promises, on real files.
 
 use super::*;
+use unseed_core::audit::chained;
 use unseed_core::fault::Category;
 use unseed_core::port::store::{Removed, TagRange};
-use unseed_core::run::BatchState;
+use unseed_core::run::{BatchState, Consent};
 
 fn run(id: &str, digest: &str) -> Run {
     Run {
@@ -14,6 +15,7 @@ fn run(id: &str, digest: &str) -> Run {
         started_at: "2026-01-02T03:04:05.000Z".to_owned(),
         finished_at: None,
         actor: "dana".to_owned(),
+        consent: Consent::Id,
         batches_total: 3,
         report: serde_json::json!({}),
     }

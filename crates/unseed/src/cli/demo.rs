@@ -10,7 +10,6 @@
 mod data;
 
 use super::plan::PlanArgs;
-use super::restore::Wanted;
 use super::{Address, Done, Env, plan, purge, restore, scan, show, verify};
 use crate::ui::{self, Tone};
 use crate::wire::{self, STATE_FOLDER, Target, Wire};
@@ -18,12 +17,14 @@ use crate::{graph, report};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use unseed_core::approve::statement::Act;
+use unseed_core::approve::{self, Gate, Given};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::clock::Clock;
 use unseed_core::port::state::StateDb;
 use unseed_engine::restore::Scope;
-use unseed_engine::scan::Wanted as ScanWanted;
+use unseed_engine::scan::Wanted;
 use unseed_io::sample;
 
 /// Contaminate a small database of its own, then scan, plan, purge, verify and restore it, explaining each step
@@ -120,7 +121,7 @@ impl<'a> Stage<'a> {
             &format!("unseed scan {}", self.database.display()),
         );
         let mut store = self.env.wire.open(&self.target).await?;
-        let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, ScanWanted::Findings).await?;
+        let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, Wanted::Findings).await?;
         let found = scanned.whole()?;
         self.show(&report::table::text(&found, self.env.ui));
         let page = scan::page(&self.env, &found, &self.target.address, None);
@@ -162,7 +163,8 @@ impl<'a> Stage<'a> {
              counters must agree with the plan before it is committed.",
             &format!("unseed purge {} --confirm {id}", self.file("plan.json").display()),
         );
-        let report = purge::execute(&self.env, whole, &id, &Address::default()).await?;
+        let confirmed = approve::confirm(whole, &Gate::default(), Given::Id(&id))?;
+        let report = purge::execute(&self.env, confirmed, &Address::default()).await?;
         self.show(&show::run_text(self.env.ui, &report));
         let cleaned = self.file("cleaned.db");
         std::fs::copy(&self.database, &cleaned).map_err(|error| cannot_write(&cleaned, &error))?;
@@ -188,9 +190,10 @@ impl<'a> Stage<'a> {
             &format!("unseed restore {run} --state {} --confirm {run}", self.file(STATE_FOLDER).display()),
         );
         let (found, whole) = super::run_and_plan(&self.env, run)?;
-        let address = Address::default();
-        let wanted = Wanted { id: run, scope: &Scope::Everything, address: &address };
-        let restored = restore::execute(&self.env, found, whole, &wanted).await?;
+        let agreed = Act::Restore { run: run.to_owned() };
+        let confirmed = approve::confirm_run(found, whole, &Gate::default(), agreed, Given::Id(run))?;
+        let restored =
+            restore::execute(&self.env, &confirmed, &Scope::Everything, &Address::default()).await?;
         if let Some(fault) = unseed_engine::restore::fault(run, &restored.conflicts) {
             return Err(fault);
         }

@@ -4,20 +4,27 @@
 //!
 //! Invariants
 //! - a verb returns what it has to say as a result or a fault; it never chooses an exit code by itself;
-//! - a verb that changes a store asks for consent first (`consent`).
+//! - a verb that changes a store asks whether it may (`permit`) and for consent (`consent`) first;
+//! - a refusal is in the audit log (`log`).
 //!
 //! Not here: printing (`ui`), opening things (`wire`), the work itself (`engine`).
 
+mod approvals;
+mod approve;
+mod audit;
 mod choose;
 mod classify;
 mod completions;
 mod consent;
 mod demo;
 mod init;
+mod log;
 #[doc(hidden)]
 pub mod parsing;
+mod permit;
 mod plan;
 mod purge;
+mod record;
 mod restore;
 mod resume;
 mod runs;
@@ -28,6 +35,7 @@ mod verify;
 use crate::ui::{Color, Format, Ui};
 use crate::wire::{Options, Target, Wire};
 use clap::{Args, Parser, Subcommand};
+use log::Deed;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use unseed_core::fault::{Category, Fault};
@@ -47,6 +55,7 @@ use unseed_io::store::AnyStore;
   unseed scan postgres://me@db.example/app        look for test data
   unseed plan postgres://me@db.example/app --findings -o plan.json
   unseed show plan.json                           read what would be removed, and why
+  unseed approve plan.json                        sign it, where several people have to agree
   unseed purge plan.json                          archive it, remove it, prove it
   unseed verify r-1 && unseed runs                look again
   unseed restore r-1                              put it back
@@ -88,11 +97,13 @@ enum Command {
     Classify(classify::ClassifyArgs),
     Plan(Box<plan::PlanArgs>),
     Show(show::ShowArgs),
+    Approve(approve::ApproveArgs),
     Purge(purge::PurgeArgs),
     Resume(resume::ResumeArgs),
     Verify(verify::VerifyArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
+    Audit(audit::AuditArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -127,9 +138,11 @@ impl Cli {
             | Command::Classify(_)
             | Command::Plan(_)
             | Command::Show(_)
+            | Command::Approve(_)
             | Command::Verify(_)
             | Command::Restore(_)
             | Command::Runs(_)
+            | Command::Audit(_)
             | Command::Completions(_) => false,
         }
     }
@@ -139,7 +152,7 @@ impl Cli {
 pub(crate) async fn execute(cli: Cli, ui: &Ui, interrupt: &Interrupt) -> ExitCode {
     let options = Options { config: cli.global.config, state: cli.global.state };
     let result = match Wire::new(&options) {
-        Ok(wire) => dispatch(cli.command, &Env { wire, ui, interrupt }).await,
+        Ok(wire) => logged(cli.command, &Env { wire, ui, interrupt }).await,
         Err(fault) => Err(fault),
     };
     match result {
@@ -152,6 +165,36 @@ pub(crate) async fn execute(cli: Cli, ui: &Ui, interrupt: &Interrupt) -> ExitCod
     }
 }
 
+/// Runs a command; what it was refused is logged, and what it did is signed where a key for that is configured.
+async fn logged(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
+    let deed = command.deed();
+    match dispatch(command, env).await {
+        Err(fault) => Err(log::refusal(env, &deed, fault)),
+        Ok(done) => log::sign(env, &deed).map(|()| done),
+    }
+}
+
+impl Command {
+    /// What the command is about, for the audit log.
+    fn deed(&self) -> Deed {
+        let (verb, object, changes) = match self {
+            Self::Purge(args) => ("purge", args.plan.display().to_string(), true),
+            Self::Resume(args) => ("resume", args.run.clone(), true),
+            Self::Restore(args) => ("restore", args.run.clone(), true),
+            Self::Approve(args) => ("approve", args.what.clone(), true),
+            Self::Verify(args) => ("verify", args.run.clone(), false),
+            Self::Plan(args) => ("plan", args.output.display().to_string(), false),
+            Self::Show(args) => ("show", args.what.clone(), false),
+            Self::Scan(_) => ("scan", String::new(), false),
+            Self::Audit(_) => ("audit", String::new(), false),
+            Self::Demo(_) | Self::Init(_) | Self::Classify(_) | Self::Runs(_) | Self::Completions(_) => {
+                ("", String::new(), false)
+            }
+        };
+        Deed { verb, object, changes }
+    }
+}
+
 async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
     match command {
         Command::Demo(args) => demo::run(env, &args).await,
@@ -160,11 +203,13 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Classify(args) => classify::run(env, &args),
         Command::Plan(args) => plan::run(env, &args).await,
         Command::Show(args) => show::run(env, &args).await,
+        Command::Approve(args) => approve::run(env, &args),
         Command::Purge(args) => purge::run(env, &args).await,
         Command::Resume(args) => resume::run(env, &args).await,
         Command::Verify(args) => verify::run(env, &args).await,
         Command::Restore(args) => restore::run(env, &args).await,
         Command::Runs(args) => runs::run(env, &args),
+        Command::Audit(args) => audit::run(env, &args),
         Command::Completions(args) => Ok(completions::run(env, &args)),
     }
 }

@@ -79,7 +79,8 @@ pub(super) async fn run(env: &Env<'_>, args: &PlanArgs) -> Result<Done, Fault> {
         env.ui.text(&show::plan_text(env.ui, whole.plan()));
         let shown = path.display();
         env.ui.note(&format!("plan written to {shown}; nothing was changed"));
-        env.ui.note(&format!("next: `unseed show {shown} --sql`, then `unseed purge {shown}`"));
+        let then = if env.wire.config.approval.required > 0 { "approve" } else { "purge" };
+        env.ui.note(&format!("next: `unseed show {shown} --sql`, then `unseed {then} {shown}`"));
     } else {
         env.ui.json(whole.plan());
     }

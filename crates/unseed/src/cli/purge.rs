@@ -1,13 +1,14 @@
 //! `unseed purge`: archives, removes and proves what a plan says.
 
 use super::consent::{self, Act, Consent};
-use super::{Address, Done, Env, Opened, show};
+use super::{Address, Done, Env, Opened, permit, show};
 use crate::plan_file;
 use clap::Args;
 use std::path::PathBuf;
-use unseed_core::approve;
+use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
+use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
 use unseed_core::port::state::StateDb;
 use unseed_engine::report::RunReport;
@@ -18,6 +19,7 @@ use unseed_engine::report::RunReport;
   unseed purge plan.json                          asks for the plan's short id
   unseed purge plan.json --confirm 7f3a90bc       for scripts
   unseed purge plan.json --url env:DATABASE_URL
+  unseed purge plan.json --approval kim.json      where approvals are asked for; those beside the plan are found
 
 Every batch is archived durably before it is removed, and removed as a whole or not at all.
 Ctrl-C stops after the batch; `unseed resume RUN` goes on, `unseed restore RUN` puts the rows back.")]
@@ -34,6 +36,7 @@ pub(crate) struct PurgeArgs {
 pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> {
     let whole = plan_file::read(&args.plan)?;
     unused(env, whole.plan())?;
+    permit::check(env, whole.plan(), &args.address, Change::Remove)?;
     let command = format!("unseed purge {}", args.plan.display());
     let summary = summary(whole.plan());
     let act = Act {
@@ -43,20 +46,18 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
         summary: &summary,
         command: &command,
     };
-    let id = consent::obtain(env, &args.consent, &act)?;
-    let report = execute(env, whole, &id, &args.address).await?;
+    let confirmed = consent::to_purge(env, whole.clone(), &args.plan, &args.consent, &act)?;
+    let report = execute(env, confirmed, &args.address).await?;
     tell(env, &report);
     Ok(Done::Success)
 }
 
-/// Purges with the id that a person gave.
+/// Purges what was agreed to.
 pub(super) async fn execute(
     env: &Env<'_>,
-    whole: WholePlan,
-    id: &str,
+    confirmed: ConfirmedPlan,
     address: &Address,
 ) -> Result<RunReport, Fault> {
-    let confirmed = approve::confirm(whole, id)?;
     let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?;
     keep_plan(env, confirmed.whole())?;
     unseed_engine::purge::execute(&mut opened.context(), confirmed).await

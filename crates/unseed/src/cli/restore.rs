@@ -1,18 +1,18 @@
 //! `unseed restore`: puts archived rows back, all or those of one root.
 
 use super::consent::{self, Act, Consent};
-use super::{Address, Done, Env, Opened, run_and_plan};
+use super::{Address, Done, Env, Opened, permit, run_and_plan};
 use crate::table::Table;
 use crate::ui;
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;
-use unseed_core::approve;
+use unseed_core::approve::ConfirmedRun;
+use unseed_core::approve::statement::Act as Agreed;
 use unseed_core::fault::Fault;
-use unseed_core::keys::WholePlan;
+use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
 use unseed_core::port::store::Restored;
-use unseed_core::run::Run;
 use unseed_engine::restore::Scope;
 
 /// Put archived rows back; where rows are in the way, list them and change nothing
@@ -27,7 +27,7 @@ Exits with 1 and changes nothing when rows are in the way; they are listed.")]
 pub(crate) struct RestoreArgs {
     /// The run, as in `unseed runs`
     #[arg(value_name = "RUN")]
-    run: String,
+    pub(super) run: String,
     #[command(flatten)]
     address: Address,
     /// Only this root: its key, or TABLE=KEY; values of composite keys are separated by commas
@@ -39,6 +39,7 @@ pub(crate) struct RestoreArgs {
 
 pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault> {
     let (run, whole) = run_and_plan(env, &args.run)?;
+    permit::check(env, whole.plan(), &args.address, Change::Restore)?;
     let scope = args.root.as_deref().map_or(Ok(Scope::Everything), |text| scope(whole.plan(), text))?;
     let what = match &scope {
         Scope::Everything => "all rows of".to_owned(),
@@ -50,29 +51,21 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
         command.push_str(&format!(" --root {root}"));
     }
     let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
-    let id = consent::obtain(env, &args.consent, &act)?;
-    let restored =
-        execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
+    let agreed = Agreed::Restore { run: args.run.clone() };
+    let confirmed = consent::to_run(env, (run, whole), agreed, &args.consent, &act)?;
+    let restored = execute(env, &confirmed, &scope, &args.address).await?;
     tell(env, &args.run, &scope, &restored)
 }
 
-/// What to restore, and who agreed.
-pub(super) struct Wanted<'a> {
-    pub(super) id: &'a str,
-    pub(super) scope: &'a Scope,
-    pub(super) address: &'a Address,
-}
-
-/// Restores with the id that a person gave.
+/// Restores what was agreed to.
 pub(super) async fn execute(
     env: &Env<'_>,
-    run: Run,
-    whole: WholePlan,
-    wanted: &Wanted<'_>,
+    confirmed: &ConfirmedRun,
+    scope: &Scope,
+    address: &Address,
 ) -> Result<Restored, Fault> {
-    let confirmed = approve::confirm_run(run, whole, wanted.id)?;
-    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?;
-    unseed_engine::restore::execute(&mut opened.context(), &confirmed, wanted.scope).await
+    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?;
+    unseed_engine::restore::execute(&mut opened.context(), confirmed, scope).await
 }
 
 fn tell(env: &Env<'_>, run: &str, scope: &Scope, restored: &Restored) -> Result<Done, Fault> {

@@ -1,10 +1,11 @@
 //! `unseed resume`: goes on with a run that stopped.
 
 use super::consent::{self, Act, Consent};
-use super::{Address, Done, Env, Opened, purge, run_and_plan};
+use super::{Address, Done, Env, Opened, permit, purge, run_and_plan};
 use clap::Args;
-use unseed_core::approve;
+use unseed_core::approve::statement::Act as Agreed;
 use unseed_core::fault::Fault;
+use unseed_core::permit::Change;
 
 /// Go on with a run that stopped
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ use unseed_core::fault::Fault;
 pub(crate) struct ResumeArgs {
     /// The run, as in `unseed runs`
     #[arg(value_name = "RUN")]
-    run: String,
+    pub(super) run: String,
     #[command(flatten)]
     address: Address,
     #[command(flatten)]
@@ -23,11 +24,11 @@ pub(crate) struct ResumeArgs {
 
 pub(super) async fn run(env: &Env<'_>, args: &ResumeArgs) -> Result<Done, Fault> {
     let (run, whole) = run_and_plan(env, &args.run)?;
+    permit::check(env, whole.plan(), &args.address, Change::Remove)?;
     let summary = format!("run {} of plan {} is {}", run.id, run.plan, run.state.as_str());
     let command = format!("unseed resume {}", run.id);
     let act = Act { verb: "resume", object: "run", id: &args.run, summary: &summary, command: &command };
-    let id = consent::obtain(env, &args.consent, &act)?;
-    let confirmed = approve::confirm_run(run, whole, &id)?;
+    let confirmed = consent::to_run(env, (run, whole), Agreed::Purge, &args.consent, &act)?;
     let mut opened = Opened::for_plan(env, confirmed.whole(), &args.address).await?;
     let report = unseed_engine::resume::execute(&mut opened.context(), &confirmed).await?;
     purge::tell(env, &report);

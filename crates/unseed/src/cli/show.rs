@@ -1,6 +1,6 @@
 //! `unseed show`: explains a plan or a run, in words, as SQL, as a picture.
 
-use super::{Address, Done, Env, run_and_plan};
+use super::{Address, Done, Env, record, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone, Ui};
 use crate::{graph, plan_file, wire};
@@ -21,11 +21,13 @@ use unseed_engine::report::RunReport;
   unseed show plan.json
   unseed show plan.json --sql                     the statements that a purge would run
   unseed show plan.json --graph closure.svg       what leaves because of what, as a picture
-  unseed show r-19")]
+  unseed show r-19
+  unseed show r-19 --change-record                who asked, who agreed, what left, where it is kept
+  unseed show r-19 --change-record --format json")]
 pub(crate) struct ShowArgs {
     /// A plan file, or a run as in `unseed runs`
     #[arg(value_name = "PLAN.json|RUN")]
-    what: String,
+    pub(super) what: String,
     #[command(flatten)]
     address: Address,
     /// Print the statements that a purge would run (connects to the store, changes nothing)
@@ -34,10 +36,20 @@ pub(crate) struct ShowArgs {
     /// Draw what leaves because of what
     #[arg(long, value_name = "FILE.svg")]
     graph: Option<PathBuf>,
+    /// Print the change record of a run: Markdown, or JSON with `--format json`
+    #[arg(long, conflicts_with_all = ["sql", "graph"])]
+    change_record: bool,
 }
 
 pub(super) async fn run(env: &Env<'_>, args: &ShowArgs) -> Result<Done, Fault> {
     let (run, whole) = find(env, &args.what)?;
+    if args.change_record {
+        let run = run.ok_or_else(|| {
+            Fault::usage(format!("`{}` is a plan, and only runs have a change record", args.what))
+                .hint("name a run, as in `unseed runs`")
+        })?;
+        return record::tell(env, &run, &whole);
+    }
     if let Some(path) = &args.graph {
         wire::write_file(path, graph::svg(whole.plan()).as_bytes())?;
         env.ui.note(&format!("picture written to {}", path.display()));

@@ -19,7 +19,7 @@ Exits with 0 only when nothing remains and everything is as it should be.")]
 pub(crate) struct VerifyArgs {
     /// The run, as in `unseed runs`
     #[arg(value_name = "RUN")]
-    run: String,
+    pub(super) run: String,
     #[command(flatten)]
     address: Address,
 }

@@ -122,11 +122,11 @@ fn a_purge_needs_the_right_id() {
 }
 
 #[test]
-fn signatures_that_cannot_be_checked_refuse_a_purge() {
+fn a_purge_that_needs_signatures_of_nobody_is_refused() {
     let sandbox = Sandbox::new(2);
     let id = sandbox.plan(&[]);
     sandbox.write("unseed.toml", "[approval]\nrequired = 2\n");
-    fault(&sandbox.run(&["purge", "plan.json", "--confirm", &id]), 3, "2 signatures");
+    fault(&sandbox.run(&["purge", "plan.json", "--confirm", &id]), 3, "names nobody who may give them");
     sandbox.assert_untouched();
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use unseed::plan_file;
 use unseed::wire::Wire;
-use unseed_core::approve;
+use unseed_core::approve::{self, Gate, Given};
 use unseed_core::fault::Fault;
 use unseed_core::plan::RootSet;
 use unseed_core::port::progress::{Progress, Silent};
@@ -90,7 +90,8 @@ async fn purge(lab: &Lab<'_>, moment: Moment, happening: Happening<'_>) -> Resul
         holder: "dana@lab",
         patience: impatient(),
     };
-    unseed_engine::purge::execute(&mut context, approve::confirm(whole, &id)?).await
+    unseed_engine::purge::execute(&mut context, approve::confirm(whole, &Gate::default(), Given::Id(&id))?)
+        .await
 }
 
 #[async_trait]

@@ -7,7 +7,8 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use unseed::wire::SystemClock;
-use unseed_core::approve::{ConfirmedRun, confirm, confirm_run};
+use unseed_core::approve::statement::Act;
+use unseed_core::approve::{ConfirmedRun, Gate, Given, confirm, confirm_run};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{Action, Path};
@@ -258,14 +259,15 @@ impl<'a> Journey<'a> {
         self.with(&Interrupt::new(), &Silent, action)
     }
 
-    fn confirmed(&mut self, whole: &WholePlan) -> Result<ConfirmedRun, String> {
+    fn confirmed(&mut self, whole: &WholePlan, act: Act) -> Result<ConfirmedRun, String> {
         let run = self.state.run("r-1").map_err(told("the run is not known"))?;
-        confirm_run(run, whole.clone(), "r-1").map_err(told("the run cannot be confirmed"))
+        confirm_run(run, whole.clone(), &Gate::default(), act, Given::Id("r-1"))
+            .map_err(told("the run cannot be confirmed"))
     }
 
     fn purge(&mut self, whole: &WholePlan, stops: bool) -> Result<(), String> {
-        let confirmed =
-            confirm(whole.clone(), &whole.plan().id).map_err(told("the plan cannot be confirmed"))?;
+        let confirmed = confirm(whole.clone(), &Gate::default(), Given::Id(&whole.plan().id))
+            .map_err(told("the plan cannot be confirmed"))?;
         let interrupt = Interrupt::new();
         let stop = StopAfterOne(&interrupt);
         let progress: &dyn Progress = if stops { &stop } else { &Silent };
@@ -282,7 +284,7 @@ impl<'a> Journey<'a> {
     /// Goes on as another process would: over a connection of its own.
     fn resume(&mut self, whole: &WholePlan) -> Result<RunReport, String> {
         self.store = connect(&self.runtime, self.server)?;
-        let confirmed = self.confirmed(whole)?;
+        let confirmed = self.confirmed(whole, Act::Purge)?;
         self.quietly(async |cx| resume::execute(cx, &confirmed).await).map_err(told("the resume"))
     }
 
@@ -293,7 +295,7 @@ impl<'a> Journey<'a> {
     }
 
     fn restore(&mut self, whole: &WholePlan, scope: &Scope) -> Result<Restored, String> {
-        let confirmed = self.confirmed(whole)?;
+        let confirmed = self.confirmed(whole, Act::Restore { run: "r-1".to_owned() })?;
         self.quietly(async |cx| restore::execute(cx, &confirmed, scope).await).map_err(told("the restore"))
     }
 

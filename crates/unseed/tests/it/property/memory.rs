@@ -1,7 +1,8 @@
 //! The same case in the memory store: the reference for restoring one root.
 
 use std::collections::BTreeMap;
-use unseed_core::approve::{confirm, confirm_run};
+use unseed_core::approve::statement::Act;
+use unseed_core::approve::{Gate, Given, confirm, confirm_run};
 use unseed_core::fault::Fault;
 use unseed_core::policy::Policy;
 use unseed_core::port::progress::Silent;
@@ -77,7 +78,10 @@ async fn journey(
         holder: "this process",
         patience: Patience::default(),
     };
-    purge::execute(&mut context, confirm(whole.clone(), &whole.plan().id)?).await?;
-    let confirmed = confirm_run(registry.run("r-1")?, whole, "r-1")?;
+    let gate = Gate::default();
+    let confirmed = confirm(whole.clone(), &gate, Given::Id(&whole.plan().id))?;
+    purge::execute(&mut context, confirmed).await?;
+    let act = Act::Restore { run: "r-1".to_owned() };
+    let confirmed = confirm_run(registry.run("r-1")?, whole, &gate, act, Given::Id("r-1"))?;
     restore::execute(&mut context, &confirmed, scope).await.map(|restored| restored.conflicts)
 }

@@ -1,0 +1,168 @@
+//! `unseed audit`: tampering with the real state database is found by the real binary.
+
+use super::Team;
+use serde_json::Value;
+use unseed_testkit::server::sqlite;
+
+/// A log of a purge, anchored and signed by lee.
+fn logged() -> Team {
+    let team = Team::new(0);
+    let config = "[approval]\nallowed_signers = \"approvers\"\n\n[audit]\nanchor = \"anchor\"\ncheckpoint_key = \"lee\"\n";
+    team.configure(config);
+    let id = team.sandbox.plan(&[]);
+    assert_eq!(team.purge(&id).code, Some(0));
+    team
+}
+
+/// Who can write the file can also drop its triggers.
+fn tamper(team: &Team, sql: &str) {
+    let open = "DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_shortened; DROP TRIGGER checkpoints_are_never_removed;";
+    sqlite::run(&team.sandbox.path(".unseed/state.db"), &format!("{open} {sql};")).unwrap();
+}
+
+#[track_caller]
+fn found(team: &Team) -> Vec<String> {
+    let report = team.sandbox.json(1, &["audit", "verify"]);
+    assert_eq!(report["intact"], false);
+    let ids = report["findings"].as_array().unwrap().iter();
+    ids.map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_log_that_nobody_touched_is_intact_anchored_and_signed() {
+    let team = logged();
+    let report = team.sandbox.json(0, &["audit", "verify"]);
+    assert_eq!((&report["intact"], &report["findings"]), (&true.into(), &Value::Array(Vec::new())));
+    assert_eq!((&report["anchored"], &report["signed"]), (&report["entries"], &report["entries"]));
+    assert_eq!(report["signer"], "lee@example.org");
+    let text = team.sandbox.expect(0, &["audit", "verify"]);
+    assert!(text.contains("by lee@example.org"), "{text}");
+    let actions: Vec<Value> = team.log().into_iter().map(|entry| entry["action"].clone()).collect();
+    let expected = [
+        "audit.anchor",
+        "purge.plan",
+        "purge.run",
+        "purge.batch",
+        "purge.batch",
+        "purge.run",
+        "audit.checkpoint",
+    ];
+    assert_eq!(actions, expected);
+}
+
+#[test]
+fn edits_moves_insertions_cuts_and_removal_are_found() {
+    for (sql, id) in [
+        ("UPDATE audit SET actor = 'kim' WHERE sequence = 3", "chain"),
+        (
+            "UPDATE audit SET sequence = 99 WHERE sequence = 3; UPDATE audit SET sequence = 3 WHERE sequence = 4; UPDATE audit SET sequence = 4 WHERE sequence = 99",
+            "chain",
+        ),
+        (
+            "INSERT INTO audit SELECT 8, at, actor, action, object, outcome, hash FROM audit WHERE sequence = 7",
+            "chain",
+        ),
+        ("DELETE FROM audit WHERE sequence = 3", "gap"),
+        (
+            "DELETE FROM audit WHERE sequence > 4; UPDATE sqlite_sequence SET seq = 4 WHERE name = 'audit'",
+            "cut",
+        ),
+        ("DELETE FROM audit; UPDATE sqlite_sequence SET seq = 0 WHERE name = 'audit'", "cut"),
+    ] {
+        let team = logged();
+        tamper(&team, sql);
+        assert!(found(&team).contains(&id.to_owned()), "{sql}");
+        let answer = team.sandbox.run(&["audit", "verify"]);
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.stderr.contains("error: the audit log is not what was written"), "{answer:?}");
+    }
+}
+
+#[test]
+fn the_signature_alone_finds_a_cut_and_the_runs_find_a_removed_log() {
+    let team = logged();
+    team.configure("[approval]\nallowed_signers = \"approvers\"\n");
+    tamper(
+        &team,
+        "DELETE FROM audit WHERE sequence > 4; UPDATE sqlite_sequence SET seq = 4 WHERE name = 'audit'",
+    );
+    assert_eq!(found(&team), ["checkpoint"]);
+    tamper_more(&team, "DELETE FROM audit; DELETE FROM checkpoints; DELETE FROM sqlite_sequence");
+    assert_eq!(found(&team), ["run"]);
+}
+
+fn tamper_more(team: &Team, sql: &str) {
+    sqlite::run(&team.sandbox.path(".unseed/state.db"), sql).unwrap();
+}
+
+#[test]
+fn a_state_folder_that_is_gone_is_found_by_its_anchor() {
+    let team = logged();
+    std::fs::remove_dir_all(team.sandbox.path(".unseed")).unwrap();
+    assert!(found(&team).contains(&"cut".to_owned()));
+}
+
+#[test]
+fn a_plan_is_not_used_again_with_another_state_folder_under_the_same_anchor() {
+    let team = logged();
+    std::fs::copy(team.sandbox.path("original.db"), team.sandbox.path("app.db")).unwrap();
+    let answer = team.sandbox.run(&["show", "plan.json", "--format", "json"]);
+    let plan: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let id = plan["id"].as_str().unwrap();
+    let again = team.sandbox.run(&["purge", "plan.json", "--confirm", id, "--state", "fresh"]);
+    assert_eq!(again.code, Some(3), "{again:?}");
+    assert!(again.stderr.contains("the state folder is another one"), "{again:?}");
+    team.sandbox.assert_untouched();
+}
+
+#[test]
+fn a_lost_anchor_is_found_even_after_it_was_begun_again() {
+    let team = logged();
+    std::fs::remove_file(team.sandbox.path("anchor")).unwrap();
+    assert!(found(&team).contains(&"anchor-lost".to_owned()));
+    team.sandbox.expect(0, &["verify", "r-1"]);
+    assert!(found(&team).contains(&"anchor-lost".to_owned()));
+}
+
+#[test]
+fn a_checkpoint_of_somebody_else_does_not_count() {
+    let team = logged();
+    let refused = team.sandbox.run(&["audit", "checkpoint", "--key", "eve"]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    team.sandbox.expect(0, &["audit", "checkpoint", "--key", "kim"]);
+    let without: String = team
+        .read("approvers")
+        .lines()
+        .filter(|line| !line.starts_with("kim"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    team.sandbox.write("approvers", &without);
+    assert_eq!(found(&team), ["checkpoint"]);
+}
+
+#[test]
+fn commands_at_the_same_time_leave_one_chain() {
+    let team = logged();
+    let verify = || {
+        let mut command = team.sandbox.command(&["verify", "r-1"]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    for mut child in [verify(), verify(), verify()] {
+        child.wait().unwrap();
+    }
+    let report = team.sandbox.json(0, &["audit", "verify"]);
+    assert_eq!(report["anchored"], report["entries"]);
+}
+
+#[test]
+fn an_anchor_that_cannot_be_written_stops_a_purge_before_it_begins() {
+    let team = Team::new(0);
+    team.configure("[audit]\nanchor = \"missing/anchor\"\n");
+    let id = team.sandbox.plan(&[]);
+    let answer = team.purge(&id);
+    assert_eq!(answer.code, Some(4), "{answer:?}");
+    assert!(answer.stderr.contains("anchor `") && answer.stderr.contains("cannot be written"), "{answer:?}");
+    team.sandbox.assert_untouched();
+    team.configure("");
+    assert_eq!(team.purge(&id).code, Some(0), "the plan is still good");
+}
