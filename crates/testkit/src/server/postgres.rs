@@ -193,7 +193,10 @@ impl Postgres {
             }
         }
         // A process that nobody waits for would still count as a server at work.
-        std::fs::remove_file(&path).map_err(|error| ServerError::file(&path, &error))
+        for path in [path, self.folder.join(format!(".s.PGSQL.{}.lock", self.port))] {
+            std::fs::remove_file(&path).map_err(|error| ServerError::file(&path, &error))?;
+        }
+        Ok(())
     }
 
     /// Starts a server that was killed, on the same port; recovery is finished when it returns.

@@ -9,6 +9,7 @@
 mod books;
 mod crash;
 mod cut;
+mod disk;
 mod journal;
 mod scene;
 mod server;

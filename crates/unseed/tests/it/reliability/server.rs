@@ -28,7 +28,7 @@ fn a_server_that_dies_again_and_again_loses_nothing() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{text}");
         assert!(text.contains("error: purge `r-1` stopped") && text.contains("unseed resume r-1"), "{text}");
-        server.start().unwrap();
+        server.start().unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
         arguments = ["resume", "r-1", "--confirm", "r-1"];
     }
     lab.json(0, &arguments);
