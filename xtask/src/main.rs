@@ -5,6 +5,7 @@ mod ci;
 mod deny;
 mod eval;
 mod install;
+mod mutants;
 mod process;
 mod schemas;
 mod test;
@@ -47,6 +48,11 @@ enum Verb {
     Bench(bench::BenchArgs),
     /// Measures how well test data are told from real ones, on records whose truth is known
     Eval(eval::EvalArgs),
+    /// Puts faults into a copy of the code, one after the other, and looks whether the tests notice
+    Mutants {
+        /// Only those whose names contain one of these
+        names: Vec<String>,
+    },
     /// Makes the schemas of public applications that tests use, under target/schemas
     Schemas {
         /// Only these
@@ -62,6 +68,7 @@ fn main() -> Result<()> {
         Verb::Deny { advisories } => deny::run(advisories),
         Verb::Bench(args) => bench::run(&args),
         Verb::Eval(args) => eval::run(&args),
+        Verb::Mutants { names } => mutants::run(&names),
         Verb::Schemas { names } => schemas::run(&names),
     }
 }
