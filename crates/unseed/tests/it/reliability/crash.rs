@@ -9,7 +9,7 @@ use std::time::Duration;
 use unseed_testkit::random::Dice;
 
 /// Cases of each test unless the environment says otherwise.
-const CASES_DEFAULT: u64 = 3;
+const CASES_DEFAULT: u64 = 2;
 
 #[test]
 fn a_purge_killed_at_any_instant_loses_nothing_on_the_fast_path() {
