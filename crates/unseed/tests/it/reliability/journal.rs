@@ -11,6 +11,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// What is done to a state folder.
+type Damage = fn(&Path);
+
 /// Ways in which the journal is cut short.
 const STEPS: u64 = 6;
 
@@ -118,7 +121,7 @@ fn a_journal_that_lost_its_last_entries_loses_no_row() {
 #[test]
 fn a_damaged_journal_is_told_and_a_copy_of_it_helps() {
     let (lab, before) = killed();
-    let damage: [(&str, fn(&Path)); 5] = [
+    let damage: [(&str, Damage); 5] = [
         ("the log is gone", |folder| std::fs::remove_file(folder.join("state.db-wal")).unwrap()),
         ("the last entry is garbled", |folder| garble(&folder.join("state.db-wal"), -3_000)),
         ("the middle of the log is garbled", |folder| garble(&folder.join("state.db-wal"), 200_000)),
