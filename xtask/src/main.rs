@@ -6,6 +6,7 @@ mod deny;
 mod eval;
 mod fuzz;
 mod install;
+mod mutants;
 mod process;
 mod schemas;
 mod test;
@@ -50,6 +51,11 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Feeds every parser with damaged inputs, and saves the first that breaks it
     Fuzz(fuzz::FuzzArgs),
+    /// Puts faults into a copy of the code, one after the other, and looks whether the tests notice
+    Mutants {
+        /// Only those whose names contain one of these
+        names: Vec<String>,
+    },
     /// Makes the schemas of public applications that tests use, under target/schemas
     Schemas {
         /// Only these
@@ -66,6 +72,7 @@ fn main() -> Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Mutants { names } => mutants::run(&names),
         Verb::Schemas { names } => schemas::run(&names),
     }
 }

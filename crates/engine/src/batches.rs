@@ -149,7 +149,7 @@ async fn close(
     let request =
         CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true, count_only: false };
     let closure = session.cx.store.close(&session.work, &request, session.cx.progress).await?;
-    refuse_stale(&closure)?;
+    refuse_stale(&closure).map_err(|fault| session.perhaps_behind(fault))?;
     check_drift(session, &closure)?;
     refuse_conflicts(&session.cx.store.conflicts(&session.work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let tags = session.cx.store.tags(&session.work).await?;
@@ -247,14 +247,14 @@ async fn one_batch(
         Ended::Committed => {
             record.state = BatchState::Committed;
             let unsettled = |cause| Stop { cause, unsettled: Some(number) };
+            // The log first: what the journal calls settled is not looked at again after a crash.
+            session.audit("purge.batch", &object, "committed").map_err(unsettled)?;
             session.put_batch(&record).map_err(unsettled)?;
-            session.audit("purge.batch", &object, "committed")?;
             let rows: u64 = session.committed().flat_map(|b| b.removed.removed.values()).sum();
             session.cx.progress.update("remove", rows, Some(session.whole.plan().rows_deleted()));
         }
         Ended::Changed(reason) => {
-            discard(session, &mut record)?;
-            session.audit("purge.batch", &object, &format!("rolled back: {reason}"))?;
+            discard(session, &mut record, &format!("rolled back: {reason}"))?;
         }
     }
     Ok(ended)
@@ -342,7 +342,9 @@ async fn cut_off(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause:
         Ok(Outcome::RolledBack) => roll_back(session, record, cause).await,
         Ok(Outcome::Committed) => {
             record.state = BatchState::Committed;
-            let kept = session.put_batch(record);
+            let object = format!("{}/{}", session.run, record.number);
+            let kept =
+                session.audit("purge.batch", &object, "committed").and_then(|()| session.put_batch(record));
             Stop { cause, unsettled: kept.is_err().then_some(record.number) }
         }
         Ok(Outcome::Pending) | Err(_) => Stop { cause, unsettled: Some(record.number) },
@@ -352,7 +354,8 @@ async fn cut_off(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause:
 /// Ends a batch that failed before its commit.
 async fn roll_back(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause: Fault) -> Stop {
     // Where the connection is gone, the store rolls back by itself; the segment may stay until a resume.
-    let cause = match session.cx.store.rollback().await.and_then(|()| discard(session, record)) {
+    let cause = match session.cx.store.rollback().await.and_then(|()| discard(session, record, "rolled back"))
+    {
         Ok(()) => cause,
         Err(second) => cause.detail(format!("while rolling back: {second}")),
     };
@@ -360,7 +363,9 @@ async fn roll_back(session: &mut Session<'_, '_>, record: &mut BatchRecord, caus
 }
 
 /// Drops the segment of a batch whose transaction is rolled back.
-fn discard(session: &mut Session<'_, '_>, record: &mut BatchRecord) -> Result<(), Fault> {
+fn discard(session: &mut Session<'_, '_>, record: &mut BatchRecord, outcome: &str) -> Result<(), Fault> {
+    let object = format!("{}/{}", session.run, record.number);
+    session.audit("purge.batch", &object, outcome)?;
     session.cx.archive.discard(&session.run, record.number)?;
     record.state = BatchState::Discarded;
     record.removed = Removed::default();

@@ -109,6 +109,8 @@ async fn under_lease(
             .state("the rows are back; only the journal was behind, and is now complete")
             .hint("see `unseed runs`"));
     }
+    // What a run that died had built for itself in the store.
+    session.cx.store.finish().await?;
     if session.committed_count() == 0 {
         return Err(
             Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")

@@ -57,6 +57,7 @@ async fn go_on(cx: &mut Context<'_>, confirmed: &ConfirmedRun, id: &str) -> Resu
     };
     let roots = confirmed.whole().root_sets(&opened.work.schema)?;
     let mut session = Session::new(cx, confirmed.whole().clone(), opened, roots, report, batches);
+    session.resumed = true;
     session.keep(RunState::Running)?;
     if let Err(fault) = settle::all(&mut session).await {
         session.keep(RunState::Stopped)?;

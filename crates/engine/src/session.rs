@@ -33,6 +33,8 @@ pub(crate) struct Session<'c, 'p> {
     pub(crate) batches: Vec<BatchRecord>,
     /// What the run had sent to the store before this process went on with it.
     earlier: Statements,
+    /// The run was begun by an earlier process.
+    pub(crate) resumed: bool,
     /// Rows are put back: what is sent to the store is the restore's, not the run's.
     pub(crate) restoring: bool,
 }
@@ -58,6 +60,7 @@ impl<'c, 'p> Session<'c, 'p> {
             report,
             batches,
             earlier,
+            resumed: false,
             restoring: false,
         }
     }
@@ -195,6 +198,17 @@ impl<'c, 'p> Session<'c, 'p> {
                 })
                 .collect(),
         }
+    }
+
+    /// Roots that are gone in a resumed run may have left with a batch that the journal has lost.
+    pub(crate) fn perhaps_behind(&self, fault: Fault) -> Fault {
+        if !self.resumed {
+            return fault;
+        }
+        let place = self.cx.archive.location(&self.run);
+        fault.detail(format!(
+            "if the state database was damaged or put back from a copy, rows that left since are in `{place}` only: keep it"
+        ))
     }
 
     /// Turns what ended the run early into the fault a person sees, and keeps the state of the run.

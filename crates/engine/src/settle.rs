@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - the outcome of a commit is never guessed: the store is asked;
-//! - afterwards every batch is committed, restored or discarded.
+//! - afterwards every batch is committed, restored or discarded;
+//! - no segment is removed whose roots are gone from the store: the journal may have lost its last entries.
 
 use crate::positions::select;
 use crate::session::Session;
@@ -15,14 +16,14 @@ pub(crate) async fn all(session: &mut Session<'_, '_>) -> Result<(), Fault> {
     for batch in session.batches.clone() {
         match batch.state {
             BatchState::Committed | BatchState::Discarded | BatchState::Restored => {}
-            BatchState::Archived => discard(session, batch)?,
+            BatchState::Archived => discard(session, batch).await?,
             BatchState::Committing => match outcome(session, &batch).await? {
                 Outcome::Committed => {
                     let object = format!("{}/{}", session.run, batch.number);
-                    session.put_batch(&BatchRecord { state: BatchState::Committed, ..batch })?;
                     session.audit("purge.batch", &object, "committed")?;
+                    session.put_batch(&BatchRecord { state: BatchState::Committed, ..batch })?;
                 }
-                Outcome::RolledBack => discard(session, batch)?,
+                Outcome::RolledBack => discard(session, batch).await?,
                 Outcome::Pending => return Err(pending(session, &batch)),
             },
         }
@@ -43,11 +44,24 @@ async fn outcome(session: &mut Session<'_, '_>, batch: &BatchRecord) -> Result<O
     Ok(Outcome::Pending)
 }
 
-fn discard(session: &mut Session<'_, '_>, batch: BatchRecord) -> Result<(), Fault> {
+async fn discard(session: &mut Session<'_, '_>, batch: BatchRecord) -> Result<(), Fault> {
     let object = format!("{}/{}", session.run, batch.number);
-    session.cx.archive.discard(&session.run, batch.number)?;
-    session.put_batch(&BatchRecord { state: BatchState::Discarded, removed: Removed::default(), ..batch })?;
-    session.audit("purge.batch", &object, "rolled back")
+    if roots_are_there(session, &batch).await? {
+        session.audit("purge.batch", &object, "rolled back")?;
+        session.cx.archive.discard(&session.run, batch.number)?;
+    } else {
+        session.audit("purge.batch", &object, "rolled back; segment kept, its roots are gone")?;
+    }
+    session.put_batch(&BatchRecord { state: BatchState::Discarded, removed: Removed::default(), ..batch })
+}
+
+/// Rows of a batch that was never committed are still in the store, and so are its roots. If they are not, then
+/// somebody else removed them, or the journal is older than the store; then the segment may be their only copy.
+async fn roots_are_there(session: &mut Session<'_, '_>, batch: &BatchRecord) -> Result<bool, Fault> {
+    let roots = select(&session.roots, &batch.roots);
+    let expected: usize = roots.iter().map(|set| set.rows.len()).sum();
+    let present = session.cx.store.present(&session.work.schema, &roots).await?;
+    Ok(usize::try_from(present) == Ok(expected))
 }
 
 fn pending(session: &Session<'_, '_>, batch: &BatchRecord) -> Fault {

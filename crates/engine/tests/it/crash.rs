@@ -27,6 +27,12 @@ fn assert_purged(world: &World, expected: &Expected, context: &str) {
     let committed = batches.iter().filter(|batch| batch.state == BatchState::Committed);
     let claimed: Vec<u64> = committed.map(|batch| batch.number).collect();
     assert_eq!(world.archive.batch_numbers("r-1"), claimed, "{context}: every segment is claimed");
+    let log = world.state.audit_lines();
+    for batch in &batches {
+        let outcome = if batch.state == BatchState::Committed { "committed" } else { "rolled back" };
+        let line = format!("purge.batch r-1/{} {outcome}", batch.number);
+        assert!(log.iter().any(|known| known.starts_with(&line)), "{context}: {line} is not in {log:#?}");
+    }
 }
 
 #[track_caller]

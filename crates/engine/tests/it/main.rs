@@ -7,5 +7,6 @@ mod crash;
 mod plan;
 mod purge;
 mod shop;
+mod short;
 mod verify;
 mod world;

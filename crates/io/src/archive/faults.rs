@@ -27,6 +27,13 @@ pub(super) fn unwritable(path: &Path, error: &io::Error) -> Fault {
         .hint("make the folder writable, or choose another place with `--state DIR`")
 }
 
+/// A folder that holds the archive of a run that the state database does not know.
+pub(super) fn taken(path: &Path) -> Fault {
+    fault(format!("archive folder `{}` belongs to a run that the state database does not know", path.display()))
+        .state("nothing was changed; the folder may be the only copy of the rows in it")
+        .hint("bring back the state database that it belongs to, or move the folder to a safe place and run the command again")
+}
+
 /// A file of an archive that is not there or cannot be read.
 pub(super) fn missing(path: &Path, error: &io::Error) -> Fault {
     let shown = path.display();

@@ -139,9 +139,19 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether segments of another run with this id are here, whose state database is lost.
+fn holds_rows(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("batch-"))
+    })
+}
+
 impl ArchiveStore for FolderArchive {
     fn prepare(&mut self, run: &str) -> Result<(), Fault> {
         let folder = self.run_folder(run)?;
+        if holds_rows(&folder) {
+            return Err(faults::taken(&folder));
+        }
         let ready = durable::create_folder(&folder).and_then(|()| probe(&folder));
         ready.map_err(|error| unwritable(&folder, &error))
     }

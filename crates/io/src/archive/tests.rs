@@ -237,3 +237,16 @@ fn archives_are_readable_by_their_owner_alone() {
     assert_eq!((mode(""), mode("batch-0001"), mode("batch-0001/batch.json")), (0o700, 0o700, 0o600));
     assert_eq!(mode("batch-0001/public.users.copy.gz"), 0o600);
 }
+
+/// The state database was lost and counts from one again: what it no longer knows is not overwritten.
+#[test]
+fn the_archive_of_an_unknown_run_is_never_overwritten() {
+    let (_folder, mut store) = open();
+    let hash = archive(&mut store, &lines(0, 3));
+    let fault = store.prepare("r-1").unwrap_err();
+    assert_eq!(fault.category, Category::Archive);
+    assert!(fault.message.contains("does not know") && fault.hint.contains("safe place"), "{fault:?}");
+    assert_eq!(read_all(&mut store, &hash).unwrap()[0], lines(0, 3));
+    store.prepare("r-2").unwrap();
+    store.prepare("r-2").unwrap();
+}

@@ -18,6 +18,11 @@ pub(super) fn unusable(path: &Path, why: &str) -> Fault {
 pub(super) fn broken(path: &Path, error: &MigrationError) -> Fault {
     let full = matches!(error, MigrationError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
         if failure.code == rusqlite::ErrorCode::DiskFull);
+    if is_damaged(error) {
+        return Fault::new(Category::Archive, format!("state database `{}` is damaged: {error}", path.display()))
+            .state("this command changed nothing; the archive beside it holds every row that was removed")
+            .hint("keep the folder, bring `state.db` back from a copy or from what `sqlite3 state.db .recover` finds, then run the command again");
+    }
     let hint = if full {
         "free some disk space, then run the command again; a stopped run goes on with `unseed resume RUN`"
     } else {
@@ -26,6 +31,18 @@ pub(super) fn broken(path: &Path, error: &MigrationError) -> Fault {
     Fault::new(Category::Archive, format!("state database `{}` failed: {error}", path.display()))
         .state("the state database was not changed; no batch is committed without its entry there")
         .hint(hint)
+}
+
+/// Whether the file, or an entry in it, is not what was written.
+fn is_damaged(error: &MigrationError) -> bool {
+    use rusqlite::{Error, ErrorCode};
+    match error {
+        MigrationError::Sqlite(Error::SqliteFailure(failure, _)) => {
+            matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        }
+        MigrationError::Sqlite(error) => matches!(error, Error::FromSqlConversionFailure(..)),
+        MigrationError::Newer { .. } => false,
+    }
 }
 
 /// An id that no run has.

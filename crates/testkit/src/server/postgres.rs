@@ -170,6 +170,35 @@ impl Postgres {
         self.control(&["-m", "immediate", "-w", "stop"])
     }
 
+    /// Kills every process of the server with SIGKILL, as when the machine runs out of memory. `start` brings it back.
+    pub fn die(&self) -> Result<(), ServerError> {
+        let path = self.data().join("postmaster.pid");
+        let text = std::fs::read_to_string(&path).map_err(|error| ServerError::file(&path, &error))?;
+        let postmaster = text.lines().next().unwrap_or_default().to_owned();
+        let signal = |name: &str, processes: &[&str]| {
+            // A process that has ended by itself is dead as well.
+            drop(command::run(Command::new("kill").arg(name).args(processes)));
+        };
+        // What is stopped has no further children.
+        signal("-STOP", &[&postmaster]);
+        let children = command::run(Command::new("ps").args(["-o", "pid=", "--ppid", &postmaster]))?;
+        let processes: Vec<&str> =
+            std::iter::once(postmaster.as_str()).chain(children.split_whitespace()).collect();
+        signal("-KILL", &processes);
+        // Where nobody waits for it, what is left of a process stays in the list.
+        let lives = |stat: String| !stat.contains(") Z ");
+        for process in processes {
+            while std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(lives) {
+                std::thread::yield_now();
+            }
+        }
+        // A process that nobody waits for would still count as a server at work.
+        for path in [path, self.folder.join(format!(".s.PGSQL.{}.lock", self.port))] {
+            std::fs::remove_file(&path).map_err(|error| ServerError::file(&path, &error))?;
+        }
+        Ok(())
+    }
+
     /// Starts a server that was killed, on the same port; recovery is finished when it returns.
     pub fn start(&self) -> Result<(), ServerError> {
         let log = self.folder.join("server.log");

@@ -12,6 +12,7 @@ mod faults;
 mod lab;
 mod outputs;
 mod property;
+mod reliability;
 mod roundtrip;
 mod semantics_postgres;
 mod semantics_sqlite;

@@ -40,7 +40,7 @@ fn sqlite_purges_and_restores_random_cases() {
     check(&mut sqlite::Bench::new());
 }
 
-fn number(variable: &str, default: u64) -> u64 {
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{text}`")),
         Err(_) => default,

@@ -156,8 +156,16 @@ impl Disk {
     }
 
     pub(crate) fn make_read_only(&self) {
+        self.remount("ro");
+    }
+
+    pub(crate) fn resize(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, options: &str) {
         let mut mount = Command::new("mount");
-        let status = mount.args(["-o", "remount,ro"]).arg(self.path()).status().unwrap();
+        let status = mount.args(["-o", &format!("remount,{options}")]).arg(self.path()).status().unwrap();
         assert!(status.success());
     }
 }

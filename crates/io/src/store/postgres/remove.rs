@@ -108,9 +108,9 @@ impl Postgres {
         expected: &Closure,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
-        let checks = self.lock_unchecked(work, expected).await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
+        let checks = self.lock_unchecked(work, expected).await?;
         let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
         if *before.files() != self.closed.files {
             // Addresses mean nothing any more.

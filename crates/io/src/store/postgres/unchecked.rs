@@ -37,9 +37,9 @@ const CHECKS: &str = "SELECT c.oid::int8, t.tgname FROM pg_trigger t JOIN pg_cla
 pub(super) type Checks = BTreeMap<TableId, Vec<String>>;
 
 impl Postgres {
-    /// Locks the tables of a batch whose checks are to be switched off, in the transaction that has just begun.
-    /// Returns nothing to switch off where there is no need, no right or no free lock; then the transaction is a
-    /// new one.
+    /// Locks the tables of a batch whose checks are to be switched off, once its roots are locked: whoever holds one
+    /// of those may go on to write to these tables, and would wait for us while we wait for them.
+    /// Returns nothing to switch off where there is no need, no right or no free lock.
     pub(super) async fn lock_unchecked(
         &mut self,
         work: &Work,
@@ -57,10 +57,10 @@ impl Postgres {
         }
         let names: Vec<String> = checks.keys().map(|table| only(work, *table)).collect();
         let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE NOWAIT", names.join(", "));
-        match self.session.run(&lock).await {
+        match self.session.script(&format!("SAVEPOINT checks; {lock}; RELEASE checks"), 3).await {
             Ok(_) => Ok(checks),
             Err(error) if error.code.is_some() => {
-                self.session.script("ROLLBACK; BEGIN", 2).await?;
+                self.session.script("ROLLBACK TO checks; RELEASE checks", 2).await?;
                 Ok(Checks::new())
             }
             Err(error) => Err(error),

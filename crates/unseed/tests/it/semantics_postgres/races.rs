@@ -44,7 +44,7 @@ impl Drop for Holder {
 }
 
 #[track_caller]
-fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
+pub(super) fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
     let begun = Instant::now();
     while lab.sql(query) != answer {
         assert!(begun.elapsed() < Duration::from_secs(30), "{query} never becomes {answer}");
@@ -99,6 +99,24 @@ fn a_row_that_changes_after_it_was_archived_is_archived_again() {
         );
         lab.restore("r-1");
         assert_eq!(lab.sql("SELECT agent FROM sessions WHERE id = 3"), "v99");
+    }
+}
+
+/// Its place on the disk is given to a row of somebody else: the address is the same, the version is not.
+#[test]
+fn a_row_that_took_the_place_of_another_stays() {
+    for lab in planned(SHOP, &[]) {
+        let place = lab.sql("SELECT ctid FROM sessions WHERE id = 3");
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 0 {
+                lab.sql("DELETE FROM sessions WHERE id = 3");
+                lab.sql("VACUUM sessions");
+                lab.sql("INSERT INTO sessions VALUES (50, 1, 'a customer')");
+            }
+        });
+        report.unwrap_or_else(|fault| panic!("{fault:?}"));
+        assert_eq!(lab.sql("SELECT ctid FROM sessions WHERE id = 50"), place, "the place was given away");
+        assert_eq!(lab.archived("r-1", "public.sessions.copy"), ["2\t2\ty"]);
     }
 }
 

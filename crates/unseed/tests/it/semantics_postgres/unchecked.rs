@@ -1,6 +1,6 @@
 //! Tables with triggers, whose checks are switched off while many of their rows leave, and somebody who writes meanwhile.
 
-use super::races::Holder;
+use super::races::{Holder, wait_for};
 use crate::lab::{Lab, assert_same};
 use std::process::Stdio;
 
@@ -47,6 +47,28 @@ fn where_somebody_holds_the_table_checks_stay_on() {
     let purged = purged(&lab);
     drop(holder);
     assert_eq!(purged, "0");
+}
+
+/// Whoever holds a root may go on to write to the table: a purge that waits for the root must not hold the table.
+#[test]
+fn while_a_root_is_waited_for_the_table_is_free() {
+    let lab = Lab::postgres(&format!(
+        "{DOCUMENTS} CREATE TABLE visits (tenant_id int REFERENCES tenants); CREATE INDEX ON visits (tenant_id);"
+    ));
+    lab.plan("tenants: id = 2", &["--path", "fast"]);
+    let holder = Holder::of(&lab, "INSERT INTO visits VALUES (2)");
+    std::thread::scope(|scope| {
+        let purge = scope.spawn(|| lab.try_purge());
+        let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND \
+                     application_name = 'unseed' AND wait_event_type = 'Lock'";
+        wait_for(&lab, waits, "t");
+        lab.sql("SET lock_timeout = '2s'; INSERT INTO documents VALUES (9999, 1)");
+        drop(holder);
+        assert_eq!(purge.join().unwrap().code, Some(0));
+    });
+    assert_eq!(lab.sql("SELECT max(off) FROM notes"), "1", "checks were off as always");
+    assert_eq!(lab.count("documents"), 11);
+    lab.verify("r-1");
 }
 
 #[test]

@@ -1,0 +1,220 @@
+//! The connection is cut exactly at a COMMIT: before it arrives, after it, or before its answer comes back.
+//!
+//! A proxy between the binary and the server knows the moment: the journal says that a commit is about to be sent.
+
+use super::books::{assert_archived, assert_chained, assert_settled, state};
+use super::scene::{ROWS, SHOPS};
+use crate::lab::{Lab, assert_same, fault};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use unseed_testkit::server::sqlite;
+
+/// Where the connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// The server never sees the COMMIT.
+    Before,
+    /// The server sees it, and then nobody is there.
+    Sent,
+    /// The server has answered it, but nobody hears that.
+    Answered,
+    /// The server never sees it, nor that the client is gone.
+    Unnoticed,
+}
+
+/// A COMMIT as the wire has it: a simple query of its own.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+struct Shared {
+    cut: Cut,
+    state: PathBuf,
+    /// Asks the state database whether this is the commit.
+    now: String,
+    done: AtomicBool,
+    /// The server's side of a connection that it takes for alive.
+    held: Mutex<Option<TcpStream>>,
+}
+
+/// A proxy that cuts one connection once, and passes everything else on.
+struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    fn start(lab: &Lab<'_>, cut: Cut, now: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = lab.database().server().port();
+        let shared = Arc::new(Shared {
+            cut,
+            state: lab.path(".unseed/state.db"),
+            now: now.to_owned(),
+            done: AtomicBool::new(false),
+            held: Mutex::new(None),
+        });
+        let inner = Arc::clone(&shared);
+        // It ends with the test process.
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                inner.connect(&client, &server);
+            }
+        });
+        Self { port, shared }
+    }
+}
+
+impl Shared {
+    fn connect(self: &Arc<Self>, client: &TcpStream, server: &TcpStream) {
+        let deaf = Arc::new(AtomicBool::new(false));
+        let (from, to, shared) = (client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(self));
+        let silence = Arc::clone(&deaf);
+        std::thread::spawn(move || shared.forward(from, to, &silence));
+        let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                if deaf.load(Ordering::SeqCst) || to.write_all(&buffer[..length]).is_err() {
+                    break;
+                }
+            }
+            drop(to.shutdown(Shutdown::Both));
+        });
+    }
+
+    fn forward(&self, mut client: TcpStream, mut server: TcpStream, deaf: &AtomicBool) {
+        let mut buffer = vec![0; 1 << 16];
+        let mut is_cut = false;
+        while let Ok(length @ 1..) = client.read(&mut buffer) {
+            is_cut = buffer[..length].ends_with(COMMIT) && self.is_now();
+            if is_cut && self.cut == Cut::Answered {
+                deaf.store(true, Ordering::SeqCst);
+            }
+            if is_cut && matches!(self.cut, Cut::Before | Cut::Unnoticed) {
+                break;
+            }
+            let passed_on = server.write_all(&buffer[..length]).is_ok();
+            if !passed_on || is_cut && self.cut == Cut::Sent {
+                break;
+            }
+        }
+        if is_cut && self.cut == Cut::Unnoticed {
+            *self.held.lock().unwrap() = Some(server);
+        } else {
+            // What was sent is still read.
+            drop(server.shutdown(Shutdown::Write));
+        }
+        drop(client.shutdown(Shutdown::Both));
+    }
+
+    fn is_now(&self) -> bool {
+        if self.done.load(Ordering::SeqCst) {
+            return false;
+        }
+        let said = sqlite::run(&self.state, &format!(".timeout 10000\n{};", self.now));
+        said.is_ok_and(|answer| answer.trim() == "1") && !self.done.swap(true, Ordering::SeqCst)
+    }
+}
+
+const THIRD_BATCH: &str =
+    "SELECT count(*) FROM batches WHERE number = 3 AND json_extract(body, '$.state') = 'committing'";
+const RESTORE: &str = "SELECT count(*) FROM runs WHERE json_extract(report, '$.restores[#-1].committed') = 0";
+
+/// Plans through a proxy and purges.
+fn cut_at(lab: &Lab<'_>, proxy: &Proxy, way: &str) -> crate::support::Answer {
+    let direct = format!(":{}/", lab.database().server().port());
+    let url = lab.url().replace(&direct, &format!(":{}/", proxy.port));
+    let more = ["--batch-rows", "150", "--max-share", "1", "--path", way];
+    let plan = [&["plan", &url, "--where", "tenants: id > 4", "-o", "plan.json"], more.as_slice()].concat();
+    assert_eq!(lab.run(&plan).code, Some(0));
+    lab.try_purge()
+}
+
+fn lab_of(way: &str) -> Lab<'static> {
+    let lab = Lab::postgres(&format!("{SHOPS}{ROWS}"));
+    if way == "fast" { lab } else { lab.owned() }
+}
+
+fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
+    for way in ways {
+        let lab = lab_of(way);
+        let context = format!("{cut:?}, {way}");
+        let before = lab.picture();
+        let proxy = Proxy::start(&lab, cut, THIRD_BATCH);
+        fault(
+            &cut_at(&lab, &proxy, way),
+            4,
+            &["the outcome of batch 3 is not known yet", "unseed resume r-1"],
+        );
+        let resume = || lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
+        if cut == Cut::Unnoticed {
+            std::thread::scope(|scope| {
+                let resumed = scope.spawn(resume);
+                wait_for(&lab, "SELECT count(*) FROM audit WHERE outcome = 'resumed'", "1");
+                assert_eq!(state(&lab, THIRD_BATCH), "1", "{context}: nothing is guessed");
+                let held = proxy.shared.held.lock().unwrap().take().expect("the server's side was kept");
+                held.shutdown(Shutdown::Both).unwrap();
+                resumed.join().unwrap();
+            });
+        } else {
+            resume();
+        }
+        let third = "SELECT json_extract(body, '$.state') FROM batches WHERE number = 3";
+        assert_eq!(state(&lab, third), becomes, "{context}");
+        assert_settled(&lab, "r-1", &context);
+        assert_chained(&lab, &context);
+        assert_archived(&lab, "r-1", &before, &lab.picture(), &context);
+        lab.verify("r-1");
+        lab.restore("r-1");
+        assert_same(&lab.picture(), &before);
+    }
+}
+
+fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
+    let begun = Instant::now();
+    while state(lab, query) != answer {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{query} never becomes {answer}");
+    }
+}
+
+#[test]
+fn a_commit_that_never_arrived_is_rolled_back() {
+    a_commit_that_was(Cut::Before, "discarded", &["fast"]);
+}
+
+#[test]
+fn a_commit_that_arrived_last_is_committed() {
+    a_commit_that_was(Cut::Sent, "committed", &["checked"]);
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_committed() {
+    a_commit_that_was(Cut::Answered, "committed", &["fast", "checked"]);
+}
+
+/// The server still waits for the COMMIT: the resume waits too, and guesses nothing.
+#[test]
+fn a_commit_that_is_still_open_is_waited_for() {
+    a_commit_that_was(Cut::Unnoticed, "discarded", &["fast"]);
+}
+
+#[test]
+fn a_restore_that_is_cut_at_its_commit_brings_everything_back_once() {
+    for (cut, code) in [(Cut::Before, 0), (Cut::Sent, 3), (Cut::Answered, 3)] {
+        let lab = Lab::postgres(&format!("{SHOPS}{ROWS}"));
+        let before = lab.picture();
+        let proxy = Proxy::start(&lab, cut, RESTORE);
+        assert_eq!(cut_at(&lab, &proxy, "fast").code, Some(0), "{cut:?}");
+        let restore = || lab.run(&["restore", "r-1", "--confirm", "r-1"]);
+        fault(&restore(), 4, &["whether the rows are back is not known yet", "unseed restore r-1"]);
+        let again = restore();
+        assert_eq!(again.code, Some(code), "{cut:?}: {again:?}");
+        assert_same(&lab.picture(), &before);
+        fault(&restore(), 3, &["already restored"]);
+    }
+}
