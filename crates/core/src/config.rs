@@ -9,8 +9,10 @@
 //!
 //! Not here: finding the file (`unseed::wire`), resolving names against a schema (`policy`, `entity`).
 
+mod archive;
 mod detect;
 
+pub use archive::Archive;
 pub use detect::Detection;
 
 use crate::address;
@@ -35,6 +37,7 @@ pub struct Config {
     pub limits: Limits,
     pub approval: Approval,
     pub detection: Detection,
+    pub archive: Archive,
 }
 
 /// One store.
@@ -66,6 +69,7 @@ struct File {
     limits: Option<Spanned<Limits>>,
     approval: Approval,
     detect: Option<Spanned<FileDetection>>,
+    archive: Option<Spanned<Archive>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,8 +107,12 @@ impl Config {
             let span = section.span();
             section.into_inner().read().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
         })?;
+        let archive = parsed.archive.map_or(Ok(Archive::default()), |section| {
+            let span = section.span();
+            section.into_inner().checked().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
+        })?;
         let (entities, approval) = (parsed.entities, parsed.approval);
-        Ok(Self { stores, entities, protect, references, limits, approval, detection })
+        Ok(Self { stores, entities, protect, references, limits, approval, detection, archive })
     }
 
     /// The part that plans carry.

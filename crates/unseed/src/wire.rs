@@ -7,6 +7,10 @@
 //!
 //! Not here: what is done with the ports (`cli`, `engine`).
 
+mod keys;
+
+pub use keys::SealTo;
+
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -172,7 +176,7 @@ impl Wire {
         }
     }
 
-    /// Where archives of a kind of store are kept.
+    /// Where archives of a kind of store are kept, without any key.
     pub fn archive(&self, store_kind: &str) -> FolderArchive {
         FolderArchive::new(self.state_folder.join("archive"), unseed_io::archive::extension(store_kind))
     }

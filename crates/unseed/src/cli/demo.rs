@@ -9,6 +9,7 @@
 
 mod data;
 
+use super::keys::{SealArgs, UnlockArgs};
 use super::plan::PlanArgs;
 use super::restore::Wanted;
 use super::{Address, Done, Env, plan, purge, restore, scan, show, verify};
@@ -161,7 +162,8 @@ impl<'a> Stage<'a> {
              counters must agree with the plan before it is committed.",
             &format!("unseed purge {} --confirm {id}", self.file("plan.json").display()),
         );
-        let report = purge::execute(&self.env, whole, &id, &Address::default()).await?;
+        let archive = SealArgs::default().archive(&self.env, &whole)?;
+        let report = purge::execute(&self.env, whole, (&id, archive), &Address::default()).await?;
         self.show(&show::run_text(self.env.ui, &report));
         let cleaned = self.file("cleaned.db");
         std::fs::copy(&self.database, &cleaned).map_err(|error| cannot_write(&cleaned, &error))?;
@@ -175,7 +177,8 @@ impl<'a> Stage<'a> {
             &format!("unseed verify {run} --state {}", self.file(STATE_FOLDER).display()),
         );
         let (_, whole) = super::run_and_plan(&self.env, run)?;
-        let report = verify::execute(&self.env, run, &whole, &Address::default()).await?;
+        let report =
+            verify::execute(&self.env, run, &whole, (&Address::default(), &UnlockArgs::default())).await?;
         self.show(&verify::text(&self.env, &report));
         unseed_engine::verify::fault(&report).map_or(Ok(()), Err)
     }
@@ -187,8 +190,8 @@ impl<'a> Stage<'a> {
             &format!("unseed restore {run} --state {} --confirm {run}", self.file(STATE_FOLDER).display()),
         );
         let (found, whole) = super::run_and_plan(&self.env, run)?;
-        let address = Address::default();
-        let wanted = Wanted { id: run, scope: &Scope::Everything, address: &address };
+        let (address, unlock) = (Address::default(), UnlockArgs::default());
+        let wanted = Wanted { id: run, scope: &Scope::Everything, address: &address, unlock: &unlock };
         let restored = restore::execute(&self.env, found, whole, &wanted).await?;
         if let Some(fault) = unseed_engine::restore::fault(run, &restored.conflicts) {
             return Err(fault);

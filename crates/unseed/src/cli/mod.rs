@@ -14,6 +14,7 @@ mod completions;
 mod consent;
 mod demo;
 mod init;
+mod keys;
 mod plan;
 mod purge;
 mod restore;
@@ -35,6 +36,7 @@ use unseed_core::port::state::StateDb;
 use unseed_core::run::Run;
 use unseed_engine::context::{Context, Patience};
 use unseed_engine::interrupt::Interrupt;
+use unseed_io::archive::FolderArchive;
 use unseed_io::store::AnyStore;
 
 /// Finds the test data in a production system, takes it out safely, proves it, and can put it back.
@@ -208,6 +210,11 @@ impl<'a> Opened<'a> {
         let archive = Box::new(env.wire.archive(&planned.kind));
         let store = env.wire.open(&target).await?;
         Ok(Self { env, store, state, archive })
+    }
+
+    /// With archives that are written or read in another way.
+    pub(crate) fn with_archive(self, archive: FolderArchive) -> Self {
+        Self { archive: Box::new(archive), ..self }
     }
 
     /// The surroundings of a run.

@@ -1,6 +1,7 @@
 //! `unseed restore`: puts archived rows back, all or those of one root.
 
 use super::consent::{self, Act, Consent};
+use super::keys::UnlockArgs;
 use super::{Address, Done, Env, Opened, run_and_plan};
 use crate::table::Table;
 use crate::ui;
@@ -22,6 +23,7 @@ use unseed_engine::restore::Scope;
   unseed restore r-19 --root 4711                 one root with what left because of it
   unseed restore r-19 --root tenants=4711         where a plan has roots in several tables
   unseed restore r-19 --confirm r-19              for scripts
+  unseed restore r-19 --identity key.txt          of an encrypted archive
 
 Exits with 1 and changes nothing when rows are in the way; they are listed.")]
 pub(crate) struct RestoreArgs {
@@ -33,6 +35,8 @@ pub(crate) struct RestoreArgs {
     /// Only this root: its key, or TABLE=KEY; values of composite keys are separated by commas
     #[arg(long, value_name = "KEY")]
     root: Option<String>,
+    #[command(flatten)]
+    unlock: UnlockArgs,
     #[command(flatten)]
     consent: Consent,
 }
@@ -51,8 +55,13 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
     }
     let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
     let id = consent::obtain(env, &args.consent, &act)?;
-    let restored =
-        execute(env, run, whole, &Wanted { id: &id, scope: &scope, address: &args.address }).await?;
+    let restored = execute(
+        env,
+        run,
+        whole,
+        &Wanted { id: &id, scope: &scope, address: &args.address, unlock: &args.unlock },
+    )
+    .await?;
     tell(env, &args.run, &scope, &restored)
 }
 
@@ -61,6 +70,7 @@ pub(super) struct Wanted<'a> {
     pub(super) id: &'a str,
     pub(super) scope: &'a Scope,
     pub(super) address: &'a Address,
+    pub(super) unlock: &'a UnlockArgs,
 }
 
 /// Restores with the id that a person gave.
@@ -71,7 +81,8 @@ pub(super) async fn execute(
     wanted: &Wanted<'_>,
 ) -> Result<Restored, Fault> {
     let confirmed = approve::confirm_run(run, whole, wanted.id)?;
-    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?;
+    let archive = wanted.unlock.archive(env, confirmed.whole())?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);
     unseed_engine::restore::execute(&mut opened.context(), &confirmed, wanted.scope).await
 }
 
