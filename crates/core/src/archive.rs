@@ -69,15 +69,6 @@ pub struct BatchEntry {
     pub hash: String,
 }
 
-/// How far a check of an archive goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Files, lengths and hashes.
-    Files,
-    /// Also what is inside: every section is decrypted where it has to be, unpacked, and its rows counted.
-    Rows,
-}
-
 /// Something that is wrong with an archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
@@ -94,7 +85,7 @@ pub struct Survey {
     pub bytes: u64,
     /// Rows that the manifests speak of, of every kind of section.
     pub rows: u64,
-    /// Sections of which every row was read.
+    /// Sections of which every row was read: all, but for encrypted ones that no key was given for.
     pub sections_read: u64,
     /// To whom it is encrypted; nobody where it is not.
     pub recipients: Vec<String>,

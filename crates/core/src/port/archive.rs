@@ -4,7 +4,7 @@
 //! - when [`BatchWriter::finish`] returns, every file of the batch and its folder are durable;
 //! - a batch folder that was discarded or never finished is never read.
 
-use crate::archive::{BatchManifest, Depth, Manifest, Survey};
+use crate::archive::{BatchManifest, Manifest, Survey};
 use crate::fault::Fault;
 use crate::port::store::{ArchiveSink, ArchiveSource};
 
@@ -53,16 +53,10 @@ pub trait ArchiveStore: Send {
         Ok(())
     }
 
-    /// Looks at every file and lists all that is wrong. `complete` says that the run is over, so that its manifest
+    /// Looks at every file and lists all that is wrong, what is inside included where it can be read. `complete` says that the run is over, so that its manifest
     /// lists these batches and no others.
-    fn survey(
-        &mut self,
-        run: &str,
-        batches: &[(u64, String)],
-        complete: bool,
-        depth: Depth,
-    ) -> Result<Survey, Fault> {
-        let _ = (complete, depth);
+    fn survey(&mut self, run: &str, batches: &[(u64, String)], complete: bool) -> Result<Survey, Fault> {
+        let _ = complete;
         let (files, bytes) = self.check(run, batches)?;
         Ok(Survey { files, bytes, ..Survey::default() })
     }

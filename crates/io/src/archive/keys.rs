@@ -285,6 +285,13 @@ impl Unlock {
     }
 }
 
+impl Unlock {
+    /// Whether anything was given to read with.
+    pub(super) fn is_given(&self) -> bool {
+        self.identities.is_some() || self.passphrase.is_some()
+    }
+}
+
 /// An encrypted archive that cannot be opened with what was given.
 pub(super) fn locked(run_folder: &Path, recipients: &[String], why: &str) -> Fault {
     let run = run_folder.file_name().unwrap_or_default().to_string_lossy();

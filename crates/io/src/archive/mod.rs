@@ -35,7 +35,7 @@ use reader::Lock;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use unseed_core::archive::{BatchManifest, Depth, Manifest, Survey};
+use unseed_core::archive::{BatchManifest, Manifest, Survey};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::ArchiveSource;
@@ -252,16 +252,9 @@ impl ArchiveStore for FolderArchive {
         Ok(())
     }
 
-    fn survey(
-        &mut self,
-        run: &str,
-        batches: &[(u64, String)],
-        complete: bool,
-        depth: Depth,
-    ) -> Result<Survey, Fault> {
+    fn survey(&mut self, run: &str, batches: &[(u64, String)], complete: bool) -> Result<Survey, Fault> {
         let folder = self.run_folder(run)?;
-        let claim = survey::Claim { run, batches, complete };
-        survey::look(&folder, &claim, (depth == Depth::Rows).then_some(self))
+        survey::look(self, &folder, &survey::Claim { run, batches, complete })
     }
 
     fn location(&self, run: &str) -> String {

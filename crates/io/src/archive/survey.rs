@@ -27,25 +27,25 @@ pub(super) struct Claim<'a> {
     pub(super) complete: bool,
 }
 
-/// Looks at everything; inside the sections too, with the keys of `inside`.
-pub(super) fn look(
-    folder: &Path,
-    claim: &Claim<'_>,
-    inside: Option<&FolderArchive>,
-) -> Result<Survey, Fault> {
+/// Looks at everything; inside encrypted sections where a key was given.
+pub(super) fn look(archive: &FolderArchive, folder: &Path, claim: &Claim<'_>) -> Result<Survey, Fault> {
     let mut look = Look { folder, survey: Survey::default() };
     if !look.is_folder() {
         return Ok(look.survey);
     }
+    let mut manifests = Vec::new();
     for (batch, hash) in claim.batches {
         match read_batch(folder, *batch, hash) {
-            Ok(manifest) => look.survey.manifests.push(manifest),
+            Ok(manifest) => manifests.push(manifest),
             Err(fault) => look.fault(format!("{}/batch.json", batch_folder(*batch)), &fault),
         }
     }
-    let manifests = std::mem::take(&mut look.survey.manifests);
-    let lock = inside.map(|archive| archive.lock(folder, &manifests)).transpose()?;
-    if let (Some(lock), Some(part)) = (&lock, first_encrypted(&manifests)) {
+    let encrypted = first_encrypted(&manifests);
+    let lock = match encrypted {
+        Some(_) if !archive.unlock.is_given() => None,
+        Some(_) | None => Some(archive.lock(folder, &manifests)?),
+    };
+    if let (Some(lock), Some(part)) = (&lock, encrypted) {
         look.fits(part, lock)?;
     }
     look.manifest(claim);

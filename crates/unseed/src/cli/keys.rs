@@ -43,6 +43,11 @@ impl UnlockArgs {
     pub(crate) fn archive(&self, env: &Env<'_>, whole: &WholePlan) -> Result<FolderArchive, Fault> {
         env.wire.archive_with(kind(whole), &self.identities)
     }
+
+    /// Archives that are only looked at, of whatever kind of store.
+    pub(crate) fn any_archive(&self, env: &Env<'_>) -> Result<FolderArchive, Fault> {
+        env.wire.archive_with("", &self.identities)
+    }
 }
 
 fn kind(whole: &WholePlan) -> &str {

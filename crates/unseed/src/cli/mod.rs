@@ -8,6 +8,7 @@
 //!
 //! Not here: printing (`ui`), opening things (`wire`), the work itself (`engine`).
 
+mod archive;
 mod choose;
 mod classify;
 mod completions;
@@ -93,6 +94,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
+    Archive(archive::ArchiveArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -130,6 +132,7 @@ impl Cli {
             | Command::Verify(_)
             | Command::Restore(_)
             | Command::Runs(_)
+            | Command::Archive(_)
             | Command::Completions(_) => false,
         }
     }
@@ -165,6 +168,7 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Verify(args) => verify::run(env, &args).await,
         Command::Restore(args) => restore::run(env, &args).await,
         Command::Runs(args) => runs::run(env, &args),
+        Command::Archive(args) => archive::run(env, &args).await,
         Command::Completions(args) => Ok(completions::run(env, &args)),
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod applications;
+mod archives;
 mod demo;
 mod detection;
 mod faults;
