@@ -20,9 +20,12 @@ use unseed_core::config::Config;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::plan::PlanStore;
 use unseed_core::port::clock::Clock;
+use unseed_core::port::store::ArchiveSource;
+use unseed_core::schema::Schema;
 use unseed_io::archive::FolderArchive;
 use unseed_io::state::SqliteState;
 use unseed_io::store::AnyStore;
+use unseed_io::store::scratch::{Rehearsed, Scratch, rehearse};
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "unseed.toml";
@@ -154,6 +157,23 @@ impl Wire {
     /// A store fault when the connection fails.
     pub async fn open(&self, target: &Target) -> Result<Box<dyn AnyStore>, Fault> {
         unseed_io::store::open(&target.url, &variable).await
+    }
+
+    /// Loads an archive into a scratch database: a PostgreSQL URL or `env:NAME` of one, or `sqlite` for a temporary file.
+    ///
+    /// # Errors
+    /// A usage fault when the address leads nowhere, `Refused` when the database is not empty.
+    pub async fn rehearse(
+        &self,
+        address: &str,
+        schema: &Schema,
+        source: &mut dyn ArchiveSource,
+    ) -> Result<Vec<Rehearsed>, Fault> {
+        if address == "sqlite" {
+            return rehearse(Scratch::SqliteFile, schema, source, &variable).await;
+        }
+        let url = target("scratch", address)?.url;
+        rehearse(Scratch::Postgres(&url), schema, source, &variable).await
     }
 
     /// Opens the state database, and makes it where it is missing.

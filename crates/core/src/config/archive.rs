@@ -1,4 +1,4 @@
-//! `[archive]`: to whom archives are encrypted, with what they are read, and how long they are kept.
+//! `[archive]`: to whom archives are encrypted, and with what they are read.
 //!
 //! Invariants
 //! - no private key stands in a configuration: one that does is refused, and not shown.
@@ -17,16 +17,9 @@ pub struct Archive {
     pub passphrase_file: Option<String>,
     /// Where the private key is: `file:PATH` or `env:NAME`.
     pub identity: Option<String>,
-    /// How long archives are kept, as written: `90d`.
-    pub keep: Option<String>,
 }
 
 impl Archive {
-    /// How long archives are kept, in days; forever if nothing is said.
-    pub fn keep_days(&self) -> Option<u64> {
-        self.keep.as_deref().and_then(days)
-    }
-
     /// Refuses what cannot be meant; the parts are what is wrong and what to do.
     pub(super) fn checked(self) -> Result<Self, (String, &'static str)> {
         let wrong = |what: &str, hint| Err((what.to_owned(), hint));
@@ -52,38 +45,13 @@ impl Archive {
                 "write for example `identity = \"file:/home/me/.age/key.txt\"`",
             );
         }
-        if self.keep.is_some() && self.keep_days().is_none() {
-            return wrong(
-                "`archive.keep` is no length of time in days or weeks",
-                "write for example `keep = \"90d\"`",
-            );
-        }
         Ok(self)
     }
 }
 
-/// `90d` or `12w` as days.
-fn days(text: &str) -> Option<u64> {
-    let (number, unit) = text.trim().split_at_checked(text.trim().len().checked_sub(1)?)?;
-    let unit = match unit {
-        "d" => 1,
-        "w" => 7,
-        _ => return None,
-    };
-    let days = number.trim().parse::<u64>().ok()?.checked_mul(unit)?;
-    (1..=36_500).contains(&days).then_some(days)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::days;
     use crate::config::Config;
-
-    #[test]
-    fn times_are_days_or_weeks() {
-        assert_eq!([days("90d"), days("12w"), days(" 1 d")], [Some(90), Some(84), Some(1)]);
-        assert_eq!([days(""), days("d"), days("90"), days("0d"), days("9m"), days("-1d")], [None; 6]);
-    }
 
     #[track_caller]
     fn refused(text: &str, expected: &str) {
@@ -99,16 +67,13 @@ mod tests {
         refused("identity = \"AGE-SECRET-KEY-1QQ\"", "contains a private key");
         refused("recipients = [\"AGE-SECRET-KEY-1QQ\"]", "contains a private key");
         refused("identity = \"key.txt\"", "neither `file:PATH` nor `env:NAME`");
-        refused("keep = \"soon\"", "no length of time");
         refused("keys = 1", "unknown key `keys`");
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let text =
-            "[archive]\nrecipients = [\"age1x\", \"file:r.txt\"]\nidentity = \"env:KEY\"\nkeep = \"90d\"";
+        let text = "[archive]\nrecipients = [\"age1x\", \"file:r.txt\"]\nidentity = \"env:KEY\"";
         let archive = Config::parse(text, "unseed.toml").unwrap().archive;
-        assert_eq!((archive.recipients.len(), archive.keep_days()), (2, Some(90)));
-        assert_eq!(Config::parse("", "x").unwrap().archive.keep_days(), None);
+        assert_eq!((archive.recipients.len(), archive.identity.as_deref()), (2, Some("env:KEY")));
     }
 }

@@ -366,3 +366,23 @@ fn an_archive_that_is_not_encrypted_is_read_to_its_last_row() {
     assert_eq!(sandbox.run(&["archive", "check", "r-9"]).code, Some(2));
     assert_eq!(sandbox.run(&["archive", "check"]).code, Some(2));
 }
+
+#[test]
+fn an_archive_is_restored_into_a_scratch_file_and_compared() {
+    let sandbox = Sandbox::new(3);
+    let age = age_key(&sandbox, "key.txt");
+    let run = purged(&sandbox, &["--recipient", &age]);
+    let into = |more: &[&str]| {
+        let mut arguments = vec!["archive", "check", run.as_str(), "--restore-into", "sqlite"];
+        arguments.extend(more);
+        sandbox.run(&arguments)
+    };
+    let answer = into(&["--identity", "key.txt"]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.stdout.contains("13 rows, 10 of 10 sections byte for byte"), "{answer:?}");
+    assert_eq!(into(&[]).code, Some(2), "an encrypted archive cannot be restored without its key");
+    let other = ["archive", "check", &run, "--restore-into", "postgres://nobody@localhost/nothing"];
+    assert_eq!(sandbox.run(&other).code, Some(2));
+    sandbox.expect(0, &["restore", &run, "--confirm", &run, "--identity", "key.txt"]);
+    sandbox.assert_untouched();
+}
