@@ -43,7 +43,7 @@ impl Write for Hashed {
 
 /// A part's file that is being written.
 pub(super) enum Out {
-    Plain(Hashed),
+    Plain(Box<Hashed>),
     Sealed { stream: Box<age::stream::StreamWriter<Hashed>>, inside: Box<blake3::Hasher> },
 }
 
@@ -52,7 +52,7 @@ impl Out {
     pub(super) fn create(path: &Path, recipients: &Recipients) -> io::Result<Self> {
         let file = Hashed { file: durable::create(path)?, hasher: blake3::Hasher::new(), bytes: 0 };
         if recipients.is_empty() {
-            return Ok(Self::Plain(file));
+            return Ok(Self::Plain(Box::new(file)));
         }
         let encryptor = recipients.encryptor().map_err(|error| io::Error::other(error.to_string()))?;
         let stream = Box::new(encryptor.wrap_output(file)?);
@@ -72,7 +72,7 @@ impl Out {
     /// Writes what is left; the file is not durable yet.
     pub(super) fn finish(self) -> io::Result<Written> {
         let (file, inside) = match self {
-            Self::Plain(file) => (file, None),
+            Self::Plain(file) => (*file, None),
             Self::Sealed { stream, inside } => (stream.finish()?, Some(inside)),
         };
         Ok(Written {
