@@ -29,7 +29,7 @@ fn archive(store: &mut FolderArchive, text: &[u8]) -> String {
     for piece in text.chunks(70_001) {
         batch.write(piece).unwrap();
     }
-    batch.end(3).unwrap();
+    batch.end(u64::try_from(text.split(|byte| *byte == b'\n').count() - 1).unwrap()).unwrap();
     batch.begin(head("nothing", SectionKind::Rows)).unwrap();
     batch.end(0).unwrap();
     batch.begin(head("users", SectionKind::Detached)).unwrap();
