@@ -1,4 +1,4 @@
-//! What the tests need from the machine: PostgreSQL, SQLite's client, OpenSSH's, Python. Debian's and Ubuntu's `apt-get` is
+//! What the tests need from the machine: PostgreSQL, SQLite's client, OpenSSH's, `age`, Python. Debian's and Ubuntu's `apt-get` is
 //! used if something is missing; elsewhere the list is printed.
 
 use crate::process::{self, exists, say};
@@ -11,10 +11,11 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { packages: &["postgresql", "postgresql-contrib"], is_there: || postgres_programs().is_ok() },
     Need { packages: &["sqlite3"], is_there: || exists("sqlite3", "-version") },
     Need { packages: &["openssh-client"], is_there: || exists("ssh", "-V") },
+    Need { packages: &["age"], is_there: || exists("age", "--version") },
     Need { packages: &["python3", "python3-venv"], is_there: has_python },
 ];
 

@@ -23,17 +23,23 @@ pub struct Part {
     /// Path relative to the run's archive folder.
     pub file: String,
     pub rows: u64,
-    /// Bytes before and after compression.
+    /// Bytes of the text, and of the file: compressed, and encrypted where it is.
     pub bytes: u64,
     pub bytes_compressed: u64,
-    /// blake3 of the compressed file.
+    /// blake3 of the file as it lies there, so that a check needs no key.
     pub hash: String,
+    /// Of an encrypted part, blake3 of the compressed text inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_inside: Option<String>,
 }
 
 /// What one batch archived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchManifest {
     pub batch: u64,
+    /// To whom the parts are encrypted, as public keys; nobody where they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     pub parts: Vec<Part>,
 }
 
@@ -48,6 +54,9 @@ pub struct Manifest {
     pub created_at: String,
     pub server: Server,
     pub schema_fingerprint: String,
+    /// To whom the parts are encrypted, as public keys; nobody where they are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     /// Hash of each committed batch's manifest, in order.
     pub batches: Vec<BatchEntry>,
 }
@@ -58,4 +67,30 @@ pub struct BatchEntry {
     pub batch: u64,
     pub folder: String,
     pub hash: String,
+}
+
+/// Something that is wrong with an archive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Problem {
+    /// Path relative to the run's archive folder.
+    pub file: String,
+    /// What, in words that follow the file's name: `is missing`.
+    pub what: String,
+}
+
+/// What a check of an archive's files found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    pub files: u64,
+    pub bytes: u64,
+    /// Rows that the manifests speak of, of every kind of section.
+    pub rows: u64,
+    /// Sections of which every row was read: all, but for encrypted ones that no key was given for.
+    pub sections_read: u64,
+    /// To whom it is encrypted; nobody where it is not.
+    pub recipients: Vec<String>,
+    /// The manifests of the batches that could be read.
+    #[serde(skip)]
+    pub manifests: Vec<BatchManifest>,
+    pub problems: Vec<Problem>,
 }

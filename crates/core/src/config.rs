@@ -10,9 +10,11 @@
 //!
 //! Not here: finding the file (`unseed::wire`), resolving names against a schema (`policy`, `entity`).
 
+mod archive;
 mod detect;
 mod govern;
 
+pub use archive::Archive;
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
 
@@ -41,6 +43,7 @@ pub struct Config {
     pub destructive: Option<Destructive>,
     pub audit: Audit,
     pub detection: Detection,
+    pub archive: Archive,
 }
 
 /// One store.
@@ -64,6 +67,7 @@ struct File {
     destructive: Option<Spanned<Destructive>>,
     audit: Audit,
     detect: Option<Spanned<FileDetection>>,
+    archive: Option<Spanned<Archive>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,6 +108,10 @@ impl Config {
         let approval =
             parsed.approval.map_or(Ok(Approvals::default()), |section| govern::approvals(&place, section))?;
         let destructive = parsed.destructive.map(|section| govern::destructive(&place, section, &stores));
+        let archive = parsed.archive.map_or(Ok(Archive::default()), |section| {
+            let span = section.span();
+            section.into_inner().checked().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
+        })?;
         Ok(Self {
             stores,
             entities: parsed.entities,
@@ -114,6 +122,7 @@ impl Config {
             destructive: destructive.transpose()?,
             audit: parsed.audit,
             detection,
+            archive,
         })
     }
 

@@ -8,6 +8,7 @@
 //! | [`resume`] | goes on from the journal |
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
+//! | [`check`] | looks at an archive without a store |
 //! | [`report`] | what a run tells about itself |
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
 //! | [`work`] | opens a store for a plan: the same graph when planning and when purging |
@@ -17,6 +18,7 @@
 
 mod ahead;
 mod batches;
+pub mod check;
 pub mod context;
 mod ending;
 pub mod interrupt;

@@ -145,6 +145,7 @@ fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
         timings: Timings::default(),
         retries: 0,
         archive: cx.archive.location(id),
+        recipients: cx.archive.recipients(),
         verification: None,
         restores: Vec::new(),
     }

@@ -46,6 +46,9 @@ pub struct RunReport {
     pub retries: u64,
     /// Where the archive is, for people.
     pub archive: String,
+    /// To whom the archive is encrypted, as public keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     pub verification: Option<Verification>,
     pub restores: Vec<RestoreFigures>,
 }

@@ -189,6 +189,7 @@ impl<'c, 'p> Session<'c, 'p> {
             created_at: self.report.started_at.clone(),
             server: self.server.clone(),
             schema_fingerprint: plan.stores.first().map(|s| s.schema_fingerprint.clone()).unwrap_or_default(),
+            recipients: self.report.recipients.clone(),
             batches: self
                 .committed()
                 .map(|b| BatchEntry {

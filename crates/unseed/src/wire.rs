@@ -8,6 +8,9 @@
 //! Not here: what is done with the ports (`cli`, `engine`).
 
 pub mod govern;
+mod keys;
+
+pub use keys::SealTo;
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -18,9 +21,12 @@ use unseed_core::config::Config;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::plan::PlanStore;
 use unseed_core::port::clock::Clock;
+use unseed_core::port::store::ArchiveSource;
+use unseed_core::schema::Schema;
 use unseed_io::archive::FolderArchive;
 use unseed_io::state::SqliteState;
 use unseed_io::store::AnyStore;
+use unseed_io::store::scratch::{Rehearsed, Scratch, rehearse};
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "unseed.toml";
@@ -154,6 +160,23 @@ impl Wire {
         unseed_io::store::open(&target.url, &variable).await
     }
 
+    /// Loads an archive into a scratch database: a PostgreSQL URL or `env:NAME` of one, or `sqlite` for a temporary file.
+    ///
+    /// # Errors
+    /// A usage fault when the address leads nowhere, `Refused` when the database is not empty.
+    pub async fn rehearse(
+        &self,
+        address: &str,
+        schema: &Schema,
+        source: &mut dyn ArchiveSource,
+    ) -> Result<Vec<Rehearsed>, Fault> {
+        if address == "sqlite" {
+            return rehearse(Scratch::SqliteFile, schema, source, &variable).await;
+        }
+        let url = target("scratch", address)?.url;
+        rehearse(Scratch::Postgres(&url), schema, source, &variable).await
+    }
+
     /// Opens the state database, and makes it where it is missing.
     ///
     /// # Errors
@@ -178,7 +201,7 @@ impl Wire {
         }
     }
 
-    /// Where archives of a kind of store are kept.
+    /// Where archives of a kind of store are kept, without any key.
     pub fn archive(&self, store_kind: &str) -> FolderArchive {
         FolderArchive::new(self.state_folder.join("archive"), unseed_io::archive::extension(store_kind))
     }

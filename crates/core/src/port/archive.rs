@@ -4,7 +4,7 @@
 //! - when [`BatchWriter::finish`] returns, every file of the batch and its folder are durable;
 //! - a batch folder that was discarded or never finished is never read.
 
-use crate::archive::{BatchManifest, Manifest};
+use crate::archive::{BatchManifest, Manifest, Survey};
 use crate::fault::Fault;
 use crate::port::store::{ArchiveSink, ArchiveSource};
 
@@ -41,6 +41,25 @@ pub trait ArchiveStore: Send {
 
     /// Checks length and hash of every part; returns parts and bytes checked.
     fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault>;
+
+    /// To whom batches are encrypted from now on, as public keys; nobody where they are not.
+    fn recipients(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Encrypts batches from now on to these public keys, as an earlier process of the run did; none: not at all.
+    fn seal(&mut self, recipients: &[String]) -> Result<(), Fault> {
+        assert!(recipients.is_empty(), "these archives are never encrypted");
+        Ok(())
+    }
+
+    /// Looks at every file and lists all that is wrong, what is inside included where it can be read. `complete` says that the run is over, so that its manifest
+    /// lists these batches and no others.
+    fn survey(&mut self, run: &str, batches: &[(u64, String)], complete: bool) -> Result<Survey, Fault> {
+        let _ = complete;
+        let (files, bytes) = self.check(run, batches)?;
+        Ok(Survey { files, bytes, ..Survey::default() })
+    }
 
     /// Where the run's archive is, for people.
     fn location(&self, run: &str) -> String;

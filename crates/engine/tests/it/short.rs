@@ -2,7 +2,7 @@
 
 use crate::shop::{self, policy, tenants};
 use crate::world::{World, wait};
-use unseed_core::approve::confirm;
+use unseed_core::approve::{Gate, Given, confirm};
 use unseed_core::archive::{BatchManifest, Manifest};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
@@ -53,7 +53,7 @@ impl ArchiveStore for Short {
 fn an_archive_that_holds_fewer_rows_stops_the_purge() {
     let world = World::new(shop::database());
     let whole = world.plan(tenants("id IN (1, 2)"), &policy(), 5).unwrap();
-    let plan = confirm(whole.clone(), &whole.plan().id).unwrap();
+    let plan = confirm(whole.clone(), &Gate::default(), Given::Id(&whole.plan().id)).unwrap();
     let (mut store, mut state) = (MemStore::connect(&world.db), world.state.clone());
     let mut archive = Short(world.archive.clone());
     let result = wait(purge::execute(&mut world.context(&mut store, &mut state, &mut archive), plan));

@@ -11,25 +11,34 @@
 //! - a batch whose `finish` returned is durable, files and folders;
 //! - a part is never used before its length and hash were compared with its batch's manifest, and that
 //!   manifest with the hash that the state database holds;
-//! - everything is readable by its owner alone.
+//! - everything is readable by its owner alone;
+//! - what is encrypted is written with public keys alone, and no private key is ever written in the clear.
 //!
 //! Not here: the text format of rows (`store`), which batches count (`core::run`).
 
 mod artefacts;
 mod faults;
 mod gzip;
+mod keys;
 mod names;
 mod reader;
+mod rows;
+mod seal;
+mod survey;
 mod writer;
+
+pub use keys::{Identities, Passphrase, Recipients, Sealing, Unlock, is_private_key};
 
 use crate::durable;
 pub use artefacts::{Artefact, artefacts};
 use faults::{damaged_manifest, missing, unwritable};
+use keys::KEY_FILE;
+use reader::Lock;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use unseed_core::archive::{BatchManifest, Manifest};
-use unseed_core::fault::Fault;
+use unseed_core::archive::{BatchManifest, Manifest, Survey};
+use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::ArchiveSource;
 
@@ -41,6 +50,8 @@ const PROBE_BYTES: usize = 256 * 1024;
 pub struct FolderArchive {
     root: PathBuf,
     extension: String,
+    sealing: Sealing,
+    unlock: Unlock,
 }
 
 /// The file extension of parts for a kind of store; `.gz` follows.
@@ -54,7 +65,42 @@ pub fn extension(store_kind: &str) -> &'static str {
 impl FolderArchive {
     /// Archives in `root`; `extension` says what the store's text format is (see [`extension`]).
     pub fn new(root: impl Into<PathBuf>, extension: impl Into<String>) -> Self {
-        Self { root: root.into(), extension: extension.into() }
+        let (sealing, unlock) = (Sealing::default(), Unlock::default());
+        Self { root: root.into(), extension: extension.into(), sealing, unlock }
+    }
+
+    /// Encrypts what is written.
+    #[must_use]
+    pub fn sealed(self, sealing: Sealing) -> Self {
+        Self { sealing, ..self }
+    }
+
+    /// Reads with these keys.
+    #[must_use]
+    pub fn unlocked(self, unlock: Unlock) -> Self {
+        Self { unlock, ..self }
+    }
+
+    /// Makes the run's own key, where a passphrase is to open its archive.
+    fn make_key(&mut self, folder: &Path) -> Result<(), Fault> {
+        let Sealing::Passphrase(passphrase) = &self.sealing else { return Ok(()) };
+        let (recipients, file) = passphrase.new_key()?;
+        let path = folder.join(KEY_FILE);
+        durable::write(&path, &file).map_err(|error| unwritable(&path, &error))?;
+        self.sealing = Sealing::To(recipients);
+        Ok(())
+    }
+
+    /// The keys for some batches; none where none of them is encrypted.
+    fn lock(&self, folder: &Path, manifests: &[BatchManifest]) -> Result<Lock, Fault> {
+        let mut recipients: Vec<String> = manifests.iter().flat_map(|m| m.recipients.clone()).collect();
+        recipients.sort();
+        recipients.dedup();
+        if recipients.is_empty() {
+            return Ok(Lock::default());
+        }
+        let keys = self.unlock.keys(folder, &recipients)?;
+        Ok(Lock { recipients, keys })
     }
 
     fn run_folder(&self, run: &str) -> Result<PathBuf, Fault> {
@@ -153,15 +199,22 @@ impl ArchiveStore for FolderArchive {
             return Err(faults::taken(&folder));
         }
         let ready = durable::create_folder(&folder).and_then(|()| probe(&folder));
-        ready.map_err(|error| unwritable(&folder, &error))
+        ready.map_err(|error| unwritable(&folder, &error))?;
+        self.make_key(&folder)
     }
 
     fn begin_batch(&mut self, run: &str, batch: u64) -> Result<Box<dyn BatchWriter>, Fault> {
         let run_folder = self.run_folder(run)?;
         let folder = run_folder.join(batch_folder(batch));
+        let recipients = match &self.sealing {
+            Sealing::Open => Recipients::default(),
+            Sealing::To(recipients) => recipients.clone(),
+            Sealing::Passphrase(_) => return Err(Fault::new(Category::Archive, "the run has no key yet")),
+        };
         let ready = remove_folder(&folder).and_then(|()| durable::create_folder(&folder));
         ready.map_err(|error| unwritable(&folder, &error))?;
-        Ok(Box::new(writer::FolderBatch::new(run_folder, batch, batch_folder(batch), &self.extension)))
+        let place = (batch, batch_folder(batch));
+        Ok(Box::new(writer::FolderBatch::new(run_folder, place, &self.extension, recipients)))
     }
 
     fn discard(&mut self, run: &str, batch: u64) -> Result<(), Fault> {
@@ -193,19 +246,48 @@ impl ArchiveStore for FolderArchive {
 
     fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault> {
         let folder = self.run_folder(run)?;
-        Ok(Box::new(reader::FolderSource::new(folder, self.manifests(run, batches)?)))
+        let manifests = self.manifests(run, batches)?;
+        let lock = self.lock(&folder, &manifests)?;
+        Ok(Box::new(reader::FolderSource::new(folder, manifests, lock)?))
     }
 
     fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault> {
         let folder = self.run_folder(run)?;
+        let manifests = self.manifests(run, batches)?;
+        let inside = self.unlock.reads_inside.then(|| self.lock(&folder, &manifests)).transpose()?;
         let mut checked = (0, 0);
-        for manifest in self.manifests(run, batches)? {
-            for part in &manifest.parts {
-                reader::verified(&folder, part)?;
-                checked = (checked.0 + 1, checked.1 + part.bytes_compressed);
+        for part in manifests.iter().flat_map(|manifest| &manifest.parts) {
+            let (path, file) = reader::verified(&folder, part)?;
+            if let Some(lock) = &inside {
+                survey::read_inside(&folder, (&path, file), part, lock)?;
             }
+            checked = (checked.0 + 1, checked.1 + part.bytes_compressed);
         }
         Ok(checked)
+    }
+
+    fn recipients(&self) -> Vec<String> {
+        match &self.sealing {
+            Sealing::To(recipients) => recipients.shown().to_vec(),
+            Sealing::Open | Sealing::Passphrase(_) => Vec::new(),
+        }
+    }
+
+    fn seal(&mut self, recipients: &[String]) -> Result<(), Fault> {
+        let mut keys = Recipients::default();
+        for recipient in recipients {
+            keys.add(recipient, "the state of the run").map_err(|fault| {
+                Fault::new(Category::Archive, fault.message)
+                    .hint("bring the state folder back from a copy, then run the command again")
+            })?;
+        }
+        self.sealing = if keys.is_empty() { Sealing::Open } else { Sealing::To(keys) };
+        Ok(())
+    }
+
+    fn survey(&mut self, run: &str, batches: &[(u64, String)], complete: bool) -> Result<Survey, Fault> {
+        let folder = self.run_folder(run)?;
+        survey::look(self, &folder, &survey::Claim { run, batches, complete })
     }
 
     fn location(&self, run: &str) -> String {

@@ -19,7 +19,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The file name of a section, e.g. `public.users.copy.gz`.
+    /// The file name of a section, e.g. `public.users.copy.gz` for the extension `copy.gz`.
     pub(super) fn next(&mut self, head: &SectionHead, extension: &str) -> String {
         let full = TableName::new(&head.namespace, &head.table).to_string();
         let kind = match head.kind {
@@ -32,7 +32,7 @@ impl Names {
         let mut count = 1_u64;
         loop {
             let number = if count == 1 { String::new() } else { format!("~{count}") };
-            let name = format!("{stem}{number}{kind}.{extension}.gz");
+            let name = format!("{stem}{number}{kind}.{extension}");
             if self.used.insert(name.to_ascii_lowercase()) {
                 return name;
             }
@@ -71,11 +71,17 @@ mod tests {
     #[test]
     fn plain_names_stay_readable() {
         let mut names = Names::default();
-        assert_eq!(names.next(&head("public", "users", SectionKind::Rows), "copy"), "public.users.copy.gz");
-        let detached = names.next(&head("public", "users", SectionKind::Detached), "copy");
+        assert_eq!(
+            names.next(&head("public", "users", SectionKind::Rows), "copy.gz"),
+            "public.users.copy.gz"
+        );
+        let detached = names.next(&head("public", "users", SectionKind::Detached), "copy.gz");
         assert_eq!(detached, "public.users.detached.copy.gz");
-        assert_eq!(names.next(&head("main", "users", SectionKind::Rows), "sql"), "users.sql.gz");
-        assert_eq!(names.next(&head("public", "users", SectionKind::Rows), "copy"), "public.users~2.copy.gz");
+        assert_eq!(names.next(&head("main", "users", SectionKind::Rows), "sql.gz"), "users.sql.gz");
+        assert_eq!(
+            names.next(&head("public", "users", SectionKind::Rows), "copy.gz"),
+            "public.users~2.copy.gz"
+        );
     }
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
             for table in tables {
                 for kind in [SectionKind::Rows, SectionKind::Detached, SectionKind::Effect, SectionKind::Born]
                 {
-                    let name = names.next(&head(namespace, table, kind), "copy");
+                    let name = names.next(&head(namespace, table, kind), "copy.gz");
                     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
                     assert!(name.chars().all(fits) && name.len() <= 130, "{name}");
                     assert!(!name.starts_with(['.', '-']), "{name}");

@@ -8,6 +8,7 @@
 
 use super::faults::{damaged, missing, wrong_length};
 use super::gzip::{MEMBER_BYTES, Unpacker};
+use super::keys::{Identities, locked};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Component, Path, PathBuf};
@@ -23,15 +24,30 @@ const MEMBERS_MAX: usize = 4;
 pub(super) struct FolderSource {
     run_folder: PathBuf,
     parts: Vec<(u64, Part)>,
+    lock: Lock,
+}
+
+/// To whom parts are encrypted, and the keys that are there; no keys are needed for parts that are not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lock {
+    pub(super) recipients: Vec<String>,
+    pub(super) keys: Identities,
 }
 
 impl FolderSource {
-    pub(super) fn new(run_folder: PathBuf, manifests: Vec<BatchManifest>) -> Self {
+    /// With keys that fit, if any part is encrypted.
+    pub(super) fn new(run_folder: PathBuf, manifests: Vec<BatchManifest>, lock: Lock) -> Result<Self, Fault> {
         let parts = manifests
             .into_iter()
             .flat_map(|m| m.parts.into_iter().map(move |part| (m.batch, part)))
             .collect();
-        Self { run_folder, parts }
+        let source = Self { run_folder, parts, lock };
+        if let Some((_, part)) = source.parts.iter().find(|(_, part)| is_encrypted(part)) {
+            // A key that does not fit is told before anything is begun.
+            let (path, file) = verified(&source.run_folder, part)?;
+            drop(opened(&source.run_folder, (&path, file), part, &source.lock)?);
+        }
+        Ok(source)
     }
 }
 
@@ -48,11 +64,12 @@ impl ArchiveSource for FolderSource {
     fn read(&mut self, index: usize, visit: &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
         let (_, part) = &self.parts[index];
         let (path, file) = verified(&self.run_folder, part)?;
+        let packed = opened(&self.run_folder, (&path, file), part, &self.lock)?;
         // One thread unpacks while the store takes what is ready.
         let (sender, members) = sync_channel::<io::Result<Vec<u8>>>(MEMBERS_MAX);
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let mut unpacker = Unpacker::new(BufReader::with_capacity(MEMBER_BYTES, file));
+                let mut unpacker = Unpacker::new(packed);
                 // Sending fails when the reader gave up, which it has its own fault for.
                 while let Some(member) = unpacker.next().transpose() {
                     let failed = member.is_err();
@@ -69,6 +86,29 @@ impl ArchiveSource for FolderSource {
             }
             if bytes == part.bytes { Ok(()) } else { Err(wrong_length(&path, bytes, part.bytes)) }
         })
+    }
+}
+
+/// Whether a part can only be read with a key.
+pub(super) fn is_encrypted(part: &Part) -> bool {
+    part.hash_inside.is_some()
+}
+
+/// The compressed text of a part's file, decrypted on its way where it is encrypted.
+pub(super) fn opened(
+    run_folder: &Path,
+    (path, file): (&Path, File),
+    part: &Part,
+    lock: &Lock,
+) -> Result<Box<dyn Read + Send>, Fault> {
+    let file = BufReader::with_capacity(MEMBER_BYTES, file);
+    if !is_encrypted(part) {
+        return Ok(Box::new(file));
+    }
+    match lock.keys.open(file) {
+        Ok(Some(stream)) => Ok(Box::new(stream)),
+        Ok(None) => Err(locked(run_folder, &lock.recipients, "the key that was given does not open it")),
+        Err(_) => Err(damaged(path)),
     }
 }
 

@@ -29,7 +29,7 @@ fn archive(store: &mut FolderArchive, text: &[u8]) -> String {
     for piece in text.chunks(70_001) {
         batch.write(piece).unwrap();
     }
-    batch.end(3).unwrap();
+    batch.end(u64::try_from(text.split(|byte| *byte == b'\n').count() - 1).unwrap()).unwrap();
     batch.begin(head("nothing", SectionKind::Rows)).unwrap();
     batch.end(0).unwrap();
     batch.begin(head("users", SectionKind::Detached)).unwrap();
@@ -187,15 +187,22 @@ impl Drop for SmallDisk {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_fails_the_batch_and_says_so() {
+    fails_on_a_full_disk(Sealing::Open, "public.users.copy.gz");
+    fails_on_a_full_disk(Sealing::To(recipients().1), "public.users.copy.gz.age");
+}
+
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn fails_on_a_full_disk(sealing: Sealing, file: &str) {
     // Where nothing can be mounted, a link to the device that is always full stands in for the part's file.
     let disk = SmallDisk::mount("600k");
     let folder = tempfile::tempdir().unwrap();
     let root = disk.as_ref().map_or(folder.path(), |disk| disk.0.path()).join("archive");
-    let mut store = FolderArchive::new(&root, "copy");
+    let mut store = FolderArchive::new(&root, "copy").sealed(sealing);
     store.prepare("r-1").unwrap();
     let mut batch = store.begin_batch("r-1", 1).unwrap();
     if disk.is_none() {
-        std::os::unix::fs::symlink("/dev/full", root.join("r-1/batch-0001/public.users.copy.gz")).unwrap();
+        std::os::unix::fs::symlink("/dev/full", root.join("r-1/batch-0001").join(file)).unwrap();
     }
     let mut noise = blake3::Hasher::new().finalize_xof();
     let mut write = || {
@@ -249,4 +256,73 @@ fn the_archive_of_an_unknown_run_is_never_overwritten() {
     assert_eq!(read_all(&mut store, &hash).unwrap()[0], lines(0, 3));
     store.prepare("r-2").unwrap();
     store.prepare("r-2").unwrap();
+}
+
+/// A new key pair.
+fn recipients() -> (Identities, Recipients) {
+    use age::secrecy::ExposeSecret;
+    let pair = age::x25519::Identity::generate();
+    let mut recipients = Recipients::default();
+    recipients.add(&pair.to_public().to_string(), "the test").unwrap();
+    (Identities::parse(pair.to_string().expose_secret(), "the test").unwrap(), recipients)
+}
+
+fn keys(identities: Identities) -> Unlock {
+    Unlock { identities: Some(Ok(identities)), passphrase: None, reads_inside: true }
+}
+
+#[test]
+fn encrypted_sections_come_back_byte_for_byte_for_their_key_alone() {
+    let (folder, store) = open();
+    let (identities, to) = recipients();
+    let mut store = store.sealed(Sealing::To(to.clone())).unlocked(keys(identities));
+    let text = lines(0, 200_000);
+    let hash = archive(&mut store, &text);
+    assert_eq!(read_all(&mut store, &hash).unwrap(), [text, b"7\t\\N\n".to_vec()]);
+    assert_eq!(store.check("r-1", &[(1, hash.clone())]).unwrap().0, 2);
+    let manifest = store.batch("r-1", 1, &hash).unwrap();
+    assert_eq!(manifest.recipients, to.shown());
+    assert_eq!(manifest.parts[0].file, "batch-0001/public.users.copy.gz.age");
+    let path = folder.path().join("archive/r-1").join(&manifest.parts[0].file);
+    assert_eq!(fs::metadata(path).unwrap().len(), manifest.parts[0].bytes_compressed);
+    let mut other = store.clone().unlocked(keys(recipients().0));
+    let fault = read_all(&mut other, &hash).unwrap_err();
+    assert_eq!((fault.category, fault.details.len()), (Category::Usage, 1));
+    let mut none = store.unlocked(Unlock::default());
+    assert!(read_all(&mut none, &hash).unwrap_err().message.contains("no key was given"));
+    assert_eq!(none.check("r-1", &[(1, hash)]).unwrap().0, 2, "hashes need no key");
+}
+
+#[test]
+fn an_encrypted_file_that_ends_early_is_never_a_shorter_text() {
+    let (folder, store) = open();
+    let (identities, to) = recipients();
+    let mut store = store.sealed(Sealing::To(to)).unlocked(keys(identities));
+    let hash = archive(&mut store, &lines(0, 100_000));
+    let mut part = store.batch("r-1", 1, &hash).unwrap().parts.remove(0);
+    let run = folder.path().join("archive/r-1");
+    let whole = fs::read(run.join(&part.file)).unwrap();
+    let lock = store.lock(&run, &[store.clone().batch("r-1", 1, &hash).unwrap()]).unwrap();
+    // Even where its own hash would agree, as if it had been cut before it was hashed.
+    for cut in [0, 10, 150, 300, 65_536 + 200, 2 * 65_552 + 216, whole.len() - 1] {
+        let cut = cut.min(whole.len() - 1);
+        fs::write(run.join(&part.file), &whole[..cut]).unwrap();
+        part.bytes_compressed = u64::try_from(cut).unwrap();
+        part.hash = hash_of(&whole[..cut]);
+        let (path, file) = reader::verified(&run, &part).unwrap();
+        let fault = survey::read_inside(&run, (&path, file), &part, &lock).unwrap_err();
+        assert_eq!(fault.category, Category::Archive, "cut at {cut}");
+        assert!(fault.message.contains("is damaged"), "cut at {cut}: {}", fault.message);
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_the_recipients_it_began_with() {
+    let (_folder, mut store) = open();
+    let (_, to) = recipients();
+    store.seal(to.shown()).unwrap();
+    assert_eq!(store.recipients(), to.shown());
+    store.seal(&[]).unwrap();
+    assert!(store.recipients().is_empty());
+    assert_eq!(store.seal(&["nonsense".to_owned()]).unwrap_err().category, Category::Archive);
 }

@@ -10,11 +10,13 @@
 
 use super::faults::unwritable;
 use super::gzip::{MEMBER_BYTES, Packer};
+use super::keys::Recipients;
 use super::names::Names;
+use super::seal::{Out, Written};
 use super::{hash_of, json_bytes};
 use crate::durable;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -35,6 +37,7 @@ pub(super) struct FolderBatch {
     batch: u64,
     folder: String,
     extension: String,
+    recipients: Recipients,
     names: Names,
     buffer: Vec<u8>,
     open: Option<(SectionHead, String)>,
@@ -44,12 +47,22 @@ pub(super) struct FolderBatch {
 }
 
 impl FolderBatch {
-    pub(super) fn new(run_folder: PathBuf, batch: u64, folder: String, extension: &str) -> Self {
+    pub(super) fn new(
+        run_folder: PathBuf,
+        (batch, folder): (u64, String),
+        extension: &str,
+        recipients: Recipients,
+    ) -> Self {
         Self {
             run_folder,
             batch,
             folder,
-            extension: extension.to_owned(),
+            extension: if recipients.is_empty() {
+                format!("{extension}.gz")
+            } else {
+                format!("{extension}.gz.age")
+            },
+            recipients,
             names: Names::default(),
             buffer: Vec::new(),
             open: None,
@@ -92,6 +105,7 @@ impl FolderBatch {
                 bytes: pressed.bytes,
                 bytes_compressed: pressed.bytes_compressed,
                 hash: pressed.hash,
+                hash_inside: pressed.hash_inside,
             });
         }
         Ok(())
@@ -103,7 +117,7 @@ impl ArchiveSink for FolderBatch {
         assert!(self.open.is_none(), "one section at a time");
         let file = format!("{}/{}", self.folder, self.names.next(&head, &self.extension));
         let path = self.run_folder.join(&file);
-        self.press.get_or_insert_with(Press::start);
+        self.press.get_or_insert_with(|| Press::start(self.recipients.clone()));
         self.send(Order::Open(path))?;
         self.open = Some((head, file));
         Ok(())
@@ -137,7 +151,8 @@ impl BatchWriter for FolderBatch {
         assert!(self.open.is_none(), "a section ends before its batch");
         self.collect()?;
         let folder = self.run_folder.join(&self.folder);
-        let manifest = BatchManifest { batch: self.batch, parts: self.parts.clone() };
+        let recipients = self.recipients.shown().to_vec();
+        let manifest = BatchManifest { batch: self.batch, recipients, parts: self.parts.clone() };
         let bytes = json_bytes(&manifest);
         // Writing `batch.json` also makes the names in the batch's folder durable.
         let path = folder.join("batch.json");
@@ -163,6 +178,7 @@ struct Pressed {
     bytes: u64,
     bytes_compressed: u64,
     hash: String,
+    hash_inside: Option<String>,
 }
 
 /// The thread and the way to it.
@@ -172,9 +188,9 @@ struct Press {
 }
 
 impl Press {
-    fn start() -> Self {
+    fn start(recipients: Recipients) -> Self {
         let (orders, receiver) = sync_channel(CHUNKS_MAX);
-        let thread = std::thread::spawn(move || Work::new().run(&receiver));
+        let thread = std::thread::spawn(move || Work::new(recipients).run(&receiver));
         Self { orders: Some(orders), thread: Some(thread) }
     }
 
@@ -214,14 +230,13 @@ impl Drop for Press {
 /// The file that the thread is writing.
 struct Current {
     path: PathBuf,
-    file: Option<File>,
-    hasher: blake3::Hasher,
+    out: Option<Out>,
     bytes: u64,
-    bytes_compressed: u64,
 }
 
 /// The thread's side.
 struct Work {
+    recipients: Recipients,
     packer: Packer,
     current: Option<Current>,
     unsynced: Vec<(PathBuf, File)>,
@@ -229,17 +244,15 @@ struct Work {
 }
 
 impl Work {
-    fn new() -> Self {
-        Self { packer: Packer::new(), current: None, unsynced: Vec::new(), pressed: Vec::new() }
+    fn new(recipients: Recipients) -> Self {
+        let (unsynced, pressed) = (Vec::new(), Vec::new());
+        Self { recipients, packer: Packer::new(), current: None, unsynced, pressed }
     }
 
     fn run(mut self, orders: &Receiver<Order>) -> Result<Vec<Option<Pressed>>, Fault> {
         while let Ok(order) = orders.recv() {
             match order {
-                Order::Open(path) => {
-                    let hasher = blake3::Hasher::new();
-                    self.current = Some(Current { path, file: None, hasher, bytes: 0, bytes_compressed: 0 });
-                }
+                Order::Open(path) => self.current = Some(Current { path, out: None, bytes: 0 }),
                 Order::Text(text) => self.press(&text)?,
                 Order::Close => self.close()?,
             }
@@ -252,30 +265,26 @@ impl Work {
         let current = self.current.as_mut().expect("a file is opened before it is written");
         let packed = self.packer.pack(text);
         let mut write = || -> io::Result<()> {
-            if current.file.is_none() {
-                current.file = Some(durable::create(&current.path)?);
+            if current.out.is_none() {
+                current.out = Some(Out::create(&current.path, &self.recipients)?);
             }
-            let file = current.file.as_mut().expect("it was opened above");
-            file.write_all(packed)
+            let out = current.out.as_mut().expect("it was opened above");
+            out.write_all(packed)
         };
         write().map_err(|error| unwritable(&current.path, &error))?;
-        current.hasher.update(packed);
         current.bytes += widened(text.len());
-        current.bytes_compressed += widened(packed.len());
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Fault> {
         let current = self.current.take().expect("a file is opened before it is closed");
-        let Some(file) = current.file else {
+        let Some(out) = current.out else {
             self.pressed.push(None);
             return Ok(());
         };
-        self.pressed.push(Some(Pressed {
-            bytes: current.bytes,
-            bytes_compressed: current.bytes_compressed,
-            hash: format!("blake3:{}", current.hasher.finalize().to_hex()),
-        }));
+        let written = out.finish().map_err(|error| unwritable(&current.path, &error))?;
+        let Written { file, bytes: bytes_compressed, hash, hash_inside } = written;
+        self.pressed.push(Some(Pressed { bytes: current.bytes, bytes_compressed, hash, hash_inside }));
         self.unsynced.push((current.path, file));
         if self.unsynced.len() >= SYNC_GROUP { sync(&mut self.unsynced) } else { Ok(()) }
     }

@@ -4,6 +4,7 @@
 //! line to [`open`].
 
 mod postgres;
+pub mod scratch;
 mod sql;
 mod sqlite;
 

@@ -184,10 +184,18 @@ impl BatchWriter for Writer {
             let size = super::length(bytes);
             let hash = hash_of(bytes);
             let head = head.clone();
-            parts.push(Part { head, file: file.clone(), rows, bytes: size, bytes_compressed: size, hash });
+            parts.push(Part {
+                head,
+                file: file.clone(),
+                rows,
+                bytes: size,
+                bytes_compressed: size,
+                hash,
+                hash_inside: None,
+            });
             files.insert(file, bytes.clone());
         }
-        let manifest = BatchManifest { batch: self.batch, parts };
+        let manifest = BatchManifest { batch: self.batch, recipients: Vec::new(), parts };
         let hash = manifest_hash(&manifest);
         self.archive.lock().batches.insert((self.run.clone(), self.batch), (manifest, files));
         Ok((folder, hash))

@@ -9,6 +9,7 @@
 
 mod data;
 
+use super::keys::{SealArgs, UnlockArgs};
 use super::plan::PlanArgs;
 use super::{Address, Done, Env, plan, purge, restore, scan, show, verify};
 use crate::ui::{self, Tone};
@@ -163,8 +164,9 @@ impl<'a> Stage<'a> {
              counters must agree with the plan before it is committed.",
             &format!("unseed purge {} --confirm {id}", self.file("plan.json").display()),
         );
+        let archive = SealArgs::default().archive(&self.env, &whole)?;
         let confirmed = approve::confirm(whole, &Gate::default(), Given::Id(&id))?;
-        let report = purge::execute(&self.env, confirmed, &Address::default()).await?;
+        let report = purge::execute(&self.env, confirmed, archive, &Address::default()).await?;
         self.show(&show::run_text(self.env.ui, &report));
         let cleaned = self.file("cleaned.db");
         std::fs::copy(&self.database, &cleaned).map_err(|error| cannot_write(&cleaned, &error))?;
@@ -178,7 +180,8 @@ impl<'a> Stage<'a> {
             &format!("unseed verify {run} --state {}", self.file(STATE_FOLDER).display()),
         );
         let (_, whole) = super::run_and_plan(&self.env, run)?;
-        let report = verify::execute(&self.env, run, &whole, &Address::default()).await?;
+        let report =
+            verify::execute(&self.env, run, &whole, (&Address::default(), &UnlockArgs::default())).await?;
         self.show(&verify::text(&self.env, &report));
         unseed_engine::verify::fault(&report).map_or(Ok(()), Err)
     }
@@ -192,8 +195,9 @@ impl<'a> Stage<'a> {
         let (found, whole) = super::run_and_plan(&self.env, run)?;
         let agreed = Act::Restore { run: run.to_owned() };
         let confirmed = approve::confirm_run(found, whole, &Gate::default(), agreed, Given::Id(run))?;
-        let restored =
-            restore::execute(&self.env, &confirmed, &Scope::Everything, &Address::default()).await?;
+        let (address, unlock) = (Address::default(), UnlockArgs::default());
+        let wanted = restore::Wanted { scope: &Scope::Everything, address: &address, unlock: &unlock };
+        let restored = restore::execute(&self.env, &confirmed, &wanted).await?;
         if let Some(fault) = unseed_engine::restore::fault(run, &restored.conflicts) {
             return Err(fault);
         }

@@ -11,6 +11,7 @@
 
 mod approvals;
 mod approve;
+mod archive;
 mod audit;
 mod choose;
 mod classify;
@@ -18,6 +19,7 @@ mod completions;
 mod consent;
 mod demo;
 mod init;
+mod keys;
 mod log;
 #[doc(hidden)]
 pub mod parsing;
@@ -45,6 +47,7 @@ use unseed_core::port::state::StateDb;
 use unseed_core::run::Run;
 use unseed_engine::context::{Context, Patience};
 use unseed_engine::interrupt::Interrupt;
+use unseed_io::archive::FolderArchive;
 use unseed_io::store::AnyStore;
 
 /// Finds the test data in a production system, takes it out safely, proves it, and can put it back.
@@ -104,6 +107,7 @@ enum Command {
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
     Audit(audit::AuditArgs),
+    Archive(archive::ArchiveArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -143,6 +147,7 @@ impl Cli {
             | Command::Restore(_)
             | Command::Runs(_)
             | Command::Audit(_)
+            | Command::Archive(_)
             | Command::Completions(_) => false,
         }
     }
@@ -187,6 +192,7 @@ impl Command {
             Self::Show(args) => ("show", args.what.clone(), false),
             Self::Scan(_) => ("scan", String::new(), false),
             Self::Audit(_) => ("audit", String::new(), false),
+            Self::Archive(_) => ("archive", String::new(), false),
             Self::Demo(_) | Self::Init(_) | Self::Classify(_) | Self::Runs(_) | Self::Completions(_) => {
                 ("", String::new(), false)
             }
@@ -210,6 +216,7 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Restore(args) => restore::run(env, &args).await,
         Command::Runs(args) => runs::run(env, &args),
         Command::Audit(args) => audit::run(env, &args),
+        Command::Archive(args) => archive::run(env, &args).await,
         Command::Completions(args) => Ok(completions::run(env, &args)),
     }
 }
@@ -255,6 +262,11 @@ impl<'a> Opened<'a> {
         let archive = Box::new(env.wire.archive(&planned.kind));
         let store = env.wire.open(&target).await?;
         Ok(Self { env, store, state, archive })
+    }
+
+    /// With archives that are written or read in another way.
+    pub(crate) fn with_archive(self, archive: FolderArchive) -> Self {
+        Self { archive: Box::new(archive), ..self }
     }
 
     /// The surroundings of a run.

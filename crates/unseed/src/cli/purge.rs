@@ -1,6 +1,7 @@
 //! `unseed purge`: archives, removes and proves what a plan says.
 
 use super::consent::{self, Act, Consent};
+use super::keys::SealArgs;
 use super::{Address, Done, Env, Opened, permit, show};
 use crate::plan_file;
 use clap::Args;
@@ -12,6 +13,7 @@ use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
 use unseed_core::port::state::StateDb;
 use unseed_engine::report::RunReport;
+use unseed_io::archive::FolderArchive;
 
 /// Archive, remove and prove what a plan says
 #[derive(Debug, Args)]
@@ -20,6 +22,7 @@ use unseed_engine::report::RunReport;
   unseed purge plan.json --confirm 7f3a90bc       for scripts
   unseed purge plan.json --url env:DATABASE_URL
   unseed purge plan.json --approval kim.json      where approvals are asked for; those beside the plan are found
+  unseed purge plan.json --recipient age1…        the archive opens with that private key alone
 
 Every batch is archived durably before it is removed, and removed as a whole or not at all.
 Ctrl-C stops after the batch; `unseed resume RUN` goes on, `unseed restore RUN` puts the rows back.")]
@@ -30,6 +33,8 @@ pub(crate) struct PurgeArgs {
     #[command(flatten)]
     pub(crate) address: Address,
     #[command(flatten)]
+    pub(crate) seal: SealArgs,
+    #[command(flatten)]
     pub(crate) consent: Consent,
 }
 
@@ -37,6 +42,7 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
     let whole = plan_file::read(&args.plan)?;
     unused(env, whole.plan())?;
     permit::check(env, whole.plan(), &args.address, Change::Remove)?;
+    let archive = args.seal.archive(env, &whole)?;
     let command = format!("unseed purge {}", args.plan.display());
     let summary = summary(whole.plan());
     let act = Act {
@@ -47,18 +53,19 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
         command: &command,
     };
     let confirmed = consent::to_purge(env, whole.clone(), &args.plan, &args.consent, &act)?;
-    let report = execute(env, confirmed, &args.address).await?;
+    let report = execute(env, confirmed, archive, &args.address).await?;
     tell(env, &report);
     Ok(Done::Success)
 }
 
-/// Purges what was agreed to.
+/// Purges what was agreed to, into these archives.
 pub(super) async fn execute(
     env: &Env<'_>,
     confirmed: ConfirmedPlan,
+    archive: FolderArchive,
     address: &Address,
 ) -> Result<RunReport, Fault> {
-    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?.with_archive(archive);
     keep_plan(env, confirmed.whole())?;
     unseed_engine::purge::execute(&mut opened.context(), confirmed).await
 }

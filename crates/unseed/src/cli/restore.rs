@@ -1,6 +1,7 @@
 //! `unseed restore`: puts archived rows back, all or those of one root.
 
 use super::consent::{self, Act, Consent};
+use super::keys::UnlockArgs;
 use super::{Address, Done, Env, Opened, permit, run_and_plan};
 use crate::table::Table;
 use crate::ui;
@@ -22,6 +23,7 @@ use unseed_engine::restore::Scope;
   unseed restore r-19 --root 4711                 one root with what left because of it
   unseed restore r-19 --root tenants=4711         where a plan has roots in several tables
   unseed restore r-19 --confirm r-19              for scripts
+  unseed restore r-19 --identity key.txt          of an encrypted archive
 
 Exits with 1 and changes nothing when rows are in the way; they are listed.")]
 pub(crate) struct RestoreArgs {
@@ -33,6 +35,8 @@ pub(crate) struct RestoreArgs {
     /// Only this root: its key, or TABLE=KEY; values of composite keys are separated by commas
     #[arg(long, value_name = "KEY")]
     root: Option<String>,
+    #[command(flatten)]
+    unlock: UnlockArgs,
     #[command(flatten)]
     consent: Consent,
 }
@@ -53,19 +57,27 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
     let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
     let agreed = Agreed::Restore { run: args.run.clone() };
     let confirmed = consent::to_run(env, (run, whole), agreed, &args.consent, &act)?;
-    let restored = execute(env, &confirmed, &scope, &args.address).await?;
+    let wanted = Wanted { scope: &scope, address: &args.address, unlock: &args.unlock };
+    let restored = execute(env, &confirmed, &wanted).await?;
     tell(env, &args.run, &scope, &restored)
+}
+
+/// What to restore, and with which keys.
+pub(super) struct Wanted<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) address: &'a Address,
+    pub(super) unlock: &'a UnlockArgs,
 }
 
 /// Restores what was agreed to.
 pub(super) async fn execute(
     env: &Env<'_>,
     confirmed: &ConfirmedRun,
-    scope: &Scope,
-    address: &Address,
+    wanted: &Wanted<'_>,
 ) -> Result<Restored, Fault> {
-    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?;
-    unseed_engine::restore::execute(&mut opened.context(), confirmed, scope).await
+    let archive = wanted.unlock.archive(env, confirmed.whole())?;
+    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);
+    unseed_engine::restore::execute(&mut opened.context(), confirmed, wanted.scope).await
 }
 
 fn tell(env: &Env<'_>, run: &str, scope: &Scope, restored: &Restored) -> Result<Done, Fault> {

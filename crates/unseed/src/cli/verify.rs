@@ -1,5 +1,6 @@
 //! `unseed verify`: looks again after a purge.
 
+use super::keys::UnlockArgs;
 use super::{Address, Done, Env, Opened, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone};
@@ -14,6 +15,7 @@ use unseed_engine::report::{RunReport, Verification};
 #[command(after_help = "Examples:
   unseed verify r-19
   unseed verify r-19 --format json | jq .clean
+  unseed verify r-19 --identity key.txt           reads every archived row as well
 
 Exits with 0 only when nothing remains and everything is as it should be.")]
 pub(crate) struct VerifyArgs {
@@ -22,11 +24,13 @@ pub(crate) struct VerifyArgs {
     pub(super) run: String,
     #[command(flatten)]
     address: Address,
+    #[command(flatten)]
+    unlock: UnlockArgs,
 }
 
 pub(super) async fn run(env: &Env<'_>, args: &VerifyArgs) -> Result<Done, Fault> {
     let (_, whole) = run_and_plan(env, &args.run)?;
-    let report = execute(env, &args.run, &whole, &args.address).await?;
+    let report = execute(env, &args.run, &whole, (&args.address, &args.unlock)).await?;
     let fault = unseed_engine::verify::fault(&report);
     if !env.ui.is_table() {
         let clean = fault.is_none();
@@ -45,9 +49,10 @@ pub(super) async fn execute(
     env: &Env<'_>,
     run: &str,
     whole: &WholePlan,
-    address: &Address,
+    (address, unlock): (&Address, &UnlockArgs),
 ) -> Result<RunReport, Fault> {
-    let mut opened = Opened::for_plan(env, whole, address).await?;
+    let archive = unlock.archive(env, whole)?;
+    let mut opened = Opened::for_plan(env, whole, address).await?.with_archive(archive);
     unseed_engine::verify::execute(&mut opened.context(), run, whole).await
 }
 

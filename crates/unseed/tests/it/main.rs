@@ -6,6 +6,7 @@
 
 mod applications;
 mod approvals;
+mod archives;
 mod demo;
 mod detection;
 mod faults;

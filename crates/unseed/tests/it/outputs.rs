@@ -176,6 +176,7 @@ fn every_verb_has_help_with_an_example() {
         "verify",
         "restore",
         "runs",
+        "archive",
         "completions",
     ] {
         let help = sandbox.expect(0, &[verb, "--help"]);

@@ -71,7 +71,7 @@ impl Sandbox {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unseed"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        for name in ["UNSEED_STATE", "UNSEED_ACTOR", "DATABASE_URL", "NO_COLOR"] {
+        for name in ["UNSEED_STATE", "UNSEED_ACTOR", "UNSEED_IDENTITY", "DATABASE_URL", "NO_COLOR"] {
             command.env_remove(name);
         }
         command.env("USER", "dana");

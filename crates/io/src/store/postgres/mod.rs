@@ -28,6 +28,7 @@ mod remove;
 mod restore;
 mod rows;
 mod scan;
+mod scratch;
 mod session;
 mod sweep;
 mod unchecked;

@@ -184,7 +184,7 @@ impl Postgres {
         Ok(())
     }
 
-    async fn load_section(
+    pub(super) async fn load_section(
         &mut self,
         source: &mut dyn ArchiveSource,
         index: usize,

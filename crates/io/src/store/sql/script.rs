@@ -17,8 +17,11 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
     let mut text = String::from(
         "-- Puts back what this run removed:  cd HERE && psql URL -f restore.sql\n\
          -- One transaction; if a row is in the way, nothing is changed.\n\
-         \\set ON_ERROR_STOP on\n\
-         BEGIN;\n\
+         \\set ON_ERROR_STOP on\n",
+    );
+    text.push_str(&about_keys(files));
+    text.push_str(
+        "BEGIN;\n\
          SET LOCAL TimeZone = 'UTC';\nSET LOCAL DateStyle = 'ISO, YMD';\nSET LOCAL IntervalStyle = 'iso_8601';\n\
          SET LOCAL row_security = off;\nSET LOCAL client_encoding = 'UTF8';\n\
          SET LOCAL lc_monetary = 'C';\nSET LOCAL xmloption = content;\n",
@@ -32,13 +35,22 @@ pub(crate) fn postgres(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], 
         for index in &s.sections {
             let file = &files[*index];
             // A psql meta-command ends with its line.
-            let copy =
-                format!("\\copy {} ({}) FROM PROGRAM 'gunzip -c {file}'\n", s.name, columns.join(", "));
+            let read = reading(file);
+            let copy = format!("\\copy {} ({}) FROM PROGRAM '{read}'\n", s.name, columns.join(", "));
             text.push_str(&copy);
             if let Some(statement) = effects::loaded(s, sections[*index].batch) {
                 line(&mut text, &statement);
             }
         }
+        let rows = expected(s, sections);
+        line(
+            &mut text,
+            &format!(
+                "DO $whole$ BEGIN IF (SELECT count(*) FROM {}) <> {rows} THEN \
+                 RAISE EXCEPTION 'not all archived rows could be read'; END IF; END $whole$",
+                s.name
+            ),
+        );
     }
     for statement in effects::merge(d, work, &mut staged) {
         line(&mut text, &statement);
@@ -80,20 +92,28 @@ pub(crate) fn sqlite(
     let mut text = String::from(
         "-- Puts back what this run removed:  cd HERE && sqlite3 /path/to/FILE < restore.sql\n\
          -- One transaction; if a row is in the way, nothing is changed.\n\
-         .bail on\n\
-         .dbconfig enable_trigger off\n\
+         .bail on\n",
+    );
+    text.push_str(&about_keys(files));
+    text.push_str(
+        ".dbconfig enable_trigger off\n\
          PRAGMA foreign_keys = OFF;\n\
-         BEGIN IMMEDIATE;\n",
+         BEGIN IMMEDIATE;\n\
+         CREATE TEMPORARY TABLE unseed_whole (whole INTEGER, CONSTRAINT \"not all archived rows could be read\" CHECK (whole));\n",
     );
     let Ok(mut staged) = restore::staged(d, work, sections) else { return text };
     for statement in restore::create(d, work, &staged) {
         line(&mut text, &statement);
     }
     for (s, index) in staged.iter().flat_map(|s| s.sections.iter().map(move |index| (s, index))) {
-        let read = format!(".read '|gunzip -c {}'\n", files[*index]);
-        text.push_str(&read);
+        text.push_str(&format!(".read '|{}'\n", reading(&files[*index])));
         if let Some(statement) = effects::loaded(s, sections[*index].batch) {
             line(&mut text, &statement);
+        }
+        if s.sections.last() == Some(index) {
+            let rows = expected(s, sections);
+            let whole = format!("INSERT INTO temp.unseed_whole SELECT count(*) = {rows} FROM {}", s.name);
+            line(&mut text, &whole);
         }
     }
     for statement in effects::merge(d, work, &mut staged) {
@@ -105,6 +125,30 @@ pub(crate) fn sqlite(
     copies.iter().for_each(|(_, drop)| line(&mut text, drop));
     text.push_str("COMMIT;\n");
     text
+}
+
+/// The command that prints the text of a part. Names of parts are plain, see `archive::names`.
+fn reading(file: &str) -> String {
+    if file.ends_with(".age") {
+        format!("age -d -i \"$UNSEED_IDENTITY\" {file} | gunzip -c")
+    } else {
+        format!("gunzip -c {file}")
+    }
+}
+
+/// What somebody has to know who restores from encrypted parts.
+fn about_keys(files: &[String]) -> String {
+    if !files.iter().any(|file| file.ends_with(".age")) {
+        return String::new();
+    }
+    "-- The rows are encrypted. First:  export UNSEED_IDENTITY=/path/to/the/private/key\n\
+     -- Where there is a key.age, that key is in it:  age -d key.age > /dev/shm/key && export UNSEED_IDENTITY=/dev/shm/key\n"
+        .to_owned()
+}
+
+/// Rows that a staging table must hold once its parts are loaded: a client does not tell that a command of its failed.
+fn expected(s: &Staged, sections: &[SectionEntry]) -> u64 {
+    s.sections.iter().map(|index| sections[*index].rows).sum()
 }
 
 /// Tables with checks that were never validated, as a list of `regclass`; none if there are none.

@@ -126,12 +126,8 @@ pub(super) fn write_section(
     section: &Section,
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Fault> {
-    let failed = |error: &rusqlite::Error| sql_error(error).fault("archiving");
-    let d = SqliteDialect;
     let shape = work.schema.table(section.table);
     let names: Vec<String> = section.columns.iter().map(|c| shape.columns[*c].name.clone()).collect();
-    let quoted: Vec<String> = names.iter().map(|n| d.quote(n)).collect();
-    let listed: Vec<String> = quoted.iter().map(|n| format!("x.{n}")).collect();
     let section_head = SectionHead {
         kind: section.kind.clone(),
         namespace: shape.name.namespace.clone(),
@@ -139,10 +135,24 @@ pub(super) fn write_section(
         columns: names,
         identity_columns: section.identity,
     };
-    let into = d.quote(&section_table(&section_head));
-    sink.begin(section_head)?;
+    write_rows(db, &section_head, &section.source, sink)
+}
+
+/// Writes the rows of a query from `FROM` on, with the columns of the section under alias `x`.
+pub(super) fn write_rows(
+    db: &Connection,
+    section_head: &SectionHead,
+    source: &str,
+    sink: &mut dyn ArchiveSink,
+) -> Result<u64, Fault> {
+    let failed = |error: &rusqlite::Error| sql_error(error).fault("archiving");
+    let d = SqliteDialect;
+    let quoted: Vec<String> = section_head.columns.iter().map(|n| d.quote(n)).collect();
+    let listed: Vec<String> = quoted.iter().map(|n| format!("x.{n}")).collect();
+    let into = d.quote(&section_table(section_head));
+    sink.begin(section_head.clone())?;
     let head = format!("INSERT INTO {into}({}) VALUES\n", quoted.join(","));
-    let sql = format!("SELECT {} {}", listed.join(", "), section.source);
+    let sql = format!("SELECT {} {source}", listed.join(", "));
     let mut statement = db.prepare(&sql).map_err(|error| failed(&error))?;
     let mut rows = statement.query([]).map_err(|error| failed(&error))?;
     let mut text = String::new();

@@ -19,6 +19,7 @@ mod real;
 mod remove;
 mod restore;
 mod scan;
+pub(super) mod scratch;
 mod virtual_tables;
 
 use super::sql::closure::{Leaves, Sets};

@@ -125,7 +125,7 @@ impl Sqlite {
     }
 
     /// Runs the statements of a section; they end with `;` and a line break, and values may contain both.
-    fn load_section(&mut self, source: &mut dyn ArchiveSource, index: usize) -> Result<(), Fault> {
+    pub(super) fn load_section(&mut self, source: &mut dyn ArchiveSource, index: usize) -> Result<(), Fault> {
         let db = &self.session.db;
         let failed = |error: &rusqlite::Error| sql_error(error).fault("restoring");
         let mut text: Vec<u8> = Vec::new();

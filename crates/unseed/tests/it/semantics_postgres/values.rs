@@ -155,6 +155,39 @@ fn psql_alone_restores_the_odd_values() {
 }
 
 #[test]
+fn age_and_psql_alone_restore_an_encrypted_archive() {
+    let lab = Lab::postgres(ODD_VALUES);
+    let before = (binary(&lab, "odd"), lab.picture());
+    let keygen = Command::new("age-keygen").arg("-o").arg(lab.path("key.txt")).output();
+    assert!(keygen.expect("`age` is installed, as `cargo xtask test` does it").status.success());
+    let key = std::fs::read_to_string(lab.path("key.txt")).unwrap();
+    let public = key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    std::fs::write(lab.path("unseed.toml"), format!("[archive]\nrecipients = [\"{public}\"]\n")).unwrap();
+    lab.removes("owners: id = 2", &[], &[("public.owners", 1), ("public.odd", 6)]);
+    let empty = lab.database().server().database("scratch").unwrap();
+    for (url, code) in [(lab.url(), 3), (empty.url(), 0)] {
+        let check = ["archive", "check", "r-1", "--identity", "key.txt", "--restore-into", &url];
+        let answer = lab.run(&check);
+        assert_eq!(answer.code, Some(code), "{answer:?}");
+        let said = if code == 0 { "7 rows, 2 of 2 sections byte for byte" } else { "is not empty" };
+        assert!(answer.stdout.contains(said) || answer.stderr.contains(said), "{answer:?}");
+    }
+    let by_hand = |key: &str| {
+        let mut client: Command = lab.database().server().client("psql", lab.database().name());
+        let script = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "restore.sql"];
+        let client = client.args(script).current_dir(lab.path(".unseed/archive/r-1"));
+        client.env("UNSEED_IDENTITY", lab.path(key)).output().unwrap()
+    };
+    let purged = lab.picture();
+    assert!(!by_hand("no-key.txt").status.success());
+    assert_same(&lab.picture(), &purged);
+    let output = by_hand("key.txt");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same(&lab.picture(), &before.1);
+    assert!(binary(&lab, "odd") == before.0, "the bytes differ");
+}
+
+#[test]
 fn a_root_is_found_by_keys_of_any_type() {
     let lab = Lab::postgres(
         "CREATE TABLE t (at timestamptz, k bytea, f float8, PRIMARY KEY (at, k, f));
