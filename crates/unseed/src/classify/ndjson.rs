@@ -10,11 +10,16 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The names of the last record, whose places the next one's mostly share.
+/// The names that were met, and which of them stood at each place of the last record: the next one's mostly stand
+/// there too.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: Vec<(String, Option<Part>)>,
+    places: [usize; PLACES],
 }
+
+/// Places that are remembered.
+const PLACES: usize = 32;
 
 /// Names that are kept, and the bytes of the longest of them.
 const NAMES_MAX: usize = 64;
@@ -89,18 +94,23 @@ impl Names {
 
     /// The part that the value at this place of a record plays.
     fn part(&mut self, place: usize, name: &str) -> Option<Part> {
-        match self.known.get_mut(place) {
-            Some((known, part)) if known == name => *part,
-            Some(other) if name.len() <= NAME_BYTES_MAX => {
-                *other = (name.to_owned(), part(name));
-                other.1
-            }
-            None if place < NAMES_MAX && name.len() <= NAME_BYTES_MAX => {
-                self.known.push((name.to_owned(), part(name)));
-                part(name)
-            }
-            Some(_) | None => part(name),
+        let last = self.places.get(place).and_then(|at| self.known.get(*at));
+        if let Some((_, part)) = last.filter(|(known, _)| known == name) {
+            return *part;
         }
+        let at = self.known.iter().position(|(known, _)| known == name);
+        let at = match at {
+            Some(at) => at,
+            None if self.known.len() < NAMES_MAX && name.len() <= NAME_BYTES_MAX => {
+                self.known.push((name.to_owned(), part(name)));
+                self.known.len() - 1
+            }
+            None => return part(name),
+        };
+        if let Some(last) = self.places.get_mut(place) {
+            *last = at;
+        }
+        self.known[at].1
     }
 }
 
