@@ -121,6 +121,9 @@ fn same_content(d: &dyn Dialect, columns: &[String], a: &str, b: &str) -> String
 
 /// What keeps changed rows from coming back as they were.
 pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> Option<Obstacle> {
+    if s.kind == SectionKind::Born {
+        return lost(d, work, staged, s);
+    }
     if s.kind != SectionKind::Effect || !work.allowed_effects.contains(&s.table) {
         return None;
     }
@@ -190,6 +193,27 @@ fn take_by_key(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, key:
         equal(d, key, "x", "s"),
         same_content(d, &s.columns, "x", "s")
     )
+}
+
+/// Rows without a key that triggers changed, and that are not as the last batch left them.
+fn lost(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> Option<Obstacle> {
+    let shape = work.schema.table(s.table);
+    let effect = of_kind(staged, s, &SectionKind::Effect)?;
+    if shape.key().is_some() || s.columns.is_empty() {
+        return None;
+    }
+    let names = quoted(d, &s.columns);
+    let groups: Vec<String> = names.iter().map(|name| d.group(&format!("s.{name}"))).collect();
+    let (groups, names) = (groups.join(", "), names.join(", "));
+    let numbered =
+        |from: &str| format!("SELECT {groups}, row_number() OVER (PARTITION BY {groups}) FROM {from} s");
+    // What a later batch changed once more is among the rows as they were before it.
+    let there =
+        format!("(SELECT {names} FROM {} UNION ALL SELECT {names} FROM {})", d.relation(shape), effect.name);
+    let rows = format!("({} EXCEPT {})", numbered(&s.name), numbered(&there));
+    let condition = format!("EXISTS (SELECT 1 FROM {})", effect.name);
+    let reason = "a trigger of the purge changed it, and it is not as it was left".to_owned();
+    Some(Obstacle { reason, rows, condition })
 }
 
 /// As many rows of the same content as were inserted, whichever they are.

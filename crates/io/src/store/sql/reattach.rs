@@ -6,7 +6,9 @@
 //!
 //! Invariants
 //! - a column is only written where it is null, or at the default that the detach wrote;
-//! - an old value that is null was never detached, and changes nothing.
+//! - an old value that is null was never detached, and changes nothing;
+//! - a row that triggers changed while it was detached, and that has no key, comes back as a whole (`effects`) and
+//!   is not looked for here.
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
@@ -73,7 +75,8 @@ fn weak(work: &Work, table: TableId) -> impl Iterator<Item = &(ReferenceId, Deta
 
 /// One update per section of detached rows.
 pub(crate) fn reattaches(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<(TableId, String)> {
-    let statement = |s: &Staged| if has_key(work, s) { by_key(d, work, s) } else { by_content(d, work, s) };
+    let statement =
+        |s: &Staged| if has_key(work, s) { by_key(d, work, s) } else { by_content(d, work, staged, s) };
     detached(staged).map(|s| (s.table, statement(s))).collect()
 }
 
@@ -92,7 +95,7 @@ fn by_key(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
     )
 }
 
-fn by_content(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
+fn by_content(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> String {
     let shape = work.schema.table(s.table);
     let set = |name: &String| {
         let column = d.quote(name);
@@ -102,16 +105,19 @@ fn by_content(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
         "UPDATE {} AS x SET {} FROM {} s, {} k WHERE {} AND {}",
         d.target(shape),
         old_names(s).iter().map(set).collect::<Vec<_>>().join(", "),
-        numbered(d, s),
+        numbered(d, staged, s),
         candidates(d, work, s),
         d.at(shape, "x", "k"),
         matched(d, s)
     )
 }
 
-/// The staged rows, numbered among those of the same content.
-fn numbered(d: &dyn Dialect, s: &Staged) -> String {
-    format!("(SELECT s.*, {} AS {NUMBER} FROM {} s)", number_among(d, s, "s"), s.name)
+/// The staged rows, numbered among those of the same content; none where they come back as a whole, since then
+/// each of them is among the rows that triggers changed.
+fn numbered(d: &dyn Dialect, staged: &[Staged], s: &Staged) -> String {
+    let effect = staged.iter().find(|e| e.table == s.table && e.kind == SectionKind::Effect);
+    let unless = effect.map(|e| format!(" WHERE NOT EXISTS (SELECT 1 FROM {})", e.name)).unwrap_or_default();
+    format!("(SELECT s.*, {} AS {NUMBER} FROM {} s{unless})", number_among(d, s, "s"), s.name)
 }
 
 /// Addresses and content of the rows that are as a detach left them, numbered alike.
@@ -157,13 +163,13 @@ pub(crate) struct Obstacle {
 }
 
 /// What stands in the way of a section: values that were set since, rows that cannot be found.
-pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, s: &Staged) -> Vec<Obstacle> {
+pub(crate) fn obstacles(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> Vec<Obstacle> {
     let shape = work.schema.table(s.table);
     if !has_key(work, s) {
         let missing =
             format!("NOT EXISTS (SELECT 1 FROM {} k WHERE {})", candidates(d, work, s), matched(d, s));
         let reason = "the row that was detached is not as it was left".to_owned();
-        return vec![Obstacle { reason, rows: numbered(d, s), condition: missing }];
+        return vec![Obstacle { reason, rows: numbered(d, staged, s), condition: missing }];
     }
     let changed = |name: &String| {
         let column = d.quote(name);

@@ -257,7 +257,7 @@ pub(crate) async fn obstacles(
             }
             SectionKind::Detached => {
                 let ask = |obstacle| question(d, work, s, obstacle);
-                questions.extend(reattach::obstacles(d, work, s).into_iter().map(ask));
+                questions.extend(reattach::obstacles(d, work, staged, s).into_iter().map(ask));
             }
             SectionKind::Effect | SectionKind::Born => {
                 let obstacle = effects::obstacles(d, work, staged, s);
