@@ -91,7 +91,8 @@ fn is_spoken(word: &[u8]) -> bool {
 
 /// `sdkfjh`, `lkjsdf`: six or more keys of the middle row without any vowel, as no word has.
 fn is_mashed(bytes: &[u8]) -> bool {
-    bytes.len() >= 6 && bytes.iter().all(|b| matches!(b, b's' | b'd' | b'f' | b'g' | b'h' | b'j' | b'k' | b'l'))
+    bytes.len() >= 6
+        && bytes.iter().all(|b| matches!(b, b's' | b'd' | b'f' | b'g' | b'h' | b'j' | b'k' | b'l'))
 }
 
 /// Which letters stand side by side in some row: most words are seen to be no walk by their first three.
