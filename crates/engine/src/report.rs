@@ -128,6 +128,9 @@ pub struct RestoreFigures {
     /// Sent to the store up to its commit.
     #[serde(default)]
     pub statements: Statements,
+    /// By which the store knows its commit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub token: String,
 }
 
 impl RunReport {

@@ -123,10 +123,6 @@ async fn under_lease(
 async fn finish_earlier(session: &mut Session<'_, '_>) -> Result<bool, Fault> {
     let everything = Scope::Everything.text();
     let Some(open) = session.report.restores.iter().position(|r| !r.committed) else { return Ok(false) };
-    if session.report.restores[open].scope != everything {
-        session.report.restores.remove(open);
-        return Ok(false);
-    }
     // The dead process may have come as far as marking some of the batches.
     let removed = session.batches.iter().filter(|batch| match batch.state {
         BatchState::Committed | BatchState::Restored => true,
@@ -134,6 +130,12 @@ async fn finish_earlier(session: &mut Session<'_, '_>) -> Result<bool, Fault> {
     });
     let ranges = removed.flat_map(|batch| batch.roots.iter().copied()).collect();
     let roots = crate::positions::select(&session.roots, &crate::positions::merged(ranges));
+    let earlier = session.report.restores[open].clone();
+    settle::restore_ended(session, &earlier.token, &roots).await?;
+    if earlier.scope != everything {
+        session.report.restores.remove(open);
+        return Ok(false);
+    }
     let expected: usize = roots.iter().map(|set| set.rows.len()).sum();
     let present = session.cx.store.present(&session.work.schema, &roots).await?;
     if usize::try_from(present) != Ok(expected) {
@@ -177,6 +179,7 @@ async fn put_back(
         inserted: restored.inserted.clone(),
         reattached: restored.reattached.clone(),
         statements: session.cx.store.statements(),
+        token: restored.token.clone().unwrap_or_default(),
     });
     // Before the commit, so that a restore whose answer is lost is recognised later.
     let running = if state == RunState::Running { RunState::Stopped } else { state };

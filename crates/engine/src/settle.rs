@@ -8,6 +8,7 @@
 use crate::positions::select;
 use crate::session::Session;
 use unseed_core::fault::Fault;
+use unseed_core::plan::RootSet;
 use unseed_core::port::store::{Outcome, Removed};
 use unseed_core::run::{BatchRecord, BatchState};
 
@@ -33,15 +34,38 @@ pub(crate) async fn all(session: &mut Session<'_, '_>) -> Result<(), Fault> {
 
 async fn outcome(session: &mut Session<'_, '_>, batch: &BatchRecord) -> Result<Outcome, Fault> {
     let roots = select(&session.roots, &batch.roots);
+    ask(session, &batch.token, &roots).await
+}
+
+/// Asks for the outcome of a commit until it is known or patience ends.
+async fn ask(session: &mut Session<'_, '_>, token: &str, roots: &[RootSet]) -> Result<Outcome, Fault> {
     let patience = session.cx.patience;
     for attempt in 1..=patience.settle_attempts_max {
-        let outcome = session.cx.store.settle(&session.work, &batch.token, &roots).await?;
+        let outcome = session.cx.store.settle(&session.work, token, roots).await?;
         if outcome != Outcome::Pending {
             return Ok(outcome);
         }
         patience.pause(attempt).await;
     }
     Ok(Outcome::Pending)
+}
+
+/// Waits until the commit of an earlier restore has ended one way or the other; then its rows tell which.
+pub(crate) async fn restore_ended(
+    session: &mut Session<'_, '_>,
+    token: &str,
+    roots: &[RootSet],
+) -> Result<(), Fault> {
+    match ask(session, token, roots).await {
+        Ok(Outcome::Pending) => Err(Fault::store(format!(
+            "the store is still busy with the earlier restore of run `{}`",
+            session.run
+        ))
+        .state("nothing further was changed")
+        .hint(format!("end its old connection or wait, then run `unseed restore {}` again", session.run))),
+        // A store that has forgotten so old a commit is not busy with it.
+        Ok(Outcome::Committed | Outcome::RolledBack) | Err(_) => Ok(()),
+    }
 }
 
 async fn discard(session: &mut Session<'_, '_>, batch: BatchRecord) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod clock;
+pub mod derived;
 pub mod progress;
 pub mod scan;
 pub mod sign;

@@ -47,6 +47,13 @@ impl Team {
         self.sandbox.write("unseed.toml", text);
     }
 
+    /// Takes somebody's keys off the list of signers.
+    fn dismiss(&self, name: &str) {
+        let all = self.read("approvers");
+        let left = all.lines().filter(|line| !line.starts_with(name)).map(|line| format!("{line}\n"));
+        self.sandbox.write("approvers", &left.collect::<String>());
+    }
+
     fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.sandbox.path(name)).unwrap()
     }
