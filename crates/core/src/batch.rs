@@ -6,7 +6,9 @@
 //! Invariants
 //! - every tag is in exactly one batch, and batches are in tag order;
 //! - two tags joined by [`Tags::joined`] are in the same batch, and so are all between them;
-//! - a batch is over budget only if one indivisible run of tags is.
+//! - a batch is over budget only if one indivisible run of tags is;
+//! - of several large batches the first is small: nothing is removed while it is archived, and its statements find
+//!   nothing in memory yet.
 
 use crate::port::store::{TagRange, Tags};
 use serde::{Deserialize, Serialize};
@@ -19,12 +21,22 @@ pub struct Batch {
     pub rows: u64,
 }
 
+/// Batches of at least this many rows begin with a smaller one.
+const LARGE_ROWS_MIN: u64 = 100_000;
+
 /// Packs tags into batches of about `batch_rows_max` rows.
 pub fn pack(tags: &Tags, batch_rows_max: u64) -> Vec<Batch> {
+    let rows: u64 = tags.rows.iter().map(|(_, rows)| rows).sum();
+    let first_max = if batch_rows_max >= LARGE_ROWS_MIN && rows > batch_rows_max {
+        batch_rows_max / 3
+    } else {
+        batch_rows_max
+    };
     let mut batches: Vec<Batch> = Vec::new();
     for run in runs(tags) {
+        let rows_max = if batches.len() <= 1 { first_max } else { batch_rows_max };
         match batches.last_mut() {
-            Some(last) if last.rows + run.rows <= batch_rows_max => {
+            Some(last) if last.rows + run.rows <= rows_max => {
                 last.tags.last = run.tags.last;
                 last.rows += run.rows;
             }
@@ -117,6 +129,15 @@ mod tests {
             ranges(&pack(&tags(&[4, 4, 4, 9, 1], &[]), 8)),
             [(0, 1, 8), (2, 2, 4), (3, 3, 9), (4, 4, 1)]
         );
+    }
+
+    #[test]
+    fn the_first_of_several_large_batches_is_small() {
+        let tags_of = |count: usize| tags(&vec![20_000; count], &[]);
+        let rows = |count: usize| pack(&tags_of(count), 120_000).iter().map(|b| b.rows).collect::<Vec<_>>();
+        assert_eq!(rows(6), [120_000]);
+        assert_eq!(rows(15), [40_000, 120_000, 120_000, 20_000]);
+        assert!(pack(&tags(&[60_000, 60_000, 60_000], &[]), 99_999).iter().all(|b| b.rows == 60_000));
     }
 
     #[test]

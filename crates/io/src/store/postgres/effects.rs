@@ -24,12 +24,14 @@ use unseed_core::schema::{Effect, EffectKind, Table, TableId};
 const BORN_TABLE_ROWS_MAX: u64 = 5_000_000;
 
 /// What the server has counted in this session; the transaction, with the snapshot's end and how many transactions
-/// were running; and the relations that it keeps even readers from.
+/// were running, and how many triggers and checks may wait for the commit; and the relations that it keeps even
+/// readers from.
 pub(super) const COUNTERS: &str = "SELECT s.relid::int8, s.schemaname, s.relname, s.n_tup_ins, s.n_tup_upd, s.n_tup_del, \
      pg_current_xact_id()::text, current_setting('track_counts') FROM pg_stat_xact_all_tables s \
      WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND (s.schemaname !~ '^pg_' AND s.schemaname <> 'information_schema' \
      OR s.schemaname = 'pg_catalog' AND s.relname = 'pg_largeobject_metadata') \
-     UNION ALL SELECT 0, NULL, pg_snapshot_xmax(s)::text, 0, 0, (SELECT count(*) FROM pg_snapshot_xip(s)), \
+     UNION ALL SELECT 0, NULL, pg_snapshot_xmax(s)::text, \
+     (SELECT count(*) FROM pg_trigger WHERE tginitdeferred OR tgdeferrable AND NOT tgisinternal), 0, (SELECT count(*) FROM pg_snapshot_xip(s)), \
      pg_current_xact_id()::text, current_setting('track_counts') FROM pg_current_snapshot() s \
      UNION ALL SELECT l.relation::int8, NULL, NULL, 0, 0, 0, NULL, NULL FROM pg_locks l WHERE l.pid = pg_backend_pid() \
      AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' \
@@ -111,6 +113,7 @@ pub(super) struct Counters {
     on: bool,
     next: u64,
     running: u64,
+    deferred: bool,
     locked: BTreeSet<u64>,
     files: BTreeMap<u64, String>,
 }
@@ -136,6 +139,11 @@ impl Counters {
     /// The open transaction, the first id that its snapshot does not know, and how many others were running.
     pub(super) fn transactions(&self) -> (u64, u64, u64) {
         (self.token.parse().unwrap_or_default(), self.next, self.running)
+    }
+
+    /// Whether any check or trigger of the database may wait for the commit.
+    pub(super) fn anything_is_deferred(&self) -> bool {
+        self.deferred
     }
 
     /// The file of each relation that was asked for.
@@ -188,6 +196,7 @@ async fn read(session: &mut PgSession, sql: &str) -> Result<Counters, SqlError> 
                 counters.locked.insert(handle);
             } else {
                 (counters.next, counters.running) = (number(&row, 2), number(&row, 5));
+                counters.deferred = number(&row, 3) > 0;
                 (counters.token, counters.on) = (text(&row, 6), text(&row, 7) == "on");
             }
         } else {

@@ -26,7 +26,8 @@ pub(super) fn batch(work: &Work) -> Vec<String> {
     statements.extend(detaches(work));
     statements.extend(deletes(work));
     if work.path == Path::Checked || work.schema.tables.iter().any(|t| !t.effects.is_empty()) {
-        statements.push("SET CONSTRAINTS ALL IMMEDIATE".to_owned());
+        let why = "left out when no check or trigger of the database waits for the commit";
+        statements.push(note(why, "SET CONSTRAINTS ALL IMMEDIATE"));
     }
     let why = match work.path {
         Path::Fast => {

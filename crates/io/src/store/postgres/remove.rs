@@ -8,6 +8,7 @@
 use super::Postgres;
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
+use super::unchecked::Checks;
 use super::{effects, locked};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::Conditions;
@@ -26,6 +27,8 @@ pub(super) enum Stop {
     Fault(Fault),
     /// The data moved on; close again.
     Changed(String),
+    /// The lock under which checks are switched off is not free.
+    Busy,
 }
 
 impl From<SqlError> for Stop {
@@ -65,19 +68,18 @@ impl Postgres {
             return Ok(Removal::Changed("rows changed before they were archived".to_owned()));
         }
         self.read_by_address(true).await.map_err(|e| e.fault("beginning a batch"))?;
-        let began = self.session.run("BEGIN").await;
-        began.map_err(|e| e.fault("beginning a batch"))?;
-        self.mode = None;
-        self.session.begin_holding();
-        match self.remove_and_prove(work, batch, &expected, sink).await {
+        let mut result = self.attempt(work, batch, &expected, true, sink).await?;
+        if matches!(result, Err((Stop::Busy, _))) {
+            result = self.attempt(work, batch, &expected, false, sink).await?;
+        }
+        match result {
             Ok(removed) => Ok(Removal::Proven(removed)),
-            Err(stop) => {
-                // If the connection is gone, the server rolls back by itself.
-                let rolled_back = self.session.run("ROLLBACK").await;
-                self.session.end_transaction();
+            Err((stop, rolled_back)) => {
                 match stop {
+                    // Checks stay on the second time.
+                    Stop::Busy => Ok(Removal::Changed("a lock is not free".to_owned())),
                     Stop::Changed(why) => Ok(Removal::Changed(why)),
-                    Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
+                    Stop::Sql(error) if rolled_back && is_transient(&error) => {
                         match self.keeper(work, batch, &expected).await {
                             Some(fault) => Err(fault),
                             None => Ok(Removal::Changed(format!("{error}{}", suspects(work, &expected)))),
@@ -94,9 +96,34 @@ impl Postgres {
                     // What a cascade of the server took along may be news and no effect of a trigger.
                     Stop::Fault(fault) => match self.refuse_news(work, batch, &expected, true).await {
                         Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
-                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_)) => Err(fault),
+                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_) | Stop::Busy) => Err(fault),
                     },
                 }
+            }
+        }
+    }
+
+    /// Removes a batch in a transaction that stays open if all is proven, and is rolled back if not; then the second
+    /// value says whether the server did so.
+    async fn attempt(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+        unchecked: bool,
+        sink: &mut dyn ArchiveSink,
+    ) -> Result<Result<Removed, (Stop, bool)>, Fault> {
+        let began = self.session.run("BEGIN").await;
+        began.map_err(|e| e.fault("beginning a batch"))?;
+        self.mode = None;
+        self.session.begin_holding();
+        match self.remove_and_prove(work, batch, expected, unchecked, sink).await {
+            Ok(removed) => Ok(Ok(removed)),
+            Err(stop) => {
+                // If the connection is gone, the server rolls back by itself.
+                let rolled_back = self.session.run("ROLLBACK").await.is_ok();
+                self.session.end_transaction();
+                Ok(Err((stop, rolled_back)))
             }
         }
     }
@@ -106,11 +133,12 @@ impl Postgres {
         work: &Work,
         batch: TagRange,
         expected: &Closure,
+        unchecked: bool,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
-        let checks = self.lock_unchecked(work, expected).await?;
+        let checks = if unchecked { self.lock_unchecked(work, expected).await? } else { Checks::default() };
         let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
         if *before.files() != self.closed.files {
             // Addresses mean nothing any more.
@@ -123,7 +151,7 @@ impl Postgres {
         for segment in segments(work, expected, self.apart) {
             rewritten.extend(self.delete(work, batch, expected, &segment).await?);
         }
-        if work.path == Path::Checked || work.schema.tables.iter().any(|t| !t.effects.is_empty()) {
+        if before.anything_is_deferred() {
             // Checks and triggers that wait for the commit would act after the proof.
             self.session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
         }
@@ -192,7 +220,7 @@ impl Postgres {
                     found = Some(fault);
                     break;
                 }
-                Err(Stop::Sql(_) | Stop::Changed(_)) => break,
+                Err(Stop::Sql(_) | Stop::Changed(_) | Stop::Busy) => break,
             }
         }
         // If this fails the connection is gone, and the next statement tells.

@@ -6,7 +6,8 @@
 //! sets, as it is for all other tables of the fast path (`sweep`).
 //!
 //! Invariants
-//! - nobody else writes to the table meanwhile, and nobody is waited for: where the lock is not free, checks stay on;
+//! - nobody else writes to the table meanwhile, and nobody is waited for: where the lock is not free, the batch begins
+//!   again with checks on;
 //! - only checks that are on are switched off, and they are on again when the batch is proven;
 //! - where triggers may remove rows beyond the batch, checks stay on.
 //!
@@ -14,7 +15,7 @@
 
 use super::Postgres;
 use super::dialect::{PostgresDialect, qualified};
-use super::remove::fires;
+use super::remove::{Stop, fires};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, text};
 use std::collections::BTreeMap;
@@ -39,12 +40,8 @@ pub(super) type Checks = BTreeMap<TableId, Vec<String>>;
 impl Postgres {
     /// Locks the tables of a batch whose checks are to be switched off, once its roots are locked: whoever holds one
     /// of those may go on to write to these tables, and would wait for us while we wait for them.
-    /// Returns nothing to switch off where there is no need, no right or no free lock.
-    pub(super) async fn lock_unchecked(
-        &mut self,
-        work: &Work,
-        expected: &Closure,
-    ) -> Result<Checks, SqlError> {
+    /// Returns nothing to switch off where there is no need or no right; [`Stop::Busy`] where the lock is not free.
+    pub(super) async fn lock_unchecked(&mut self, work: &Work, expected: &Closure) -> Result<Checks, Stop> {
         let many = |table: &TableId| expected.removed.get(table).is_some_and(|rows| *rows >= ROWS_MIN);
         let sure = work.path == Path::Fast && work.allowed_effects.is_empty() && !self.apart && !self.held;
         if !sure || !expected.removed.keys().any(|table| fires(work, *table) && many(table)) {
@@ -57,13 +54,10 @@ impl Postgres {
         }
         let names: Vec<String> = checks.keys().map(|table| only(work, *table)).collect();
         let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE NOWAIT", names.join(", "));
-        match self.session.script(&format!("SAVEPOINT checks; {lock}; RELEASE checks"), 3).await {
+        match self.session.run(&lock).await {
             Ok(_) => Ok(checks),
-            Err(error) if error.code.is_some() => {
-                self.session.script("ROLLBACK TO checks; RELEASE checks", 2).await?;
-                Ok(Checks::new())
-            }
-            Err(error) => Err(error),
+            Err(error) if error.code.is_some() => Err(Stop::Busy),
+            Err(error) => Err(error.into()),
         }
     }
 

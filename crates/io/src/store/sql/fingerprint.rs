@@ -6,7 +6,7 @@
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, number, text};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{self, KeySet};
 use unseed_core::port::store::{Fingerprint, Work};
 use unseed_core::protect::ProtectedRows;
@@ -131,7 +131,8 @@ pub(crate) async fn digests(
     Ok(digests)
 }
 
-/// Tables in an order in which owners come first, as far as there is one.
+/// Tables in an order in which owners come first, as far as there is one, and as many as can follow one another
+/// before any of them is joined to the next.
 fn order(work: &Work) -> Vec<KeySet> {
     let owning: BTreeSet<ReferenceId> = work.ownership.owning.values().flatten().copied().collect();
     let references = work
@@ -140,7 +141,16 @@ fn order(work: &Work) -> Vec<KeySet> {
         .filter(|id| owning.contains(id))
         .map(|id| work.schema.reference(id).clone());
     let schema = Schema { tables: work.schema.tables.clone(), references: references.collect() };
-    closure::program(&schema, &work.ownership.protected).sets
+    let mut sets = closure::program(&schema, &work.ownership.protected).sets;
+    let mut depths: BTreeMap<TableId, usize> = BTreeMap::new();
+    for set in &sets {
+        let owners = work.ownership.owning.get(&set.table).into_iter().flatten();
+        let owners = owners.filter_map(|id| depths.get(&work.schema.reference(*id).parent));
+        let depth = owners.max().map_or(0, |depth| depth + 1);
+        depths.insert(set.table, depth);
+    }
+    sets.sort_by_key(|set| depths[&set.table]);
+    sets
 }
 
 fn select(d: &dyn Dialect, work: &Work, set: &KeySet, filled: &BTreeSet<TableId>) -> Option<String> {
