@@ -162,6 +162,11 @@ pub enum EffectKind {
     Rule,
 }
 
+/// What a published table lacks when its server could not tell subscribers which rows were deleted, and so deletes none.
+pub const PUBLISHED_DELETES: &str = "a replica identity for its published deletes";
+/// The same for updates.
+pub const PUBLISHED_UPDATES: &str = "a replica identity for its published updates";
+
 /// Whether everything in a table can be seen and removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,7 +174,7 @@ pub enum Visibility {
     Full,
     /// Row-level security applies to the connected role: rows may be hidden.
     RowSecurity,
-    /// Privileges that the connected role lacks, e.g. `SELECT`.
+    /// Privileges that the connected role lacks, e.g. `SELECT`, and what else stands in the way.
     Denied(Vec<String>),
 }
 

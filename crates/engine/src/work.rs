@@ -10,7 +10,7 @@ use unseed_core::plan::{Path, Plan};
 use unseed_core::policy::Policy;
 use unseed_core::port::store::{Server, Store, Work};
 use unseed_core::protect;
-use unseed_core::schema::{ReferenceId, Schema, TableId, Visibility};
+use unseed_core::schema::{PUBLISHED_DELETES, PUBLISHED_UPDATES, ReferenceId, Schema, TableId, Visibility};
 
 /// A store that was inspected for a plan.
 #[derive(Debug, Clone)]
@@ -93,11 +93,17 @@ pub fn around(work: &Work) -> Vec<ReferenceId> {
 
 /// What a role must be allowed to do with a table: rows are read everywhere, deleted where they leave, changed
 /// where references are emptied, and roots are locked, which is a right to change them.
+/// Whether this is no privilege but a property that the table lacks.
+fn published(privilege: &str) -> bool {
+    [PUBLISHED_DELETES, PUBLISHED_UPDATES].contains(&privilege)
+}
+
 fn needs(work: &Work, table: TableId, privilege: &str) -> bool {
+    let detached = work.program.detaches.iter().any(|detach| detach.table == table);
     match privilege {
-        "DELETE" => work.program.set(table).is_some(),
+        "DELETE" | PUBLISHED_DELETES => work.program.set(table).is_some(),
+        PUBLISHED_UPDATES => detached,
         "UPDATE" => {
-            let detached = work.program.detaches.iter().any(|detach| detach.table == table);
             let allowed = work.allowed_effects.contains(&table);
             detached || allowed || work.program.roots.contains(&table)
         }
@@ -128,7 +134,8 @@ pub fn full_view(work: &Work) -> Result<(), Fault> {
                 let lacking: Vec<&str> =
                     privileges.iter().map(String::as_str).filter(|p| needs(work, *id, p)).collect();
                 if !lacking.is_empty() {
-                    lines.push(format!("`{}`: this role lacks {}", table.name, lacking.join(", ")));
+                    let who = if lacking.iter().all(|p| published(p)) { "it" } else { "this role" };
+                    lines.push(format!("`{}`: {who} lacks {}", table.name, lacking.join(", ")));
                 }
             }
         }
@@ -139,7 +146,8 @@ pub fn full_view(work: &Work) -> Result<(), Fault> {
     let message =
         format!("{} that the roots lead to cannot be seen or changed in full", listed(&lines, "table"));
     let mut fault = Fault::refused(message).hint(
-        "connect as the owner of the tables, or grant what is missing (and BYPASSRLS), then plan again",
+        "connect as the owner of the tables, or grant what is missing (and BYPASSRLS; for a published table, ALTER TABLE … \
+         REPLICA IDENTITY), then plan again",
     );
     fault.details = lines;
     Err(fault)

@@ -6,11 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Client, Row};
 use unseed_core::schema::{
-    Check, Column, ColumnKind, Effect, EffectKind, Identity, OnDelete, Origin, Part, Reference, Schema,
-    Table, TableId, TableName, Visibility,
+    Check, Column, ColumnKind, Effect, EffectKind, Identity, OnDelete, Origin, PUBLISHED_DELETES,
+    PUBLISHED_UPDATES, Part, Reference, Schema, Table, TableId, TableName, Visibility,
 };
 
 const TABLES: &str = "
+WITH published AS MATERIALIZED (
+    SELECT t.relid, bool_or(p.pubdelete) AS deletes, bool_or(p.pubupdate) AS updates
+    FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) t GROUP BY t.relid),
+identified AS MATERIALIZED (
+    SELECT i.indrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    WHERE c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
 SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
        greatest(c.reltuples, 0)::float8,
        coalesce((SELECT r.oid::int8 FROM pg_partition_root(c.oid) AS r(oid)), c.oid::int8) AS root,
@@ -18,8 +24,10 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
        has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'UPDATE'),
        c.relrowsecurity AND NOT (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.rolname = current_user)
          AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')),
-       c.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid WHERE f.relkind = 'f')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       c.relkind = 'p' AND EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid WHERE f.relkind = 'f'),
+       c.relreplident = 'f' OR c.oid IN (SELECT indrelid FROM identified) OR NOT coalesce(p.deletes, false),
+       c.relreplident = 'f' OR c.oid IN (SELECT indrelid FROM identified) OR NOT coalesce(p.updates, false)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN published p ON p.relid = c.oid
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 ORDER BY n.nspname, c.relname";
@@ -388,7 +396,8 @@ fn rows_estimate(row: &Row) -> u64 {
 }
 
 fn visibility(row: &Row) -> Visibility {
-    let needed = [("SELECT", 7), ("DELETE", 8), ("UPDATE", 9)];
+    let needed =
+        [("SELECT", 7), ("DELETE", 8), ("UPDATE", 9), (PUBLISHED_DELETES, 12), (PUBLISHED_UPDATES, 13)];
     let mut missing: Vec<String> =
         needed.iter().filter(|(_, n)| !row.get::<_, bool>(*n)).map(|(word, _)| (*word).to_owned()).collect();
     if row.get::<_, bool>(11) {

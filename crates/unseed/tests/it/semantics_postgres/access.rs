@@ -99,6 +99,30 @@ fn one_missing_privilege_is_named_with_its_table() {
     lab.circle_as("tenants: id = 2", "r-2");
 }
 
+/// The server refuses to delete what it cannot tell its subscribers.
+#[test]
+fn a_published_table_without_a_replica_identity_is_named_when_planning() {
+    let lab = Lab::postgres(
+        "CREATE TABLE tenants (id int PRIMARY KEY);
+         CREATE TABLE notes (tenant_id int REFERENCES tenants, body text);
+         CREATE TABLE tickets (tenant_id int REFERENCES tenants ON DELETE SET NULL, title text);
+         INSERT INTO tenants SELECT generate_series(1, 3);
+         INSERT INTO notes SELECT id, 'x' FROM tenants; INSERT INTO tickets SELECT id, 'x' FROM tenants;
+         CREATE PUBLICATION everything FOR ALL TABLES",
+    );
+    let text = fault(
+        &lab.try_plan("tenants: id = 2", &[]),
+        3,
+        &["`public.notes`: it lacks a replica identity for its published deletes", "REPLICA IDENTITY"],
+    );
+    assert!(
+        text.contains("`public.tickets`: it lacks a replica identity for its published updates"),
+        "{text}"
+    );
+    lab.sql("ALTER TABLE notes REPLICA IDENTITY FULL; ALTER TABLE tickets REPLICA IDENTITY FULL");
+    lab.circle_as("tenants: id = 2", "r-1");
+}
+
 #[test]
 fn a_session_that_may_only_read_is_refused() {
     let lab = Lab::postgres(SHOP);
