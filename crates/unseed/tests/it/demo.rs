@@ -1,15 +1,12 @@
-//! The demo: quick, repeatable, and it leaves what it promises.
+//! The demo: repeatable, and it leaves what it promises.
 
 use crate::support::Sandbox;
-use std::time::{Duration, Instant};
 
 #[test]
 fn the_demo_works_twice_and_leaves_its_files() {
     let sandbox = Sandbox::new(1);
     for _ in 0..2 {
-        let begun = Instant::now();
         let text = sandbox.expect(0, &["demo"]);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert!(text.contains("every row of every table equals the original"), "{text}");
     }
     for name in

@@ -29,7 +29,7 @@ impl Writer {
         child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
         let begun = Instant::now();
         while !flag.exists() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the other process does not get its lock");
+            assert!(begun.elapsed() < Duration::from_secs(120), "the other process does not get its lock");
             std::thread::yield_now();
         }
         Self(child)
