@@ -126,7 +126,7 @@ async fn finish_earlier(session: &mut Session<'_, '_>) -> Result<bool, Fault> {
     // The dead process may have come as far as marking some of the batches.
     let removed = session.batches.iter().filter(|batch| match batch.state {
         BatchState::Committed | BatchState::Restored => true,
-        BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
+        BatchState::Begun | BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
     });
     let ranges = removed.flat_map(|batch| batch.roots.iter().copied()).collect();
     let roots = crate::positions::select(&session.roots, &crate::positions::merged(ranges));

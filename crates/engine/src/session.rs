@@ -67,9 +67,14 @@ impl<'c, 'p> Session<'c, 'p> {
 
     /// Everything that is measured before the first batch; kept, so that a resumed run does not do it again.
     pub(crate) async fn baseline(&mut self) -> Result<(), Fault> {
-        if self.report.baseline.is_some() {
-            return Ok(());
+        if self.report.baseline.is_none() {
+            self.measure().await?;
         }
+        // Behind an entry of the journal, which a process that lost the run cannot write.
+        self.publish_plan()
+    }
+
+    async fn measure(&mut self) -> Result<(), Fault> {
         let begun = self.cx.clock.monotonic_ms();
         self.cx.progress.note("reading the state before the purge");
         let schema = &self.work.schema;
@@ -85,7 +90,6 @@ impl<'c, 'p> Session<'c, 'p> {
             self.report.tables.entry(name).or_default().before = Some(rows);
         }
         self.report.baseline = Some(Baseline { orphans, protected });
-        self.publish_plan()?;
         self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.keep(RunState::Running)
     }
