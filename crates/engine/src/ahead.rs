@@ -31,10 +31,7 @@ pub(crate) struct Ahead {
 }
 
 /// Begins the segment of a batch; `None` where the store reads only in turn.
-pub(crate) async fn begin(
-    session: &mut Session<'_, '_>,
-    batch: &Leaving,
-) -> Result<Option<Ahead>, Fault> {
+pub(crate) async fn begin(session: &mut Session<'_, '_>, batch: &Leaving) -> Result<Option<Ahead>, Fault> {
     let begun = tokio::time::Instant::now();
     let record = take_number(session, batch)?;
     let mut writer = session.cx.archive.begin_batch(&session.run, record.number)?;

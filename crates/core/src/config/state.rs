@@ -26,8 +26,7 @@ pub struct StateConfig {
 pub(super) fn state(place: &Place<'_>, section: Spanned<StateConfig>) -> Result<StateConfig, Fault> {
     let span = section.span();
     let state = section.into_inner();
-    let wrong =
-        |what: &str, hint: &str| Err(place.at(Some(span.clone()), what).hint(hint));
+    let wrong = |what: &str, hint: &str| Err(place.at(Some(span.clone()), what).hint(hint));
     if let Some(url) = &state.url {
         if address::has_password(url) {
             return wrong(

@@ -99,7 +99,9 @@ fn a_log_longer_than_a_page_is_read_whole() {
         let place = Place(home);
         drop(place.open());
         let rows = match &home.database {
-            None => "WITH RECURSIVE n (g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < 2500) SELECT g, '', '', '', '', '', '' FROM n",
+            None => {
+                "WITH RECURSIVE n (g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < 2500) SELECT g, '', '', '', '', '', '' FROM n"
+            }
             Some(_) => "SELECT g, '', '', '', '', '', '' FROM generate_series(1, 2500) g",
         };
         home.ask(&format!("INSERT INTO audit {rows}")).unwrap();

@@ -81,7 +81,8 @@ fn lock(session: &mut dyn Session) -> Result<(), Trouble> {
         );
     }
     session.script("SELECT pg_advisory_xact_lock(hashtextextended('unseed state', 0))")?;
-    if session.one("SELECT count(*) FROM pg_namespace WHERE nspname = ?1", &values![SCHEMA])?.integer(0)? == 0 {
+    if session.one("SELECT count(*) FROM pg_namespace WHERE nspname = ?1", &values![SCHEMA])?.integer(0)? == 0
+    {
         session.script(&format!("CREATE SCHEMA {SCHEMA}"))?;
     }
     session.script(

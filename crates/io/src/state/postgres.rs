@@ -48,13 +48,16 @@ pub(super) struct PostgresSession {
 impl PostgresSession {
     /// Connects; the schema need not be there.
     pub(super) fn open(target: Arc<Target>) -> Result<Self, Fault> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|error| {
-            Fault::new(Category::Archive, format!("no thread can be started: {error}"))
-                .hint("give the process room for more threads")
-        })?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|error| {
+                Fault::new(Category::Archive, format!("no thread can be started: {error}"))
+                    .hint("give the process room for more threads")
+            })?;
         let mut session = Self { target, runtime: Some(runtime), client: None, transaction: None };
-        session.connect()?;
-        Ok(session)
+        match session.connect() {
+            Ok(()) => Ok(session),
+            Err(fault) => Err(Fault { message: format!("state database: {}", fault.message), ..fault }),
+        }
     }
 
     /// Runs something on the session's own thread, and waits for it for so long.

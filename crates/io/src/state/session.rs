@@ -77,7 +77,10 @@ pub(super) enum Trouble {
     /// The file, or an entry in it, is not what was written.
     Damaged(String),
     /// A later version wrote it.
-    Newer { found: i64, known: i64 },
+    Newer {
+        found: i64,
+        known: i64,
+    },
     Failed(String),
     /// What was asked for is refused.
     Fault(Fault),

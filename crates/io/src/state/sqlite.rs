@@ -27,11 +27,11 @@ impl SqliteSession {
             db.pragma_update(None, "foreign_keys", true)?;
             Ok(Self(db))
         };
-        connect().map_err(trouble)
+        connect().map_err(|error| trouble(&error))
     }
 }
 
-fn trouble(error: Error) -> Trouble {
+fn trouble(error: &Error) -> Trouble {
     let text = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Trouble::Full(text),
@@ -84,7 +84,7 @@ impl Session for SqliteSession {
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Trouble> {
         let run = || self.0.prepare_cached(sql)?.execute(params_from_iter(values));
-        let changed = run().map_err(trouble)?;
+        let changed = run().map_err(|error| trouble(&error))?;
         Ok(u64::try_from(changed).expect("a count fits 64 bits"))
     }
 
@@ -97,10 +97,10 @@ impl Session for SqliteSession {
             };
             statement.query_map(params_from_iter(values), row)?.collect()
         };
-        run().map_err(trouble)
+        run().map_err(|error| trouble(&error))
     }
 
     fn script(&mut self, sql: &str) -> Result<(), Trouble> {
-        self.0.execute_batch(sql).map_err(trouble)
+        self.0.execute_batch(sql).map_err(|error| trouble(&error))
     }
 }

@@ -339,7 +339,8 @@ fn the_state_of_every_released_version_is_brought_up() {
 #[test]
 fn the_dumps_are_of_all_versions_before_this_one() {
     let mut session = Home::file().open();
-    let version = session.ask(|session| session.one("SELECT max(version) FROM schema_version", &[])?.integer(0));
+    let version =
+        session.ask(|session| session.one("SELECT max(version) FROM schema_version", &[])?.integer(0));
     let dumped = i64::try_from(RELEASED.len()).unwrap();
     assert!(version.unwrap() <= dumped + 1, "keep a dump of each version that was released");
 }
@@ -360,7 +361,8 @@ fn of_many_who_migrate_at_the_same_time_one_does() {
                 });
             }
         });
-        let versions = home.ask("SELECT count(*) = max(version) OR min(version) = max(version) FROM schema_version");
+        let versions =
+            home.ask("SELECT count(*) = max(version) OR min(version) = max(version) FROM schema_version");
         assert!(["1", "t"].contains(&versions.unwrap().as_str()));
     });
 }
@@ -394,7 +396,8 @@ fn a_role_without_the_right_to_make_a_schema_uses_one_that_is_there() {
 
 #[test]
 fn a_server_that_restarts_is_waited_for_and_one_that_does_not_come_back_is_told() {
-    let server = unseed_testkit::server::Postgres::start_own(&unseed_testkit::server::Settings::default()).unwrap();
+    let server =
+        unseed_testkit::server::Postgres::start_own(&unseed_testkit::server::Settings::default()).unwrap();
     let database = server.database("state").unwrap();
     let mut state = State::connect(&database.url(), &|_| None).unwrap();
     state.begin_run(&run("r-1", "aaaa1")).unwrap();
