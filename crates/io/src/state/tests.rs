@@ -395,6 +395,19 @@ fn a_role_without_the_right_to_make_a_schema_uses_one_that_is_there() {
 }
 
 #[test]
+fn who_stands_still_in_a_transaction_keeps_others_waiting_for_seconds_only() {
+    let home = Home::server();
+    let (mut still, mut other) = (home.open(), home.open());
+    still.session.begin().unwrap();
+    still.session.execute("UPDATE issued SET number = 7 WHERE name = 'audit'", &[]).unwrap();
+    other.audit(&entry("goes on")).unwrap();
+    assert!(matches!(still.session.commit(), Err(Trouble::Lost(_))), "nothing of it was kept");
+    assert_eq!(home.ask("SELECT number FROM issued WHERE name = 'audit'").unwrap(), "1");
+    still.audit(&entry("later")).unwrap();
+    assert_eq!(still.audit_issued().unwrap(), 2);
+}
+
+#[test]
 fn a_server_that_restarts_is_waited_for_and_one_that_does_not_come_back_is_told() {
     let server =
         unseed_testkit::server::Postgres::start_own(&unseed_testkit::server::Settings::default()).unwrap();
