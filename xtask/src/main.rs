@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod deny;
 mod eval;
 mod fuzz;
@@ -51,6 +52,8 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Feeds every parser with damaged inputs, and saves the first that breaks it
     Fuzz(fuzz::FuzzArgs),
+    /// Kills purges at random instants and at every step, on all combinations of store and state
+    Crash(crash::CrashArgs),
     /// Puts faults into a copy of the code, one after the other, and looks whether the tests notice
     Mutants {
         /// Only those whose names contain one of these
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Crash(args) => crash::run(&args),
         Verb::Mutants { names } => mutants::run(&names),
         Verb::Schemas { names } => schemas::run(&names),
     }

@@ -1,5 +1,5 @@
 //! `unseed.toml` as typed values: stores, overrides of entities, protections, references, limits,
-//! approval, what may be removed, the audit log.
+//! approval, what may be removed, the audit log, the state database.
 //!
 //! Every line of the file is optional, and every mistake in it is one fault that names the line. The text is
 //! given by the caller, and `env:NAME` stays a name: nothing in here reads a file or the environment.
@@ -13,10 +13,12 @@
 mod archive;
 mod detect;
 mod govern;
+mod state;
 
 pub use archive::Archive;
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
+pub use state::StateConfig;
 
 use crate::address;
 use crate::entity::{Entity, Overrides};
@@ -44,6 +46,7 @@ pub struct Config {
     pub audit: Audit,
     pub detection: Detection,
     pub archive: Archive,
+    pub state: StateConfig,
 }
 
 /// One store.
@@ -68,6 +71,7 @@ struct File {
     audit: Audit,
     detect: Option<Spanned<FileDetection>>,
     archive: Option<Spanned<Archive>>,
+    state: Option<Spanned<StateConfig>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,6 +116,8 @@ impl Config {
             let span = section.span();
             section.into_inner().checked().map_err(|(what, hint)| place.at(Some(span), &what).hint(hint))
         })?;
+        let state =
+            parsed.state.map_or(Ok(StateConfig::default()), |section| state::state(&place, section))?;
         Ok(Self {
             stores,
             entities: parsed.entities,
@@ -123,6 +129,7 @@ impl Config {
             audit: parsed.audit,
             detection,
             archive,
+            state,
         })
     }
 

@@ -1,7 +1,7 @@
 //! A run: one execution of a plan, its batches and its states.
 //!
 //! Invariants
-//! - a batch is `Archived` before its rows are removed, `Committing` before its commit is sent, and
+//! - a batch is `Begun` before the first byte of its segment is written, `Archived` before its rows are removed, `Committing` before its commit is sent, and
 //!   `Committed` only when the store said so;
 //! - only `Stopped` and `Running` runs can be resumed, only runs with committed batches restored.
 
@@ -83,6 +83,8 @@ pub struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchState {
+    /// Its number is taken, so that no other process ever writes this segment; nothing is removed.
+    Begun,
     /// Its segment is durable; nothing is removed.
     Archived,
     /// Proven; the commit is about to be sent, its outcome is not known.

@@ -1,16 +1,18 @@
 //! Archiving the next batch while the store removes the one before it.
 //!
 //! Invariants
-//! - a segment that was begun ahead is not journaled until its own turn; if that never comes, its files are
-//!   discarded, here or, after a crash, when its number is used again;
+//! - of a segment that was begun ahead only the number is journaled until its own turn; if that never comes, its files
+//!   are discarded, here or, after a crash, when the batch is settled;
 //! - what is read ahead is compared with what is removed, like any other segment, so a row that changes in between
 //!   sends the batch back.
 
+use crate::batches::{Leaving, take_number};
 use crate::session::Session;
 use tokio::task::JoinHandle;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::BatchWriter;
-use unseed_core::port::store::{Archived, TagRange};
+use unseed_core::port::store::Archived;
+use unseed_core::run::BatchRecord;
 
 /// A durable segment that waits for the removal of its rows.
 pub(crate) struct Segment {
@@ -24,22 +26,19 @@ pub(crate) struct Segment {
 
 /// A segment that is being written.
 pub(crate) struct Ahead {
-    number: u64,
+    record: BatchRecord,
     task: JoinHandle<Result<Segment, Fault>>,
 }
 
 /// Begins the segment of a batch; `None` where the store reads only in turn.
-pub(crate) async fn begin(
-    session: &mut Session<'_, '_>,
-    number: u64,
-    batch: TagRange,
-) -> Result<Option<Ahead>, Fault> {
+pub(crate) async fn begin(session: &mut Session<'_, '_>, batch: &Leaving) -> Result<Option<Ahead>, Fault> {
     let begun = tokio::time::Instant::now();
-    let mut writer = session.cx.archive.begin_batch(&session.run, number)?;
-    let reader = session.cx.store.archive_ahead(&session.work, batch, writer.sink()).await;
+    let record = take_number(session, batch)?;
+    let mut writer = session.cx.archive.begin_batch(&session.run, record.number)?;
+    let reader = session.cx.store.archive_ahead(&session.work, batch.tags, writer.sink()).await;
     let Ok(Some(mut reader)) = reader else {
         drop(writer);
-        session.cx.archive.discard(&session.run, number)?;
+        session.cx.archive.discard(&session.run, record.number)?;
         return reader.map(|_| None);
     };
     let task = tokio::spawn(async move {
@@ -48,10 +47,15 @@ pub(crate) async fn begin(
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Segment { writer, archived, folder, hash, took_ms })
     });
-    Ok(Some(Ahead { number, task }))
+    Ok(Some(Ahead { record, task }))
 }
 
 impl Ahead {
+    /// The batch as it is journaled.
+    pub(crate) fn record(&self) -> &BatchRecord {
+        &self.record
+    }
+
     /// Waits for the segment.
     pub(crate) async fn segment(self) -> Result<Segment, Fault> {
         match self.task.await {
@@ -62,7 +66,7 @@ impl Ahead {
 
     /// Waits for the segment and discards it.
     pub(crate) async fn discard(self, session: &mut Session<'_, '_>) -> Result<(), Fault> {
-        let number = self.number;
+        let number = self.record.number;
         drop(self.segment().await);
         session.cx.archive.discard(&session.run, number)
     }

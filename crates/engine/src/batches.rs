@@ -1,6 +1,8 @@
 //! The batches of a purge: archive, make durable, remove, prove, commit, each with its journal entry.
 //!
 //! Invariants
+//! - the number of a batch is journaled before its segment is begun, so whoever goes on with the run never writes
+//!   or discards a segment of a process that only stood still;
 //! - nothing is removed before the segment of its batch is durable and journaled;
 //! - the journal says `Committing`, with the store's token, before the commit is sent;
 //! - a batch that found changed rows leaves nothing behind: no rows removed, no segment, its number is spent;
@@ -114,9 +116,27 @@ async fn one_pass(session: &mut Session<'_, '_>, remaining: &Remaining) -> Resul
 }
 
 /// What leaves with one batch.
-struct Leaving {
-    tags: TagRange,
-    roots: Vec<(u64, u64)>,
+pub(crate) struct Leaving {
+    pub(crate) tags: TagRange,
+    pub(crate) roots: Vec<(u64, u64)>,
+}
+
+/// Takes the number of a batch and journals that: one that was taken before and not used, or the next one.
+pub(crate) fn take_number(session: &mut Session<'_, '_>, batch: &Leaving) -> Result<BatchRecord, Fault> {
+    let unused = session.batches.iter().find(|known| known.state == BatchState::Begun);
+    let next = || session.batches.iter().map(|known| known.number).max().unwrap_or(0) + 1;
+    let record = BatchRecord {
+        number: unused.map_or_else(next, |unused| unused.number),
+        state: BatchState::Begun,
+        tags: batch.tags,
+        roots: batch.roots.clone(),
+        segment: String::new(),
+        segment_hash: String::new(),
+        token: String::new(),
+        removed: Removed::default(),
+    };
+    session.put_batch(&record)?;
+    Ok(record)
 }
 
 /// Removes batch by batch; `ahead` is the segment of the next one, if it was begun.
@@ -130,7 +150,7 @@ async fn in_turn(
         if session.cx.interrupt.is_requested() {
             return Err(Fault::new(Category::Interrupted, "interrupted").into());
         }
-        let next = batches.get(index + 1).map(|next| next.tags).filter(|_| reads_ahead);
+        let next = batches.get(index + 1).filter(|_| reads_ahead);
         match one_batch(session, batch, next, ahead).await? {
             Ended::Committed => reads_ahead &= next.is_none() || ahead.is_some(),
             Ended::Changed(reason) => return Ok(Some(reason)),
@@ -222,22 +242,16 @@ fn check_drift(session: &Session<'_, '_>, closure: &Closure) -> Result<(), Fault
 async fn one_batch(
     session: &mut Session<'_, '_>,
     batch: &Leaving,
-    next: Option<TagRange>,
+    next: Option<&Leaving>,
     ahead: &mut Option<Ahead>,
 ) -> Result<Ended, Stop> {
-    let number = session.batches.iter().map(|known| known.number).max().unwrap_or(0) + 1;
+    let mut record = match ahead {
+        Some(begun) => begun.record().clone(),
+        None => take_number(session, batch)?,
+    };
+    let number = record.number;
     let object = format!("{}/{number}", session.run);
     session.audit("purge.batch", &object, "started")?;
-    let mut record = BatchRecord {
-        number,
-        state: BatchState::Archived,
-        tags: batch.tags,
-        roots: batch.roots.clone(),
-        segment: String::new(),
-        segment_hash: String::new(),
-        token: String::new(),
-        removed: Removed::default(),
-    };
     let ended = match attempt(session, &mut record, next, ahead).await {
         Ok(ended) => ended,
         Err(Failed::BeforeCommit(cause)) => return Err(roll_back(session, &mut record, cause).await),
@@ -263,7 +277,7 @@ async fn one_batch(
 async fn attempt(
     session: &mut Session<'_, '_>,
     record: &mut BatchRecord,
-    next: Option<TagRange>,
+    next: Option<&Leaving>,
     ahead: &mut Option<Ahead>,
 ) -> Result<Ended, Failed> {
     let segment = match ahead.take() {
@@ -273,9 +287,10 @@ async fn attempt(
     session.report.timings.archive_ms += segment.took_ms;
     let Segment { mut writer, archived, folder, hash, .. } = segment;
     (record.segment, record.segment_hash) = (folder, hash);
+    record.state = BatchState::Archived;
     check_segment(session, record, &archived)?;
     if let Some(next) = next {
-        *ahead = ahead::begin(session, record.number + 1, next).await?;
+        *ahead = ahead::begin(session, next).await?;
     }
     let begun = session.cx.clock.monotonic_ms();
     let mut sink = Watched { inner: writer.sink(), sections: 0 };

@@ -92,7 +92,7 @@ fn is_over(run: &Run) -> bool {
 pub fn claimed(state: &mut dyn StateDb, id: &str) -> Result<Vec<BatchRecord>, Fault> {
     let left = |batch: &BatchRecord| match batch.state {
         BatchState::Committed | BatchState::Restored => true,
-        BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
+        BatchState::Begun | BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
     };
     Ok(state.batches(id)?.into_iter().filter(left).collect())
 }

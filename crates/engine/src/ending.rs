@@ -14,6 +14,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) total: u64,
     /// The commit of the batch after those was cut off.
     pub(crate) unsettled: bool,
+    /// Roots are gone that no batch of the journal took: it may have lost its last entries.
+    pub(crate) behind: bool,
 }
 
 impl Ending<'_> {
@@ -23,7 +25,8 @@ impl Ending<'_> {
             Category::Refused | Category::Stale | Category::Usage | Category::Findings => true,
             Category::Store | Category::Archive | Category::Interrupted => false,
         };
-        if refused && self.done == 0 && !self.unsettled { RunState::Failed } else { RunState::Stopped }
+        let untouched = self.done == 0 && !self.unsettled && !self.behind;
+        if refused && untouched { RunState::Failed } else { RunState::Stopped }
     }
 
     /// The fault that a person sees.
@@ -51,9 +54,8 @@ impl Ending<'_> {
             | Category::Findings
             | Category::Interrupted => cause.category,
         };
-        let mut fault = Fault::new(category, self.message(&cause))
-            .state(self.data(cause.category))
-            .hint(format!("run `unseed resume {}` to go on{}", self.run, self.way_back()));
+        let mut fault =
+            Fault::new(category, self.message(&cause)).state(self.data(cause.category)).hint(self.next());
         fault.details = cause.details;
         // How to go on is said once, below.
         let mend = ["run the command again when it is done", "run the command again"]
@@ -101,6 +103,11 @@ impl Ending<'_> {
         if self.unsettled {
             return format!("{done}, the outcome of batch {current} is not known yet, {rest}");
         }
+        if self.behind {
+            return format!(
+                "this command removed nothing; by the journal {done}, and roots that are gone may have left with batches that it has lost"
+            );
+        }
         if self.total == 0 {
             return "nothing was changed".to_owned();
         }
@@ -111,6 +118,15 @@ impl Ending<'_> {
             return format!("{done}, {} are untouched", self.total - self.done);
         }
         format!("{done}, batch {current} was rolled back, {rest}")
+    }
+
+    fn next(&self) -> String {
+        let resume = format!("run `unseed resume {}` to go on{}", self.run, self.way_back());
+        if self.behind {
+            format!("bring the state database back from its latest copy, then {resume}")
+        } else {
+            resume
+        }
     }
 
     fn way_back(&self) -> String {
@@ -135,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_stopped_run_tells_where_it_is_and_how_to_go_on() {
-        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false };
+        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false, behind: false };
         tells(
             ending,
             Fault::store("store `main` closed the connection"),
@@ -166,9 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn a_resume_that_finds_roots_gone_does_not_say_that_nothing_was_changed() {
+        tells(
+            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: true },
+            Fault::new(Category::Stale, "3 roots are not what they were"),
+            [
+                "purge `r-2` stopped before its first batch: 3 roots are not what they were",
+                "this command removed nothing; by the journal 0 batches are archived and deleted, \
+                 and roots that are gone may have left with batches that it has lost",
+                "bring the state database back from its latest copy, then run `unseed resume r-2` to go on",
+            ],
+        );
+    }
+
+    #[test]
     fn a_run_refused_before_its_first_batch_has_used_its_plan_up() {
         tells(
-            Ending { run: "r-2", done: 0, total: 0, unsettled: false },
+            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: false },
             Fault::new(Category::Stale, "the schema has changed"),
             [
                 "the schema has changed",

@@ -50,7 +50,7 @@ async fn begin(cx: &mut Context<'_>, whole: WholePlan, report: RunReport) -> Res
     match opened {
         Ok((opened, roots)) => run(&mut Session::new(cx, whole, opened, roots, report, Vec::new())).await,
         Err(cause) => {
-            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false };
+            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false, behind: false };
             let state = ending.state(cause.category);
             cx.state.update_run(&id, state, &report.to_json())?;
             audit(cx, "purge.run", &id, state.as_str())?;

@@ -155,7 +155,9 @@ impl RunReport {
     pub(crate) fn count_batches(&mut self, schema: &Schema, batches: &[BatchRecord]) {
         let claimed = |b: &&BatchRecord| match b.state {
             BatchState::Committed | BatchState::Restored => true,
-            BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
+            BatchState::Begun | BatchState::Archived | BatchState::Committing | BatchState::Discarded => {
+                false
+            }
         };
         self.rows = RowFigures::default();
         self.inserted_by_triggers.clear();

@@ -126,7 +126,7 @@ async fn finish_earlier(session: &mut Session<'_, '_>) -> Result<bool, Fault> {
     // The dead process may have come as far as marking some of the batches.
     let removed = session.batches.iter().filter(|batch| match batch.state {
         BatchState::Committed | BatchState::Restored => true,
-        BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
+        BatchState::Begun | BatchState::Archived | BatchState::Committing | BatchState::Discarded => false,
     });
     let ranges = removed.flat_map(|batch| batch.roots.iter().copied()).collect();
     let roots = crate::positions::select(&session.roots, &crate::positions::merged(ranges));
@@ -157,6 +157,7 @@ async fn put_back(
     let hashes: Vec<(u64, String)> =
         session.committed().map(|b| (b.number, b.segment_hash.clone())).collect();
     session.cx.progress.note("checking the archive");
+    tell_unclaimed(session);
     let mut source = session.cx.archive.open(&id, &hashes)?;
     let wanted = resolve(session, scope)?;
     session.audit("restore.run", &id, &format!("started, {}, {agreed}", scope.text()))?;
@@ -200,6 +201,18 @@ async fn put_back(
     }
     session.audit("restore.run", &id, "committed")?;
     Ok(restored)
+}
+
+/// A journal that was damaged or put back from a copy may not know all that left.
+fn tell_unclaimed(session: &mut Session<'_, '_>) {
+    let claims = |state| matches!(state, BatchState::Committed | BatchState::Restored);
+    let known: Vec<u64> =
+        session.batches.iter().filter(|batch| claims(batch.state)).map(|batch| batch.number).collect();
+    for folder in session.cx.archive.unclaimed(&session.run, &known) {
+        session.cx.progress.note(&format!(
+            "warning: no entry of the journal claims `{folder}` of the archive; its rows are not put back, and may be nowhere else"
+        ));
+    }
 }
 
 /// Rows that would refer to nothing, where fewer did so before the purge.

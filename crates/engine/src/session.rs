@@ -35,6 +35,8 @@ pub(crate) struct Session<'c, 'p> {
     earlier: Statements,
     /// The run was begun by an earlier process.
     pub(crate) resumed: bool,
+    /// Roots are gone that no batch of the journal took.
+    behind: bool,
     /// Rows are put back: what is sent to the store is the restore's, not the run's.
     pub(crate) restoring: bool,
 }
@@ -61,15 +63,21 @@ impl<'c, 'p> Session<'c, 'p> {
             batches,
             earlier,
             resumed: false,
+            behind: false,
             restoring: false,
         }
     }
 
     /// Everything that is measured before the first batch; kept, so that a resumed run does not do it again.
     pub(crate) async fn baseline(&mut self) -> Result<(), Fault> {
-        if self.report.baseline.is_some() {
-            return Ok(());
+        if self.report.baseline.is_none() {
+            self.measure().await?;
         }
+        // Behind an entry of the journal, which a process that lost the run cannot write.
+        self.publish_plan()
+    }
+
+    async fn measure(&mut self) -> Result<(), Fault> {
         let begun = self.cx.clock.monotonic_ms();
         self.cx.progress.note("reading the state before the purge");
         let schema = &self.work.schema;
@@ -85,7 +93,6 @@ impl<'c, 'p> Session<'c, 'p> {
             self.report.tables.entry(name).or_default().before = Some(rows);
         }
         self.report.baseline = Some(Baseline { orphans, protected });
-        self.publish_plan()?;
         self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.keep(RunState::Running)
     }
@@ -202,10 +209,11 @@ impl<'c, 'p> Session<'c, 'p> {
     }
 
     /// Roots that are gone in a resumed run may have left with a batch that the journal has lost.
-    pub(crate) fn perhaps_behind(&self, fault: Fault) -> Fault {
+    pub(crate) fn perhaps_behind(&mut self, fault: Fault) -> Fault {
         if !self.resumed {
             return fault;
         }
+        self.behind = true;
         let place = self.cx.archive.location(&self.run);
         fault.detail(format!(
             "if the state database was damaged or put back from a copy, rows that left since are in `{place}` only: keep it"
@@ -215,7 +223,8 @@ impl<'c, 'p> Session<'c, 'p> {
     /// Turns what ended the run early into the fault a person sees, and keeps the state of the run.
     pub(crate) fn stopped(&mut self, cause: Fault, unsettled: Option<u64>) -> Fault {
         let (done, total) = (self.committed_count(), self.report.batches.total);
-        let ending = Ending { run: &self.run, done, total, unsettled: unsettled.is_some() };
+        let (unsettled, behind) = (unsettled.is_some(), self.behind);
+        let ending = Ending { run: &self.run, done, total, unsettled, behind };
         let state = ending.state(cause.category);
         let fault = ending.fault(cause);
         let run = self.run.clone();

@@ -17,7 +17,7 @@ pub(crate) async fn all(session: &mut Session<'_, '_>) -> Result<(), Fault> {
     for batch in session.batches.clone() {
         match batch.state {
             BatchState::Committed | BatchState::Discarded | BatchState::Restored => {}
-            BatchState::Archived => discard(session, batch).await?,
+            BatchState::Begun | BatchState::Archived => discard(session, batch).await?,
             BatchState::Committing => match outcome(session, &batch).await? {
                 Outcome::Committed => {
                     let object = format!("{}/{}", session.run, batch.number);

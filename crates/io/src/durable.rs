@@ -36,9 +36,13 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     private().truncate(true).open(path)
 }
 
-/// Makes an empty file where there is none.
+/// Makes an empty file where there is none. One that is there is not opened: to close it would end every lock that
+/// this process has on it, those of SQLite too.
 pub(crate) fn touch(path: &Path) -> io::Result<()> {
-    private().truncate(false).open(path).map(drop)
+    match private().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 /// Replaces a file durably.

@@ -17,14 +17,14 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unseed_core::address;
-use unseed_core::config::Config;
+use unseed_core::config::{Config, StateConfig};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::plan::PlanStore;
 use unseed_core::port::clock::Clock;
 use unseed_core::port::store::ArchiveSource;
 use unseed_core::schema::Schema;
 use unseed_io::archive::FolderArchive;
-use unseed_io::state::SqliteState;
+use unseed_io::state::{LEASE_S_DEFAULT, State};
 use unseed_io::store::AnyStore;
 use unseed_io::store::scratch::{Rehearsed, Scratch, rehearse};
 
@@ -39,7 +39,8 @@ pub const STORE_DEFAULT: &str = "main";
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub config: Option<PathBuf>,
-    pub state: Option<PathBuf>,
+    /// A folder, the URL of a PostgreSQL database, or `env:NAME` of one of them.
+    pub state: Option<String>,
 }
 
 /// The surroundings of one command.
@@ -48,7 +49,10 @@ pub struct Wire {
     pub config: Config,
     /// Where the configuration was read from, if there is one.
     pub config_path: Option<PathBuf>,
+    /// Where archives and plans are kept, and the state database if it is on no server.
     pub state_folder: PathBuf,
+    /// The server that the state database is on.
+    state_server: Option<StateServer>,
     /// Who acts.
     pub actor: String,
     /// Which process acts, for leases.
@@ -92,10 +96,12 @@ impl Wire {
     /// A usage fault when the configuration is missing although named, or wrong.
     pub fn new(options: &Options) -> Result<Self, Fault> {
         let (config, config_path) = load_config(options.config.as_deref())?;
-        let state_folder = state_folder(options.state.as_deref(), config_path.as_deref())?;
+        let (state_folder, state_server) =
+            state_place(options.state.as_deref(), &config.state, config_path.as_deref())?;
         let actor = actor();
         let holder = format!("{actor}@{}", host());
-        Ok(Self { config, config_path, state_folder, actor, holder, clock: SystemClock::new() })
+        let clock = SystemClock::new();
+        Ok(Self { config, config_path, state_folder, state_server, actor, holder, clock })
     }
 
     /// Surroundings without any configuration, for a folder of their own.
@@ -103,7 +109,8 @@ impl Wire {
         let actor = actor();
         let holder = format!("{actor}@{}", host());
         let clock = SystemClock::new();
-        Self { config: Config::default(), config_path: None, state_folder, actor, holder, clock }
+        let (config, state_server) = (Config::default(), None);
+        Self { config, config_path: None, state_folder, state_server, actor, holder, clock }
     }
 
     /// The store that a command is for: a URL, a path, `env:NAME`, the name of a configured store, or the only
@@ -181,23 +188,43 @@ impl Wire {
     ///
     /// # Errors
     /// An archive fault when that fails.
-    pub fn state(&self) -> Result<SqliteState, Fault> {
-        let mut state = SqliteState::open(&self.state_folder)?;
-        if let Some(anchor) = self.anchor() {
-            state.anchor_to(anchor);
+    pub fn state(&self) -> Result<State, Fault> {
+        match &self.state_server {
+            None => State::open(&self.state_folder),
+            Some(server) => State::connect(&server.url, &variable),
         }
-        Ok(state)
+        .map(|state| self.furnished(state))
     }
 
     /// The state database, if there is one.
     ///
     /// # Errors
     /// An archive fault when it cannot be opened.
-    pub fn existing_state(&self) -> Result<Option<SqliteState>, Fault> {
-        if self.state_folder.join(unseed_io::state::FILE).exists() {
-            self.state().map(Some)
-        } else {
-            Ok(None)
+    pub fn existing_state(&self) -> Result<Option<State>, Fault> {
+        let there = self.state_folder.join(unseed_io::state::FILE).exists();
+        match &self.state_server {
+            None if there => self.state().map(Some),
+            None => Ok(None),
+            Some(server) => {
+                let state = State::connect_existing(&server.url, &variable)?;
+                Ok(state.map(|state| self.furnished(state)))
+            }
+        }
+    }
+
+    fn furnished(&self, mut state: State) -> State {
+        state.lease_for(self.config.state.lease_s.unwrap_or(LEASE_S_DEFAULT));
+        if let Some(anchor) = self.anchor() {
+            state.anchor_to(anchor);
+        }
+        state
+    }
+
+    /// Where the state database is, for messages.
+    pub fn state_address(&self) -> String {
+        match &self.state_server {
+            None => self.state_folder.display().to_string(),
+            Some(server) => server.address.clone(),
         }
     }
 
@@ -277,20 +304,48 @@ fn load_config(named: Option<&Path>) -> Result<(Config, Option<PathBuf>), Fault>
     Ok((config, Some(path)))
 }
 
-fn state_folder(named: Option<&Path>, config: Option<&Path>) -> Result<PathBuf, Fault> {
-    if let Some(named) = named {
-        return Ok(named.to_path_buf());
+/// A server that holds the state database.
+#[derive(Clone)]
+struct StateServer {
+    url: String,
+    /// Without any secret, or `env:NAME`.
+    address: String,
+}
+
+impl std::fmt::Debug for StateServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateServer").field("address", &self.address).finish_non_exhaustive()
     }
-    if let Some(text) = variable("UNSEED_STATE") {
-        if text.contains("://") {
-            return Err(Fault::usage(
-                "UNSEED_STATE names a database, but this version keeps its state in a folder",
-            )
-            .hint("set UNSEED_STATE to a folder, or unset it"));
-        }
-        return Ok(PathBuf::from(text));
+}
+
+/// The state's folder and server: as the argument says, else the variable, else the configuration. A folder that was
+/// named holds the state database too.
+fn state_place(
+    named: Option<&str>,
+    config: &StateConfig,
+    config_path: Option<&Path>,
+) -> Result<(PathBuf, Option<StateServer>), Fault> {
+    let beside = config_path.and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = beside.join(config.folder.as_deref().unwrap_or(STATE_FOLDER));
+    let given = named.map(str::to_owned).or_else(|| variable("UNSEED_STATE")).or_else(|| config.url.clone());
+    let Some(given) = given else { return Ok((folder, None)) };
+    let value = match given.strip_prefix("env:") {
+        Some(name) => variable(name).ok_or_else(|| {
+            Fault::usage(format!("environment variable `{name}` is not set"))
+                .hint("set it to the URL of the state database, or name a folder with `--state DIR`")
+        })?,
+        None => given.clone(),
+    };
+    if unseed_io::state::is_server(&value) {
+        let address = if given == value { address::redacted(&value) } else { given };
+        return Ok((folder, Some(StateServer { url: value, address })));
     }
-    Ok(config.and_then(Path::parent).unwrap_or(Path::new("")).join(STATE_FOLDER))
+    if value.contains("://") {
+        let scheme = value.split("://").next().unwrap_or_default();
+        return Err(Fault::usage(format!("the state cannot be kept in a store of kind `{scheme}`"))
+            .hint("name a folder, or a PostgreSQL database as postgres://USER@HOST/DATABASE"));
+    }
+    Ok((PathBuf::from(value), None))
 }
 
 fn actor() -> String {

@@ -61,6 +61,12 @@ pub trait ArchiveStore: Send {
         Ok(Survey { files, bytes, ..Survey::default() })
     }
 
+    /// Folders of whole batches other than these.
+    fn unclaimed(&mut self, run: &str, batches: &[u64]) -> Vec<String> {
+        let _ = (run, batches);
+        Vec::new()
+    }
+
     /// Where the run's archive is, for people.
     fn location(&self, run: &str) -> String;
 }

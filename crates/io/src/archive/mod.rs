@@ -290,6 +290,16 @@ impl ArchiveStore for FolderArchive {
         survey::look(self, &folder, &survey::Claim { run, batches, complete })
     }
 
+    fn unclaimed(&mut self, run: &str, batches: &[u64]) -> Vec<String> {
+        let claimed: Vec<String> = batches.iter().map(|number| batch_folder(*number)).collect();
+        let Ok(entries) = std::fs::read_dir(self.root.join(run)) else { return Vec::new() };
+        let whole = entries.flatten().filter(|entry| entry.path().join("batch.json").is_file());
+        let mut names: Vec<String> = whole.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|name| name.starts_with("batch-") && !claimed.contains(name));
+        names.sort();
+        names
+    }
+
     fn location(&self, run: &str) -> String {
         self.root.join(run).display().to_string()
     }

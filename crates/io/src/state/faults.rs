@@ -1,9 +1,10 @@
 //! What can be wrong with the state database, told in three parts.
 //!
-//! Not here: finding out (`sqlite`).
+//! Not here: finding out (`database`, `lease`).
 
+use super::database::Place;
 use super::lease::Holder;
-use super::migrations::MigrationError;
+use super::session::{Kind, Trouble};
 use std::path::Path;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::run::{Run, RunState};
@@ -14,34 +15,37 @@ pub(super) fn unusable(path: &Path, why: &str) -> Fault {
         .hint("make the folder writable, or choose another one with `--state DIR`")
 }
 
-/// A statement that failed, or a file that is no state database.
-pub(super) fn broken(path: &Path, error: &MigrationError) -> Fault {
-    let full = matches!(error, MigrationError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
-        if failure.code == rusqlite::ErrorCode::DiskFull);
-    if is_damaged(error) {
-        return Fault::new(Category::Archive, format!("state database `{}` is damaged: {error}", path.display()))
-            .state("this command changed nothing; the archive beside it holds every row that was removed")
-            .hint("keep the folder, bring `state.db` back from a copy or from what `sqlite3 state.db .recover` finds, then run the command again");
-    }
-    let hint = if full {
-        "free some disk space, then run the command again; a stopped run goes on with `unseed resume RUN`"
-    } else {
-        "check that the file can be written and was not damaged, or choose another folder with `--state DIR`"
-    };
-    Fault::new(Category::Archive, format!("state database `{}` failed: {error}", path.display()))
-        .state("the state database was not changed; no batch is committed without its entry there")
-        .hint(hint)
-}
-
-/// Whether the file, or an entry in it, is not what was written.
-fn is_damaged(error: &MigrationError) -> bool {
-    use rusqlite::{Error, ErrorCode};
-    match error {
-        MigrationError::Sqlite(Error::SqliteFailure(failure, _)) => {
-            matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+impl Trouble {
+    /// What a person is told.
+    pub(super) fn fault(self, place: &Place) -> Fault {
+        let failed = |what: String| {
+            Fault::new(Category::Archive, format!("state database `{place}` {what}"))
+                .state("the state database was not changed; no batch is committed without its entry there")
+        };
+        let on_server = matches!(place, Place::Server(_));
+        match self {
+            Self::Fault(fault) => fault,
+            Self::Full(error) => failed(format!("failed: {error}"))
+                .hint("free some disk space, then run the command again; a stopped run goes on with `unseed resume RUN`"),
+            Self::Lost(error) => failed(format!("cannot be reached: {error}"))
+                .hint("see that the server runs and can be reached, then run the command again; a stopped run goes on with `unseed resume RUN`"),
+            Self::Damaged(error) => failed(format!("is damaged: {error}"))
+                .state("this command changed nothing; the archive holds every row that was removed")
+                .hint(if on_server {
+                    "keep the archives, bring the schema `unseed` back from a copy, then run the command again"
+                } else {
+                    "keep the folder, bring `state.db` back from a copy or from what `sqlite3 state.db .recover` finds, then run the command again"
+                }),
+            Self::Newer { found, known } => failed(format!(
+                "failed: it was written by a later version of unseed (format {found}, known up to {known})"
+            ))
+            .hint("use that version, or choose another state with `--state`"),
+            Self::Failed(error) => failed(format!("failed: {error}")).hint(if on_server {
+                "see that the role may use the schema `unseed`, or create it; a stopped run goes on with `unseed resume RUN`"
+            } else {
+                "check that the file can be written and was not damaged, or choose another folder with `--state DIR`"
+            }),
         }
-        MigrationError::Sqlite(error) => matches!(error, Error::FromSqlConversionFailure(..)),
-        MigrationError::Newer { .. } => false,
     }
 }
 
@@ -65,11 +69,26 @@ pub(super) fn used(run: &Run) -> Fault {
         .hint(next)
 }
 
+/// An id that another process took between the question for a free one and its use.
+pub(super) fn taken(id: &str) -> Fault {
+    Fault::refused(format!("another process began run `{id}` at the same time"))
+        .state("nothing was changed, and the plan is not used up")
+        .hint("run the command again")
+}
+
 /// A run that a living process works on.
-pub(super) fn held_by(run: &str, other: &Holder) -> Fault {
+pub(super) fn held_by(run: &str, other: &Holder, kind: Kind) -> Fault {
+    let stop = format!("stop process {} and run `unseed resume {run}`", other.pid);
+    let hint = match kind {
+        Kind::Sqlite => format!("wait until it is done, or {stop}"),
+        Kind::Postgres => format!(
+            "wait until it is done, or {stop}; of a process that is gone the lease ends in {} s",
+            other.left_ms / 1000 + 1
+        ),
+    };
     Fault::refused(format!("run `{run}` is being worked on by `{}` (process {})", other.holder, other.pid))
         .state("this command changed nothing; the run goes on")
-        .hint(format!("wait until it is done, or stop process {} and run `unseed resume {run}`", other.pid))
+        .hint(hint)
 }
 
 /// A lease that this process lost.

@@ -1,36 +1,25 @@
-//! The audit log in real files: appended to by several at once, tampered with by somebody who can write them.
+//! The audit log, in real files and on a real server: appended to by several at once, tampered with by somebody who
+//! can write it.
 
+use super::super::homes::{Home, each};
 use super::*;
 use crate::state::anchor::AnchorFile;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use unseed_core::audit::{ANCHOR_ACTION, Evidence, Examination, Examiner};
 use unseed_core::port::state::StateDb;
 
-struct Place {
-    folder: tempfile::TempDir,
-}
+/// A state with an anchor.
+struct Place<'a>(&'a Home);
 
-impl Place {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
+impl Place<'_> {
     fn anchor(&self) -> PathBuf {
-        self.folder.path().join("anchor")
+        self.0.folder.path().join("anchor")
     }
 
-    fn open(&self) -> SqliteState {
-        let mut state = SqliteState::open(&self.folder.path().join("state")).unwrap();
+    fn open(&self) -> State {
+        let mut state = self.0.open();
         state.anchor_to(self.anchor());
         state
-    }
-
-    /// What somebody does who can write the file and knows how it works.
-    fn tamper(&self, sql: &str) {
-        let db = rusqlite::Connection::open(self.folder.path().join("state/state.db")).unwrap();
-        db.execute_batch("DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_shortened;")
-            .unwrap();
-        db.execute_batch(sql).unwrap();
     }
 
     fn examine(&self) -> Examination {
@@ -68,8 +57,8 @@ fn entry(object: &str) -> AuditEntry {
 }
 
 /// Six entries, the first of which begins the anchor.
-fn logged() -> Place {
-    let place = Place::new();
+fn logged(home: &Home) -> Place<'_> {
+    let place = Place(home);
     let mut state = place.open();
     for number in 1..=5 {
         state.audit(&entry(&format!("r-1/{number}"))).unwrap();
@@ -78,45 +67,78 @@ fn logged() -> Place {
     place
 }
 
+/// Does the same with a new log of six entries in a file, and with one on a server.
+fn each_logged(check: impl Fn(&Place<'_>)) {
+    each(|home| check(&logged(home)));
+}
+
 #[test]
 fn appenders_at_the_same_time_never_fork_the_chain() {
-    let place = Place::new();
-    std::thread::scope(|scope| {
-        for appender in 0..4 {
-            let place = &place;
-            scope.spawn(move || {
-                let mut state = place.open();
-                for number in 0..25 {
-                    state.audit(&entry(&format!("r-{appender}/{number}"))).unwrap();
-                }
-            });
-        }
+    each(|home| {
+        let place = Place(home);
+        std::thread::scope(|scope| {
+            for appender in 0..4 {
+                let place = &place;
+                scope.spawn(move || {
+                    let mut state = place.open();
+                    for number in 0..25 {
+                        state.audit(&entry(&format!("r-{appender}/{number}"))).unwrap();
+                    }
+                });
+            }
+        });
+        let found = place.examine();
+        assert!(found.is_intact(), "{:?}", found.findings);
+        assert_eq!((found.entries, found.anchored), (101, Some(101)));
     });
-    let found = place.examine();
-    assert!(found.is_intact(), "{:?}", found.findings);
-    assert_eq!((found.entries, found.anchored), (101, Some(101)));
+}
+
+#[test]
+fn a_log_longer_than_a_page_is_read_whole() {
+    each(|home| {
+        let place = Place(home);
+        drop(place.open());
+        let rows = match &home.database {
+            None => {
+                "WITH RECURSIVE n (g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < 2500) SELECT g, '', '', '', '', '', '' FROM n"
+            }
+            Some(_) => "SELECT g, '', '', '', '', '', '' FROM generate_series(1, 2500) g",
+        };
+        home.ask(&format!("INSERT INTO audit {rows}")).unwrap();
+        let mut numbers = Vec::new();
+        place
+            .open()
+            .audit_log(&mut |record| {
+                numbers.push(record.sequence);
+                Ok(())
+            })
+            .unwrap();
+        assert!(numbers.into_iter().eq(1..=2500));
+    });
 }
 
 #[test]
 fn the_beginning_of_an_anchor_is_in_the_log_and_a_lost_one_is_found() {
-    let place = logged();
-    let mut objects = Vec::new();
-    place
-        .open()
-        .audit_log(&mut |r| {
-            objects.push((r.entry.action, r.entry.object));
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(objects[0], (ANCHOR_ACTION.to_owned(), place.anchor().display().to_string()));
-    std::fs::remove_file(place.anchor()).unwrap();
-    assert_eq!(place.found(), ["anchor-lost"]);
-    place.open().audit(&entry("later")).unwrap();
-    assert_eq!(place.found(), ["anchor-lost"], "begun again, which is in the log");
-    let place = logged();
-    std::fs::write(place.anchor(), "").unwrap();
-    place.open().audit(&entry("later")).unwrap();
-    assert_eq!(place.found(), ["anchor-lost"], "it does not know its own beginning");
+    each_logged(|place| {
+        let mut objects = Vec::new();
+        place
+            .open()
+            .audit_log(&mut |r| {
+                objects.push((r.entry.action, r.entry.object));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(objects[0], (ANCHOR_ACTION.to_owned(), place.anchor().display().to_string()));
+        std::fs::remove_file(place.anchor()).unwrap();
+        assert_eq!(place.found(), ["anchor-lost"]);
+        place.open().audit(&entry("later")).unwrap();
+        assert_eq!(place.found(), ["anchor-lost"], "begun again, which is in the log");
+    });
+    each_logged(|place| {
+        std::fs::write(place.anchor(), "").unwrap();
+        place.open().audit(&entry("later")).unwrap();
+        assert_eq!(place.found(), ["anchor-lost"], "it does not know its own beginning");
+    });
 }
 
 #[test]
@@ -129,60 +151,70 @@ fn an_edit_a_move_and_an_insertion_are_found() {
         "DELETE FROM audit WHERE sequence = 3",
         "DELETE FROM audit WHERE sequence = 1; UPDATE audit SET sequence = sequence - 1",
     ] {
-        let place = logged();
-        place.tamper(sql);
-        assert!(!place.examine().is_intact(), "{sql}");
+        each_logged(|place| {
+            place.0.tamper(sql);
+            assert!(!place.examine().is_intact(), "{sql}");
+        });
     }
 }
 
+/// Sets the count of entries back, too.
+const NEVER_MORE: &str = "DELETE FROM audit; UPDATE issued SET number = 0";
+
 #[test]
 fn a_cut_end_and_a_removed_log_are_found_even_if_the_count_is_set_back() {
-    let place = logged();
-    place.tamper("DELETE FROM audit WHERE sequence > 4");
-    assert_eq!(place.found(), ["cut", "cut"], "by the anchor and by the count");
-    let place = logged();
-    place.tamper("DELETE FROM audit WHERE sequence > 4; UPDATE sqlite_sequence SET seq = 4");
-    assert_eq!(place.found(), ["cut"], "by the anchor");
-    let place = logged();
-    place.tamper("DELETE FROM audit; DELETE FROM sqlite_sequence");
-    assert_eq!(place.found(), ["cut"]);
-    std::fs::remove_dir_all(place.folder.path().join("state")).unwrap();
-    assert_eq!(place.found(), ["cut"], "the whole database is gone");
+    each_logged(|place| {
+        place.0.tamper("DELETE FROM audit WHERE sequence > 4");
+        assert_eq!(place.found(), ["cut", "cut"], "by the anchor and by the count");
+    });
+    each_logged(|place| {
+        place.0.tamper("DELETE FROM audit WHERE sequence > 4; UPDATE issued SET number = 4");
+        assert_eq!(place.found(), ["cut"], "by the anchor");
+    });
+    each_logged(|place| {
+        place.0.tamper(NEVER_MORE);
+        assert_eq!(place.found(), ["cut"]);
+        place.0.remove();
+        assert_eq!(place.found(), ["cut"], "the whole database is gone");
+    });
 }
 
 #[test]
 fn a_chain_that_was_computed_anew_contradicts_its_anchor() {
-    let place = logged();
-    place.tamper("DELETE FROM audit; DELETE FROM sqlite_sequence");
-    let mut alone = SqliteState::open(&place.folder.path().join("state")).unwrap();
-    for number in 1..=6 {
-        alone.audit(&entry(&format!("innocent {number}"))).unwrap();
-    }
-    drop(alone);
-    assert_eq!(place.found(), ["anchor"; 6]);
+    each_logged(|place| {
+        place.0.tamper(NEVER_MORE);
+        let mut alone = place.0.open();
+        for number in 1..=6 {
+            alone.audit(&entry(&format!("innocent {number}"))).unwrap();
+        }
+        drop(alone);
+        assert_eq!(place.found(), ["anchor"; 6]);
+    });
 }
 
 #[test]
 fn a_log_that_contradicts_its_anchor_is_not_written_to() {
-    let place = logged();
-    let mut fresh = SqliteState::open(&place.folder.path().join("fresh")).unwrap();
-    fresh.anchor_to(place.anchor());
-    let fault = fresh.audit(&entry("again")).unwrap_err();
-    assert_eq!(fault.category, unseed_core::fault::Category::Refused);
-    assert!(fault.message.contains("does not have entry 6"), "{}", fault.message);
-    place.open().audit(&entry("fine")).unwrap();
-    place.tamper("DELETE FROM audit WHERE sequence > 4");
-    assert!(place.open().audit(&entry("cut")).is_err());
+    each_logged(|place| {
+        let mut fresh = State::open(&place.0.folder.path().join("fresh")).unwrap();
+        fresh.anchor_to(place.anchor());
+        let fault = fresh.audit(&entry("again")).unwrap_err();
+        assert_eq!(fault.category, unseed_core::fault::Category::Refused);
+        assert!(fault.message.contains("does not have entry 6"), "{}", fault.message);
+        place.open().audit(&entry("fine")).unwrap();
+        place.0.tamper("DELETE FROM audit WHERE sequence > 4");
+        assert!(place.open().audit(&entry("cut")).is_err());
+    });
 }
 
 #[test]
 fn what_cannot_be_anchored_is_not_logged() {
-    let place = logged();
-    let mut state = place.open();
-    state.anchor_to(place.folder.path().join("missing/anchor"));
-    let fault = state.audit(&entry("more")).unwrap_err();
-    assert!(fault.message.contains("cannot be written"), "{}", fault.message);
-    assert_eq!(place.examine().entries, 6);
+    each_logged(|place| {
+        let mut state = place.open();
+        state.anchor_to(place.0.folder.path().join("missing/anchor"));
+        let fault = state.audit(&entry("more")).unwrap_err();
+        assert!(fault.message.contains("cannot be written"), "{}", fault.message);
+        assert_eq!(place.examine().entries, 6);
+    });
 }
 
 fn approval(text: &str) -> Approval {
@@ -191,42 +223,28 @@ fn approval(text: &str) -> Approval {
 
 #[test]
 fn approvals_revocations_and_checkpoints_are_kept_and_never_change() {
-    let place = Place::new();
-    let mut state = place.open();
-    for (id, text) in [("1", "one"), ("2", "two"), ("1", "one again")] {
-        state.put_approval("digest", id, &approval(text)).unwrap();
-    }
-    let expected = [("1".to_owned(), approval("one")), ("2".to_owned(), approval("two"))];
-    assert_eq!(state.approvals("digest").unwrap(), expected);
-    assert!(state.approvals("other").unwrap().is_empty());
-    let revocation = Revocation {
-        digest: "digest".to_owned(),
-        approval: "1".to_owned(),
-        at: "now".to_owned(),
-        actor: "kim".to_owned(),
-    };
-    state.revoke(&revocation).unwrap();
-    assert_eq!(state.revocations("digest").unwrap(), [revocation]);
-    let checkpoint = Checkpoint { statement: "t".to_owned(), signature: "s".to_owned() };
-    state.put_checkpoint(&checkpoint).unwrap();
-    assert_eq!(state.checkpoints().unwrap(), [checkpoint]);
-    for table in ["approvals", "revocations", "checkpoints"] {
-        assert!(state.db.execute(&format!("DELETE FROM {table}"), []).is_err(), "{table}");
-    }
-}
-
-#[test]
-fn a_state_of_the_first_version_is_brought_up_and_its_runs_were_confirmed_by_id() {
-    let place = Place::new();
-    let folder: &Path = &place.folder.path().join("state");
-    drop(place.open());
-    let db = rusqlite::Connection::open(folder.join("state.db")).unwrap();
-    db.execute_batch(
-        "DROP TABLE approvals; DROP TABLE revocations; DROP TABLE checkpoints;
-         ALTER TABLE runs DROP COLUMN consent; DELETE FROM schema_version WHERE version > 1;
-         INSERT INTO runs VALUES ('r-1', 1, 'p', 'd', 'done', 's', NULL, 'dana', 0, '{}')",
-    )
-    .unwrap();
-    let run = place.open().run("r-1").unwrap();
-    assert_eq!(run.consent, unseed_core::run::Consent::Id);
+    each(|home| {
+        let mut state = home.open();
+        for (id, text) in [("1", "one"), ("2", "two"), ("1", "one again")] {
+            state.put_approval("digest", id, &approval(text)).unwrap();
+        }
+        let expected = [("1".to_owned(), approval("one")), ("2".to_owned(), approval("two"))];
+        assert_eq!(state.approvals("digest").unwrap(), expected);
+        assert!(state.approvals("other").unwrap().is_empty());
+        let revocation = Revocation {
+            digest: "digest".to_owned(),
+            approval: "1".to_owned(),
+            at: "now".to_owned(),
+            actor: "kim".to_owned(),
+        };
+        state.revoke(&revocation).unwrap();
+        assert_eq!(state.revocations("digest").unwrap(), [revocation]);
+        let checkpoint = Checkpoint { statement: "t".to_owned(), signature: "s".to_owned() };
+        state.put_checkpoint(&checkpoint).unwrap();
+        assert_eq!(state.checkpoints().unwrap(), [checkpoint]);
+        for table in ["approvals", "revocations", "checkpoints"] {
+            assert!(home.ask(&format!("DELETE FROM {table}")).is_err(), "{table}");
+            assert!(home.ask(&format!("UPDATE {table} SET sequence = 9")).is_err(), "{table}");
+        }
+    });
 }

@@ -11,6 +11,8 @@ mod sqlite;
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
 
+pub(crate) use postgres::connection as postgres_connection;
+
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;

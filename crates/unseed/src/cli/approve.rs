@@ -335,8 +335,8 @@ fn revoke(env: &Env<'_>, object: &Object, whose: &str) -> Result<Done, Fault> {
     if env.ui.is_table() {
         env.ui.text(&format!("plan {}: taken back: {}", plan.id, ids.join(", ")));
         env.ui.note(&format!(
-            "known in `{}`; whoever purges with another state folder has to revoke it there",
-            env.wire.state_folder.display()
+            "known in `{}`; whoever purges with another state has to revoke it there",
+            env.wire.state_address()
         ));
     } else {
         env.ui.json(&json!({ "format": "unseed.revoke/1", "plan": plan.id, "revoked": ids }));

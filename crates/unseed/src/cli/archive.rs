@@ -15,7 +15,7 @@ use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::state::StateDb;
 use unseed_engine::check::{self, ArchiveCheck};
 use unseed_io::archive::FolderArchive;
-use unseed_io::state::SqliteState;
+use unseed_io::state::State;
 use unseed_io::store::scratch::Rehearsed;
 
 /// Check the archives of this state folder
@@ -106,7 +106,7 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
 /// Loads the rows into a scratch database; sections that differ become problems of the check.
 async fn rehearse(
     env: &Env<'_>,
-    (state, archive): (&mut SqliteState, &mut FolderArchive),
+    (state, archive): (&mut State, &mut FolderArchive),
     check: &mut ArchiveCheck,
     url: &str,
 ) -> Result<Vec<Rehearsed>, Fault> {
@@ -139,15 +139,15 @@ async fn rehearse(
     Ok(rehearsed)
 }
 
-fn existing(env: &Env<'_>) -> Result<SqliteState, Fault> {
+fn existing(env: &Env<'_>) -> Result<State, Fault> {
     env.wire.existing_state()?.ok_or_else(|| {
-        Fault::usage(format!("there are no runs in `{}`", env.wire.state_folder.display()))
-            .hint("name the right folder with `--state DIR`")
+        Fault::usage(format!("there are no runs in `{}`", env.wire.state_address()))
+            .hint("name the right state with `--state DIR` or `--state URL`")
     })
 }
 
 /// Runs of which rows left.
-fn with_archive(state: &mut SqliteState) -> Result<Vec<String>, Fault> {
+fn with_archive(state: &mut State) -> Result<Vec<String>, Fault> {
     let mut found = Vec::new();
     for run in state.runs()? {
         if !check::claimed(state, &run.id)?.is_empty() {

@@ -17,7 +17,7 @@ use unseed_core::fault::{Category, Fault, listed};
 use unseed_core::port::sign::Verifier;
 use unseed_core::port::state::{GovernanceDb, StateDb};
 use unseed_io::sign::SshVerifier;
-use unseed_io::state::SqliteState;
+use unseed_io::state::State;
 use unseed_io::state::anchor::{AnchorFile, Anchored};
 
 /// Look whether the audit log is what was written, export it, or sign it
@@ -83,7 +83,7 @@ fn verify(env: &Env<'_>, anchor: Option<&Path>) -> Result<Done, Fault> {
     fault.map_or(Ok(Done::Success), Err)
 }
 
-fn examine(env: &Env<'_>, state: Option<SqliteState>, anchor: Option<PathBuf>) -> Result<Examination, Fault> {
+fn examine(env: &Env<'_>, state: Option<State>, anchor: Option<PathBuf>) -> Result<Examination, Fault> {
     let anchored = match &anchor {
         Some(path) => AnchorFile::at(path.clone()).read()?,
         None => None,

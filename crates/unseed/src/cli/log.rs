@@ -13,7 +13,7 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::port::clock::Clock;
 use unseed_core::port::state::{AuditEntry, GovernanceDb, StateDb};
 use unseed_io::sign::Signer;
-use unseed_io::state::SqliteState;
+use unseed_io::state::State;
 use unseed_io::state::anchor::AnchorFile;
 
 /// What a command is about.
@@ -84,7 +84,7 @@ pub(super) fn sign(env: &Env<'_>, deed: &Deed) -> Result<(), Fault> {
 }
 
 /// Signs the log as it is, and keeps the signature with it and in the anchor.
-pub(super) fn checkpoint(env: &Env<'_>, state: &mut SqliteState, signer: &Signer) -> Result<Link, Fault> {
+pub(super) fn checkpoint(env: &Env<'_>, state: &mut State, signer: &Signer) -> Result<Link, Fault> {
     let who = signer.public()?;
     state.audit(&entry(env, "audit.checkpoint", &who.fingerprint, "started"))?;
     let head = state.audit_head()?.expect("an entry was just written");

@@ -78,9 +78,10 @@ struct Global {
     /// Configuration file [default: unseed.toml, if there is one]
     #[arg(long, help_heading = "Global options", global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of state and archives [default: .unseed beside the configuration, or UNSEED_STATE]
-    #[arg(long, help_heading = "Global options", global = true, value_name = "DIR")]
-    state: Option<PathBuf>,
+    /// Folder of state and archives, or the URL of a PostgreSQL database for the state [default: .unseed beside the
+    /// configuration, or UNSEED_STATE]
+    #[arg(long, help_heading = "Global options", global = true, value_name = "DIR|URL")]
+    state: Option<String>,
     /// How results are printed
     #[arg(long, help_heading = "Global options", global = true, value_enum, default_value_t = Format::Table)]
     format: Format,

@@ -9,7 +9,7 @@ use unseed_core::fault::Fault;
 use unseed_core::port::state::StateDb;
 use unseed_core::run::{Run, RunState};
 
-/// List the runs of this state folder, newest first
+/// List the runs that the state database knows, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   unseed runs
@@ -27,7 +27,7 @@ pub(super) fn run(env: &Env<'_>, _args: &RunsArgs) -> Result<Done, Fault> {
         return Ok(Done::Success);
     }
     if runs.is_empty() {
-        env.ui.text(&format!("no runs yet in `{}`", env.wire.state_folder.display()));
+        env.ui.text(&format!("no runs yet in `{}`", env.wire.state_address()));
         return Ok(Done::Success);
     }
     let mut table = Table::new(&["run", "plan", "state", "started", "batches", "deleted", "detached", "by"]);

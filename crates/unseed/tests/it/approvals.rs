@@ -22,7 +22,16 @@ struct Team {
 
 impl Team {
     fn new(required: u32) -> Self {
-        let team = Self { sandbox: Sandbox::new(3) };
+        Self::of(Sandbox::new(3), required)
+    }
+
+    /// One with its state in a file, and one with it on a server.
+    fn both(required: u32) -> [Self; 2] {
+        [Sandbox::new(3), Sandbox::new(3).with_state_server()].map(|sandbox| Self::of(sandbox, required))
+    }
+
+    fn of(sandbox: Sandbox, required: u32) -> Self {
+        let team = Self { sandbox };
         for name in KEYS {
             team.keygen(&["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name]);
         }

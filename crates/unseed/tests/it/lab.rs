@@ -30,6 +30,8 @@ pub(crate) struct Lab<'s> {
     role: Option<String>,
     /// What is put behind the URL's question mark.
     options: String,
+    /// Where the state is kept, if not in a file.
+    state: Option<Database<'s>>,
 }
 
 enum Base<'s> {
@@ -49,7 +51,7 @@ impl Lab<'static> {
     pub(crate) fn sqlite(ddl: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let base = Base::Sqlite(folder.path().join("app.db"));
-        let lab = Self { folder, base, role: None, options: String::new() };
+        let lab = Self { folder, base, role: None, options: String::new(), state: None };
         lab.sql(&format!("BEGIN;\n{ddl};\nCOMMIT;"));
         lab
     }
@@ -57,7 +59,7 @@ impl Lab<'static> {
     /// A database file that is there already.
     pub(crate) fn of_file(path: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, base: Base::Sqlite(path), role: None, options: String::new() }
+        Self { folder, base: Base::Sqlite(path), role: None, options: String::new(), state: None }
     }
 }
 
@@ -73,7 +75,29 @@ impl<'s> Lab<'s> {
     /// A database that is there already.
     pub(crate) fn of(database: Database<'s>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, base: Base::Postgres(database), role: None, options: String::new() }
+        Self { folder, base: Base::Postgres(database), role: None, options: String::new(), state: None }
+    }
+
+    /// From here on the state is kept in a database of this server.
+    #[track_caller]
+    pub(crate) fn with_state_on(mut self, server: &'s Postgres) -> Self {
+        self.state = Some(server.database("state").unwrap());
+        self
+    }
+
+    /// The database of the state, if it is not kept in a file.
+    pub(crate) fn state_database(&self) -> Option<&Database<'s>> {
+        self.state.as_ref()
+    }
+
+    /// The answer of the state database, asked with its own client.
+    #[track_caller]
+    pub(crate) fn state(&self, sql: &str) -> String {
+        let said = match &self.state {
+            None => sqlite::run(&self.path(".unseed/state.db"), &format!(".timeout 10000\n{sql};")),
+            Some(database) => database.psql(&format!("SET search_path = unseed; {sql};")),
+        };
+        said.unwrap_or_else(|error| panic!("{error}")).trim_end().to_owned()
     }
 
     /// From here on unseed connects as a new role that owns every table, but is no superuser.
@@ -211,6 +235,9 @@ impl<'s> Lab<'s> {
             {
                 command.env_remove(name);
             }
+        }
+        if let Some(state) = &self.state {
+            command.env("UNSEED_STATE", state.url());
         }
         command.env("USER", "dana");
         command

@@ -17,5 +17,6 @@ mod reliability;
 mod roundtrip;
 mod semantics_postgres;
 mod semantics_sqlite;
+mod state;
 mod support;
 mod workloads;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use unseed_io::sample;
+use unseed_testkit::server::{Database, Postgres, sqlite};
 
 /// Two real tenants, some test tenants with users and invoices, one real note that a test user reviewed.
 pub(crate) fn script(test_tenants: u64) -> String {
@@ -40,6 +41,8 @@ pub(crate) fn script(test_tenants: u64) -> String {
 
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
+    /// Where the state is kept, if not in a file.
+    state: Option<Database<'static>>,
 }
 
 /// What the binary answered.
@@ -56,7 +59,28 @@ impl Sandbox {
         let folder = tempfile::tempdir().unwrap();
         sample::create(&folder.path().join("app.db"), &script(test_tenants)).unwrap();
         std::fs::copy(folder.path().join("app.db"), folder.path().join("original.db")).unwrap();
-        Self { folder }
+        Self { folder, state: None }
+    }
+
+    /// With the state on the server that all tests share.
+    pub(crate) fn with_state_server(mut self) -> Self {
+        self.state = Some(Postgres::shared().and_then(|server| server.database("state")).unwrap());
+        self
+    }
+
+    /// The database of the state, if it is not kept in a file.
+    pub(crate) fn state_database(&self) -> Option<&Database<'static>> {
+        self.state.as_ref()
+    }
+
+    /// The answer of the state database, asked with its own client.
+    #[track_caller]
+    pub(crate) fn state(&self, sql: &str) -> String {
+        let said = match &self.state {
+            None => sqlite::run(&self.path(".unseed/state.db"), &format!("{sql};")),
+            Some(database) => database.psql(&format!("SET search_path = unseed; {sql};")),
+        };
+        said.unwrap_or_else(|error| panic!("{error}")).trim_end().to_owned()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,6 +97,9 @@ impl Sandbox {
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         for name in ["UNSEED_STATE", "UNSEED_ACTOR", "UNSEED_IDENTITY", "DATABASE_URL", "NO_COLOR"] {
             command.env_remove(name);
+        }
+        if let Some(state) = &self.state {
+            command.env("UNSEED_STATE", state.url());
         }
         command.env("USER", "dana");
         command

@@ -43,12 +43,12 @@ const OBLIGATIONS: &str = "SELECT set_config('synchronous_commit', 'on', false) 
              AND has_schema_privilege(n.oid, 'USAGE')) AS operators WHERE names IS NOT NULL";
 
 /// A configuration and how strictly its certificate is checked.
-pub(super) struct Target {
+pub(crate) struct Target {
     config: Config,
     verify: Verify,
     root_file: Option<String>,
     /// Where it leads, without any secret.
-    pub(super) location: String,
+    pub(crate) location: String,
 }
 
 /// What is asked of the server's certificate.
@@ -62,12 +62,12 @@ enum Verify {
 }
 
 /// An open connection.
-pub(super) struct Connected {
-    pub(super) client: Client,
+pub(crate) struct Connected {
+    pub(crate) client: Client,
 }
 
 /// Connects and pins the session's settings.
-pub(super) async fn connect(target: &Target) -> Result<Connected, Fault> {
+pub(crate) async fn connect(target: &Target) -> Result<Connected, Fault> {
     let failed = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -97,7 +97,7 @@ pub(super) async fn connect(target: &Target) -> Result<Connected, Fault> {
 }
 
 /// Reads a connection URL; what it leaves out comes from libpq's environment variables.
-pub(super) fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
+pub(crate) fn target(url: &str, lookup: Lookup<'_>) -> Result<Target, Fault> {
     let (plain, mode, root_file) = take_ssl_parameters(url);
     let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
         Fault::usage(format!("the connection URL is not valid: {error}"))

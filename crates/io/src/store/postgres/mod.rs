@@ -34,6 +34,12 @@ mod sweep;
 mod unchecked;
 mod written;
 
+/// What others need who talk to a server: its address, the connection, its errors.
+pub(crate) mod connection {
+    pub(crate) use super::connect::{Target, connect, target};
+    pub(crate) use super::session::sql_error;
+}
+
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;

@@ -22,7 +22,7 @@ pub(super) struct PgSession {
 }
 
 /// The server's answer, or the loss of the connection.
-pub(super) fn sql_error(error: &tokio_postgres::Error) -> SqlError {
+pub(crate) fn sql_error(error: &tokio_postgres::Error) -> SqlError {
     match error.as_db_error() {
         Some(db) => SqlError { code: Some(db.code().code().to_owned()), message: db_message(db) },
         None => SqlError { code: None, message: connection_message(error) },

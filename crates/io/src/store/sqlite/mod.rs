@@ -47,6 +47,8 @@ use unseed_core::schema::{ReferenceId, Schema, TableId};
 
 /// How long a statement waits for another writer.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// How long it waits when it will be asked again.
+const SETTLE_WAIT: Duration = Duration::from_millis(200);
 
 /// An open SQLite database.
 pub(crate) struct Sqlite {
@@ -83,6 +85,17 @@ impl LiteSession {
         if let Some(since) = self.holding_since.take() {
             let held = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.statements.longest_transaction_us = self.statements.longest_transaction_us.max(held);
+        }
+    }
+
+    /// Begins a transaction with the write lock; false where another writer keeps it for longer.
+    async fn locked_within(&mut self, wait: Duration) -> Result<bool, SqlError> {
+        self.db.busy_timeout(wait).map_err(|error| sql_error(&error))?;
+        let begun = self.run("BEGIN IMMEDIATE").await;
+        self.db.busy_timeout(BUSY_WAIT).map_err(|error| sql_error(&error))?;
+        match begun {
+            Err(error) if error.code.as_deref() == Some("55P03") => Ok(false),
+            begun => begun.map(|_| true),
         }
     }
 
@@ -378,9 +391,16 @@ impl Store for Sqlite {
     }
 
     async fn settle(&mut self, work: &Work, _token: &str, roots: &[RootSet]) -> Result<Outcome, Fault> {
+        // A commit that failed because somebody reads is still open; what it removed counts as removed only to us.
+        self.rollback().await?;
+        // Whoever has the write lock may be the process whose commit this is about.
+        if !self.session.locked_within(SETTLE_WAIT).await.map_err(|e| e.fault("taking the write lock"))? {
+            return Ok(Outcome::Pending);
+        }
         // There is no record of transactions: a batch is all or nothing, so its roots tell.
-        let found = self.present(&work.schema, roots).await?;
-        Ok(if found == 0 { Outcome::Committed } else { Outcome::RolledBack })
+        let found = self.present(&work.schema, roots).await;
+        self.rollback().await?;
+        Ok(if found? == 0 { Outcome::Committed } else { Outcome::RolledBack })
     }
 
     async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {

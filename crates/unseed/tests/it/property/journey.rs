@@ -23,7 +23,7 @@ use unseed_engine::report::RunReport;
 use unseed_engine::restore::Scope;
 use unseed_engine::{purge, restore, resume, verify};
 use unseed_io::archive::FolderArchive;
-use unseed_io::state::SqliteState;
+use unseed_io::state::State;
 use unseed_io::store::AnyStore;
 use unseed_testkit::oracle::{self, Expected};
 use unseed_testkit::random::{Case, Dice};
@@ -191,7 +191,7 @@ struct Journey<'a> {
     /// The connection, kept from step to step.
     store: Box<dyn AnyStore>,
     folder: TempDir,
-    state: SqliteState,
+    state: State,
     archive: FolderArchive,
     clock: SystemClock,
 }
@@ -201,7 +201,7 @@ impl<'a> Journey<'a> {
         // The stores read files and wait for the database on the thread they are called on.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let state = SqliteState::open(folder.path()).map_err(told("the state cannot be opened"))?;
+        let state = State::open(folder.path()).map_err(told("the state cannot be opened"))?;
         let kind = if server.path().is_some() { "postgresql" } else { "sqlite" };
         let archive = FolderArchive::new(folder.path().join("archive"), unseed_io::archive::extension(kind));
         let runtime = runtime.map_err(|error| error.to_string())?;

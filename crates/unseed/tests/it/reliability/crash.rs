@@ -1,5 +1,6 @@
 //! The real binary is killed in a purge, in the resumes of it and in the restore, again and again.
 //!
+//! `UNSEED_STEPS=1` kills at every step there is, and
 //! `UNSEED_SEED=17 UNSEED_CASES=1 cargo test -p unseed --test it reliability::crash` repeats the case of seed 17.
 
 use super::scene::{DOCUMENTS, ROWS, SHOPS, Scene, UNINDEXED, When};
@@ -7,14 +8,33 @@ use crate::lab::Lab;
 use crate::property::number;
 use std::time::Duration;
 use unseed_testkit::random::Dice;
+use unseed_testkit::server::Postgres;
 
 /// Cases of each test unless the environment says otherwise.
 const CASES_DEFAULT: u64 = 2;
 
+/// Kills of the step by step test: one at every so many writes to the state.
+const STRIDE_DEFAULT: u64 = 9;
+
+fn shops(lab: Lab<'static>) -> Scene {
+    Scene::new(lab, "tenants: id > 4", &["--batch-rows", "150"])
+}
+
+fn shops_on_postgres() -> Lab<'static> {
+    Lab::postgres(&format!("{SHOPS}{ROWS}"))
+}
+
+fn shops_on_sqlite() -> Lab<'static> {
+    Lab::sqlite(&format!("{SHOPS}{ROWS}"))
+}
+
+fn server() -> &'static Postgres {
+    Postgres::shared().unwrap()
+}
+
 #[test]
 fn a_purge_killed_at_any_instant_loses_nothing_on_the_fast_path() {
-    let lab = Lab::postgres(&format!("{SHOPS}{ROWS}"));
-    check(&Scene::new(lab, "tenants: id > 4", &["--path", "fast", "--batch-rows", "150"]));
+    check(&shops(shops_on_postgres()));
 }
 
 #[test]
@@ -33,8 +53,49 @@ fn a_purge_killed_at_any_instant_loses_nothing_with_checks_on() {
 
 #[test]
 fn a_purge_killed_at_any_instant_loses_nothing_on_sqlite() {
-    let lab = Lab::sqlite(&format!("{SHOPS}{ROWS}"));
-    check(&Scene::new(lab, "tenants: id > 4", &["--batch-rows", "150"]));
+    check(&shops(shops_on_sqlite()));
+}
+
+#[test]
+fn a_purge_of_postgresql_with_its_state_on_a_server_loses_nothing_at_any_instant() {
+    check(&shops(shops_on_postgres().with_state_on(server())));
+}
+
+#[test]
+fn a_purge_of_sqlite_with_its_state_on_a_server_loses_nothing_at_any_instant() {
+    check(&shops(shops_on_sqlite().with_state_on(server())));
+}
+
+#[test]
+fn a_purge_killed_at_each_step_loses_nothing() {
+    steps(&shops(shops_on_postgres()), 0);
+    steps(&shops(shops_on_sqlite()), 1);
+}
+
+#[test]
+fn a_purge_with_its_state_on_a_server_killed_at_each_step_loses_nothing() {
+    steps(&shops(shops_on_postgres().with_state_on(server())), 2);
+    steps(&shops(shops_on_sqlite().with_state_on(server())), 3);
+}
+
+/// Kills a purge at its writes to the state, one after the other.
+fn steps(scene: &Scene, first: u64) {
+    let stride = usize::try_from(number("UNSEED_STEPS", STRIDE_DEFAULT)).unwrap();
+    let skipped = if stride == 1 { 0 } else { first };
+    for step in (1 + skipped..=scene.writes).step_by(stride) {
+        let id = scene.plan();
+        let run = format!("r-{}", scene.runs() + 1);
+        let purge = ["purge", "plan.json", "--confirm", &id];
+        let (status, writes) = scene.killed(&purge, When::Writes(step));
+        let context = format!("{run} killed at write {step} of {} (seen {writes}, {status})", scene.writes);
+        match scene.state_of(&run).as_deref() {
+            None => drop(scene.lab.json(0, &purge)),
+            Some("running" | "stopped") => drop(scene.lab.json(0, &["resume", &run, "--confirm", &run])),
+            Some(_) => {}
+        }
+        scene.assert_purged(&run, &context);
+        scene.restore(&run, &context);
+    }
 }
 
 fn check(scene: &Scene) {

@@ -2,7 +2,8 @@
 //!
 //! A proxy between the binary and the server knows the moment: the journal says that a commit is about to be sent.
 
-use super::books::{assert_archived, assert_chained, assert_settled, state};
+use super::books::{assert_archived, assert_chained, assert_settled};
+use super::line::COMMIT;
 use super::scene::{ROWS, SHOPS};
 use crate::lab::{Lab, assert_same, fault};
 use std::io::{Read as _, Write as _};
@@ -25,9 +26,6 @@ enum Cut {
     /// The server never sees it, nor that the client is gone.
     Unnoticed,
 }
-
-/// A COMMIT as the wire has it: a simple query of its own.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
 struct Shared {
     cut: Cut,
@@ -98,6 +96,10 @@ impl Shared {
             if is_cut && matches!(self.cut, Cut::Before | Cut::Unnoticed) {
                 break;
             }
+            if is_cut && self.cut == Cut::Sent {
+                // First of all, so that no answer is quicker.
+                drop(client.shutdown(Shutdown::Both));
+            }
             let passed_on = server.write_all(&buffer[..length]).is_ok();
             if !passed_on || is_cut && self.cut == Cut::Sent {
                 break;
@@ -156,7 +158,7 @@ fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
             std::thread::scope(|scope| {
                 let resumed = scope.spawn(resume);
                 wait_for(&lab, "SELECT count(*) FROM audit WHERE outcome LIKE 'resumed%'", "1");
-                assert_eq!(state(&lab, THIRD_BATCH), "1", "{context}: nothing is guessed");
+                assert_eq!(lab.state(THIRD_BATCH), "1", "{context}: nothing is guessed");
                 let held = proxy.shared.held.lock().unwrap().take().expect("the server's side was kept");
                 held.shutdown(Shutdown::Both).unwrap();
                 resumed.join().unwrap();
@@ -165,7 +167,7 @@ fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
             resume();
         }
         let third = "SELECT json_extract(body, '$.state') FROM batches WHERE number = 3";
-        assert_eq!(state(&lab, third), becomes, "{context}");
+        assert_eq!(lab.state(third), becomes, "{context}");
         assert_settled(&lab, "r-1", &context);
         assert_chained(&lab, &context);
         assert_archived(&lab, "r-1", &before, &lab.picture(), &context);
@@ -177,7 +179,7 @@ fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
 
 fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
     let begun = Instant::now();
-    while state(lab, query) != answer {
+    while lab.state(query) != answer {
         assert!(begun.elapsed() < Duration::from_secs(60), "{query} never becomes {answer}");
     }
 }

@@ -153,6 +153,18 @@ fn garble(path: &Path, at: i64) {
     file.write_all_at(&[0xa5; 64], u64::try_from(at).unwrap()).unwrap();
 }
 
+/// The rows of a batch that the journal has lost are in the archive only: whoever restores is told.
+#[test]
+fn a_restore_tells_of_segments_that_no_entry_claims() {
+    let lab = Lab::sqlite(&format!("{SHOPS}{ROWS}"));
+    lab.plan("tenants: id > 4", &["--batch-rows", "150", "--max-share", "1"]);
+    lab.purge();
+    lab.state("DELETE FROM batches WHERE number = 2");
+    let answer = lab.run(&["restore", "r-1", "--confirm", "r-1"]);
+    assert!(answer.stderr.contains("no entry of the journal claims `batch-0002`"), "{answer:?}");
+    assert_eq!(answer.stderr.matches("no entry of the journal").count(), 1, "{answer:?}");
+}
+
 /// A new state database counts from one again; the archive of the old one is not overwritten.
 #[test]
 fn a_new_journal_does_not_overwrite_an_old_archive() {

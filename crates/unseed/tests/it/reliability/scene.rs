@@ -1,6 +1,7 @@
 //! A database of several batches, and a purge of it that nobody disturbed, to compare with.
 
 use super::books::{assert_chained, assert_settled};
+use super::line::Line;
 use crate::lab::{Lab, Picture, assert_same};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
@@ -68,6 +69,8 @@ pub(super) struct Scene {
     roots: &'static str,
     more: Vec<&'static str>,
     objects: String,
+    /// The way to the state database, if that is on a server.
+    line: Option<Line>,
 }
 
 impl Scene {
@@ -83,7 +86,9 @@ impl Scene {
             roots,
             more: [&["--max-share", "1"], more].concat(),
             objects: String::new(),
+            line: None,
         };
+        scene.line = scene.lab.state_database().map(Line::before);
         scene.objects = scene.objects_now();
         let id = scene.plan();
         let begun = Instant::now();
@@ -118,22 +123,35 @@ impl Scene {
     /// Runs the binary and kills it; returns how it ended and how often the state database was written to.
     pub(super) fn killed(&self, arguments: &[&str], when: When) -> (ExitStatus, u64) {
         let mut command = self.lab.command(arguments);
+        if let Some(line) = &self.line {
+            line.hold_at(match when {
+                When::Writes(times) => times,
+                When::After(_) => u64::MAX,
+            });
+            command.env("UNSEED_STATE", line.url());
+        }
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut written = Written::of(self.lab.path(".unseed/state.db-wal"));
         loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return (status, written.times);
-            }
-            written.look();
+            let ended = child.try_wait().unwrap();
+            let times = match &self.line {
+                Some(line) => line.commits(),
+                None => written.look(),
+            };
             let due = match when {
                 When::After(wait) => begun.elapsed() >= wait,
-                When::Writes(times) => written.times >= times,
+                When::Writes(at) => times >= at,
             };
-            if due {
-                return (kill(&mut child), written.times);
+            match ended {
+                Some(status) => return (status, times),
+                None if due => {
+                    let status = kill(&mut child);
+                    self.line.iter().for_each(Line::cut);
+                    return (status, times);
+                }
+                None => std::thread::yield_now(),
             }
-            std::thread::yield_now();
         }
     }
 
@@ -184,11 +202,12 @@ impl Written {
         Self { path, seen: None, times: 0 }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self) -> u64 {
         let now =
             std::fs::metadata(&self.path).ok().and_then(|data| Some((data.len(), data.modified().ok()?)));
         if now.is_some() && now != self.seen {
             (self.seen, self.times) = (now, self.times + 1);
         }
+        self.times
     }
 }
