@@ -114,6 +114,43 @@ pub struct Step {
     pub via: String,
 }
 
+/// Whether indexes are built for the time of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildIndexes {
+    /// Where that saves more than a second.
+    #[default]
+    Auto,
+    /// On every foreign key without one that the store has to look rows up by.
+    Always,
+    Never,
+}
+
+/// An index that is built before the first batch and dropped after the last one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunIndex {
+    /// Its name, without the schema, which is that of the table.
+    pub name: String,
+    pub namespace: String,
+    /// The table; of a partitioned one, a partition.
+    pub table: String,
+    pub columns: Vec<String>,
+    /// Seconds that the run would take longer without it, roughly.
+    pub saves_s: u64,
+}
+
+impl RunIndex {
+    /// `public.users (tenant_id)`.
+    pub fn on(&self) -> String {
+        format!("{}.{} ({})", self.namespace, self.table, self.columns.join(", "))
+    }
+
+    /// Its name with its schema.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+}
+
 /// Something a person should know before approving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
@@ -142,8 +179,17 @@ pub struct Plan {
     pub policy: Policy,
     pub roots: Vec<Roots>,
     pub steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub build_indexes: BuildIndexes,
+    /// What is built for the time of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<RunIndex>,
     pub warnings: Vec<Warning>,
     pub conflicts: Vec<Conflict>,
+}
+
+fn is_auto(choice: &BuildIndexes) -> bool {
+    *choice == BuildIndexes::Auto
 }
 
 impl Plan {

@@ -17,7 +17,7 @@
 
 use crate::closure::Program;
 use crate::fault::Fault;
-use crate::plan::{Path, RootSet};
+use crate::plan::{BuildIndexes, Path, RootSet, RunIndex};
 use crate::port::progress::Progress;
 use crate::protect::{Ownership, Protection};
 use crate::schema::{ColumnIndex, ReferenceId, Schema, TableId};
@@ -301,6 +301,23 @@ pub struct Orphans {
     pub rows: u64,
 }
 
+/// How long statements of a purge may wait and take, in milliseconds; `None` as the connection says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreWaits {
+    /// For a lock.
+    pub lock_ms_max: Option<u64>,
+    /// For a statement that removes.
+    pub statement_ms_max: Option<u64>,
+}
+
+/// What became of an index that was to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexBuilt {
+    Built,
+    /// In words why not; the run goes on without it.
+    Not(String),
+}
+
 /// A store that holds rows.
 #[async_trait]
 pub trait Store: Send {
@@ -327,19 +344,25 @@ pub trait Store: Send {
     /// Row counts per tag of the current closure.
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault>;
 
-    /// Builds what the removal is better done with, such as missing indexes, outside any transaction;
-    /// returns it in words.
-    async fn prepare(
-        &mut self,
-        work: &Work,
-        closure: &Closure,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, Fault> {
-        let _ = (work, closure, progress);
-        Ok(Vec::new())
+    /// How long statements of a purge may wait for locks and take; until this is called, as the connection says.
+    fn limit_waits(&mut self, waits: StoreWaits) {
+        let _ = waits;
     }
 
-    /// Takes down what `prepare` built; called when a run ends or stops.
+    /// Indexes that a removal is better done with, by what the closure says; nothing where the store builds none.
+    /// Their names are unique to the tag.
+    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes, tag: &str) -> Vec<RunIndex> {
+        let _ = (work, closure, choice, tag);
+        Vec::new()
+    }
+
+    /// Builds one index, outside any transaction and without keeping others from writing; what an earlier attempt
+    /// left half built under its name is replaced.
+    async fn build_index(&mut self, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+        Ok(IndexBuilt::Not(format!("this store builds no index on {}", index.on())))
+    }
+
+    /// Takes down what was built for this run, and for runs whose process has died; called when a run ends or stops.
     async fn finish(&mut self) -> Result<(), Fault> {
         Ok(())
     }
