@@ -18,6 +18,9 @@ use std::collections::HashSet;
 /// The value of [`Plan::format`].
 pub const FORMAT: &str = "unseed.plan/1";
 
+/// How the names of indexes begin that are built for a run; the id of its plan follows, and a number.
+pub const INDEX_PREFIX: &str = "unseed_tmp_";
+
 /// How rows are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,8 +132,6 @@ pub enum BuildIndexes {
 /// An index that is built before the first batch and dropped after the last one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunIndex {
-    /// Its name, without the schema, which is that of the table.
-    pub name: String,
     pub namespace: String,
     /// The table; of a partitioned one, a partition.
     pub table: String,
@@ -143,11 +144,6 @@ impl RunIndex {
     /// `public.users (tenant_id)`.
     pub fn on(&self) -> String {
         format!("{}.{} ({})", self.namespace, self.table, self.columns.join(", "))
-    }
-
-    /// Its name with its schema.
-    pub fn full_name(&self) -> String {
-        format!("{}.{}", self.namespace, self.name)
     }
 }
 
@@ -218,6 +214,11 @@ impl Plan {
     /// Rows that are detached, over all tables.
     pub fn rows_detached(&self) -> u64 {
         self.steps.iter().filter(|s| s.action == Action::Detach).map(|s| s.rows).sum()
+    }
+
+    /// The name of an index of the run, by its position, without the schema, which is that of its table.
+    pub fn index_name(&self, position: usize) -> String {
+        format!("{INDEX_PREFIX}{}_{}", self.id, position + 1)
     }
 
     /// Number of roots.

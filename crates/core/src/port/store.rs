@@ -231,6 +231,13 @@ pub struct Removed {
     pub token: String,
 }
 
+impl Removed {
+    /// Rows removed and detached, over all tables.
+    pub fn rows(&self) -> u64 {
+        self.removed.values().chain(self.detached.values()).sum()
+    }
+}
+
 /// Outcome of [`Store::remove`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
@@ -350,19 +357,26 @@ pub trait Store: Send {
     }
 
     /// Indexes that a removal is better done with, by what the closure says; nothing where the store builds none.
-    /// Their names are unique to the tag.
-    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes, tag: &str) -> Vec<RunIndex> {
-        let _ = (work, closure, choice, tag);
+    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes) -> Vec<RunIndex> {
+        let _ = (work, closure, choice);
         Vec::new()
     }
 
     /// Builds one index, outside any transaction and without keeping others from writing; what an earlier attempt
-    /// left half built under its name is replaced.
-    async fn build_index(&mut self, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+    /// left half built under its name is replaced. `name` is [`Plan::index_name`](crate::plan::Plan::index_name).
+    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+        let _ = name;
         Ok(IndexBuilt::Not(format!("this store builds no index on {}", index.on())))
     }
 
-    /// Takes down what was built for this run, and for runs whose process has died; called when a run ends or stops.
+    /// Drops an index that was built for a run, by this process or by one that died; one that is gone is no error.
+    async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
+        let _ = (namespace, name);
+        Ok(())
+    }
+
+    /// Takes down what else was made for this run, and what runs left whose process has died; called when a run ends
+    /// or stops.
     async fn finish(&mut self) -> Result<(), Fault> {
         Ok(())
     }

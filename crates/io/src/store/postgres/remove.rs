@@ -69,7 +69,16 @@ impl Postgres {
         began.map_err(|e| e.fault("beginning a batch"))?;
         self.mode = None;
         self.session.begin_holding();
-        match self.remove_and_prove(work, batch, &expected, sink).await {
+        let limit_ms = self.waits.and_then(|waits| waits.statement_ms_max);
+        let limited = match limit_ms {
+            Some(ms) => self.session.run(&format!("SET LOCAL statement_timeout = {ms}")).await.map(drop),
+            None => Ok(()),
+        };
+        let removed = match limited {
+            Ok(()) => self.remove_and_prove(work, batch, &expected, sink).await,
+            Err(error) => Err(Stop::Sql(error)),
+        };
+        match removed {
             Ok(removed) => Ok(Removal::Proven(removed)),
             Err(stop) => {
                 // If the connection is gone, the server rolls back by itself.
@@ -77,7 +86,10 @@ impl Postgres {
                 self.session.end_transaction();
                 match stop {
                     Stop::Changed(why) => Ok(Removal::Changed(why)),
-                    Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
+                    Stop::Sql(error) if rolled_back.is_ok() && timed_out(&error, limit_ms) => {
+                        Err(error.fault("removing a batch").transient(true))
+                    }
+                    Stop::Sql(error) if rolled_back.is_ok() && error.code.as_deref() == Some("23503") => {
                         match self.keeper(work, batch, &expected).await {
                             Some(fault) => Err(fault),
                             None => Ok(Removal::Changed(format!("{error}{}", suspects(work, &expected)))),
@@ -483,8 +495,9 @@ impl Postgres {
     }
 }
 
-fn is_transient(error: &SqlError) -> bool {
-    matches!(error.code.as_deref(), Some("40001" | "40P01" | "55P03" | "23503"))
+/// Whether a statement took longer than a person wants it to; without a limit, somebody cancelled it.
+fn timed_out(error: &SqlError, limit_ms: Option<u64>) -> bool {
+    error.code.as_deref() == Some("57014") && limit_ms.is_some()
 }
 
 /// Triggers that may be why a key fails, again and again, though nobody else writes.
