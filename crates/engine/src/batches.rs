@@ -11,9 +11,9 @@
 use crate::ahead::{self, Ahead, Segment};
 use crate::plan::CONFLICTS_DESCRIBED_MAX;
 use crate::positions::{Remaining, select};
-use crate::{indexes, pace};
 use crate::refusals::{check_limits, refuse_conflicts, wide};
 use crate::session::{Session, by_name};
+use crate::{indexes, pace};
 use std::collections::BTreeMap;
 use unseed_core::archive::Part;
 use unseed_core::batch::{self, Batch};

@@ -73,7 +73,9 @@ impl Ending<'_> {
         let Self { run, done, total, .. } = self;
         let current = done + 1;
         match cause.category {
-            Category::Interrupted if *total == 0 => format!("purge `{run}` was interrupted before its first batch"),
+            Category::Interrupted if *total == 0 => {
+                format!("purge `{run}` was interrupted before its first batch")
+            }
             Category::Interrupted => format!("purge `{run}` was interrupted after batch {done} of {total}"),
             Category::Usage
             | Category::Refused

@@ -65,8 +65,7 @@ fn note(
     state: IndexState,
     says: &str,
 ) -> Result<(), Fault> {
-    let figures =
-        IndexFigures { name: name.to_owned(), on: on.to_owned(), state, says: says.to_owned() };
+    let figures = IndexFigures { name: name.to_owned(), on: on.to_owned(), state, says: says.to_owned() };
     let known = session.report.indexes.iter_mut().find(|known| known.name == name);
     match known {
         Some(known) => *known = figures,

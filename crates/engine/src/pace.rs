@@ -164,7 +164,9 @@ pub(crate) async fn preflight(cx: &mut Context<'_>) -> Result<(), Fault> {
 pub(crate) async fn admit(session: &mut Session<'_, '_>, ahead: &mut Option<Ahead>) -> Result<(), Stop> {
     let mut before = None;
     loop {
-        asked_to_end(session)?;
+        if let Some(stop) = asked_to_end(session) {
+            return Err(stop);
+        }
         let now_ms = session.cx.clock.monotonic_ms();
         let reason = match session.pace.decide(session.cx.clock, now_ms) {
             Decision::Go => return Ok(()),
@@ -196,15 +198,15 @@ fn count(session: &mut Session<'_, '_>, reason: &Reason, took_ms: u64, again: bo
 }
 
 /// A person, or the end of the maintenance window.
-fn asked_to_end(session: &Session<'_, '_>) -> Result<(), Stop> {
+fn asked_to_end(session: &Session<'_, '_>) -> Option<Stop> {
     if session.cx.interrupt.is_requested() {
-        return Err(Fault::new(Category::Interrupted, "interrupted").into());
+        return Some(Fault::new(Category::Interrupted, "interrupted").into());
     }
     match &session.pace.window {
         Some(window) if opening(session.cx.clock, window) != Opening::Open => {
             let fault = Fault::store(format!("the maintenance window {window} has ended"));
-            Err(Stop::between(fault.hint("wait until it is open")))
+            Some(Stop::between(fault.hint("wait until it is open")))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => None,
     }
 }

@@ -120,14 +120,25 @@ pub async fn make(
     check_limits(&work.schema, request.policy, &closure, &counts, &root_tables)?;
     refuse_conflicts(&store.conflicts(&work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let indexes = store.indexes(&work, &closure, request.build_indexes);
-    if indexes.is_empty() && request.build_indexes == BuildIndexes::Always && catalog.server.kind != "postgresql" {
+    if indexes.is_empty()
+        && request.build_indexes == BuildIndexes::Always
+        && catalog.server.kind != "postgresql"
+    {
         return Err(no_indexes(&catalog.server));
     }
     let steps = steps(&work, &closure, &counts, request.store);
     let found =
         warnings::Found { work: &work, closure: &closure, server: &catalog.server, policy: request.policy };
     let warnings = warnings::all(store, &found).await?;
-    let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, indexes, warnings };
+    let bare = Bare {
+        request,
+        server: &catalog.server,
+        fingerprint,
+        path: choice_of_path,
+        steps,
+        indexes,
+        warnings,
+    };
     let plan = bare.plan(&work.schema, &roots, clock.now());
     let keys = roots.into_iter().map(|set| set.rows).collect();
     Ok(WholePlan::seal(plan, keys, INLINE_ROWS_MAX))

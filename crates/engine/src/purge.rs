@@ -9,10 +9,10 @@
 use crate::batches::{self, Stop};
 pub use crate::context::{Context, Live, Patience};
 use crate::ending::Ending;
-use crate::{hooks, indexes, pace};
 use crate::report::{BatchFigures, FORMAT, RowFigures, RunReport, Timings};
 use crate::session::{Session, audit, released};
 use crate::work;
+use crate::{hooks, indexes, pace};
 use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;

@@ -8,11 +8,11 @@
 //! Not here: how rows are put back (`io::store`).
 
 use crate::context::Context;
-use crate::{hooks, indexes};
 use crate::report::{RestoreFigures, RunReport, reference_key};
 use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
+use crate::{hooks, indexes};
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::{Category, Fault, counted};
@@ -130,7 +130,8 @@ async fn around_hooks(
     let done = match hooks::before(session, Phase::Restore).await {
         Ok(()) => put_back(session, state, scope, agreed).await,
         Err(fault) => {
-            let again = format!("then run `unseed restore {}` again, with `--skip-hooks` if need be", session.run);
+            let again =
+                format!("then run `unseed restore {}` again, with `--skip-hooks` if need be", session.run);
             let hint = if fault.hint.is_empty() { again } else { format!("{}, {again}", fault.hint) };
             Err(fault.state("nothing was put back").hint(hint))
         }
@@ -189,7 +190,11 @@ async fn put_back(
     session.cx.progress.note("checking the archive");
     let mut source = session.cx.archive.open(&id, &hashes)?;
     let wanted = resolve(session, scope)?;
-    session.audit("restore.run", &id, &format!("started, {}, {agreed}{}", scope.text(), without_hooks(session)))?;
+    session.audit(
+        "restore.run",
+        &id,
+        &format!("started, {}, {agreed}{}", scope.text(), without_hooks(session)),
+    )?;
     let store = &mut session.cx.store;
     let mut restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await
     {

@@ -5,10 +5,10 @@
 //! Not here: the batches (`batches`).
 
 use crate::context::Context;
-use crate::{pace, purge};
 use crate::report::RunReport;
 use crate::session::{Session, audit, released};
 use crate::settle;
+use crate::{pace, purge};
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::Fault;

@@ -35,8 +35,7 @@ impl Scene {
             on_resume: false,
             environment: vec!["TOKEN".to_owned()],
         };
-        let about =
-            About { run: "r-7", plan: "7f3a90bc", stores: &["main".to_owned()], state: "running" };
+        let about = About { run: "r-7", plan: "7f3a90bc", stores: &["main".to_owned()], state: "running" };
         let (ended, log) =
             self.commands.run(&hook, &about, &|| cancelled.load(Ordering::SeqCst)).await.unwrap();
         (ended, std::fs::read_to_string(log).unwrap())
@@ -97,7 +96,8 @@ async fn ends(id: &str) {
 }
 
 /// Children that do not want to end, and children of children.
-const STUBBORN: &str = "trap '' TERM; bash -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & echo $$; wait";
+const STUBBORN: &str =
+    "trap '' TERM; bash -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & echo $$; wait";
 
 #[tokio::test]
 async fn at_its_limit_a_command_ends_with_all_it_started() {

@@ -23,7 +23,8 @@ struct Millis(u64);
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = || D::Error::invalid_value(Unexpected::Str(&text), &"a duration such as \"5s\" or \"250ms\"");
+        let wrong =
+            || D::Error::invalid_value(Unexpected::Str(&text), &"a duration such as \"5s\" or \"250ms\"");
         let duration = humantime::parse_duration(&text).map_err(|_| wrong())?;
         u64::try_from(duration.as_millis()).ok().filter(|ms| *ms > 0).map(Self).ok_or_else(wrong)
     }
@@ -145,8 +146,9 @@ impl FilePurging {
 }
 
 fn window(section: &str, text: &str) -> Result<Window, Wrong> {
-    Window::parse(text)
-        .map_err(|why| (format!("`{section}.window`: {why}"), "write for example \"22:00-06:00 Europe/Berlin\""))
+    Window::parse(text).map_err(|why| {
+        (format!("`{section}.window`: {why}"), "write for example \"22:00-06:00 Europe/Berlin\"")
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,21 +172,24 @@ impl FileHook {
         let name = self.name;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > 60 || !name.chars().all(plain) {
-            let what = format!("the hook's name `{name}` is not made of lower-case letters, digits and dashes");
+            let what =
+                format!("the hook's name `{name}` is not made of lower-case letters, digits and dashes");
             return Err((what, "write for example `name = \"pause-import\"`"));
         }
         if !seen.insert(name.clone()) {
             return Err((format!("two hooks are called `{name}`"), "give each a name of its own"));
         }
         if self.command.first().is_none_or(|program| program.trim().is_empty()) {
-            let hint = "write the program and its arguments: `command = [\"systemctl\", \"stop\", \"importer\"]`";
+            let hint =
+                "write the program and its arguments: `command = [\"systemctl\", \"stop\", \"importer\"]`";
             return Err((format!("hook `{name}` has no command"), hint));
         }
         if self.on_resume && self.at != At::Before {
             let what = format!("hook `{name}` says `on_resume`, but runs {}", self.at.as_str());
             return Err((what, "only hooks with `at = \"before\"` can run again on resume"));
         }
-        if let Some(odd) = self.environment.iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        if let Some(odd) = self.environment.iter().find(|name| name.is_empty() || name.contains(['=', '\0']))
+        {
             let what = format!("hook `{name}` names the variable `{odd}`");
             return Err((what, "list names of variables only; values never stand in a configuration"));
         }
@@ -269,7 +274,10 @@ environment = ["PAGER_TOKEN"]
         );
         let purge = config.purge;
         assert_eq!(purge.window.unwrap().to_string(), "21:00-07:00 UTC");
-        assert_eq!((purge.attempts_max, purge.pause_ms_first, purge.pause_ms_max), (Some(5), Some(100), Some(10_000)));
+        assert_eq!(
+            (purge.attempts_max, purge.pause_ms_first, purge.pause_ms_max),
+            (Some(5), Some(100), Some(10_000))
+        );
         assert_eq!((purge.lock_ms_max, purge.statement_ms_max), (Some(2_000), Some(300_000)));
         let hooks: Vec<String> = config.hooks.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -292,15 +300,24 @@ environment = ["PAGER_TOKEN"]
             ("[throttle]\nquery_max = 1", "`throttle.query` and `throttle.query_max` go together"),
             ("[throttle]\nquery = \"SELECT 1\"\nquery_max = nan", "`throttle.query_max` is no number"),
             ("[throttle]\nrows_per_second = 0", "so no row would ever leave"),
-            ("[throttle]\nwindow = \"22:00-06:00\"", "`throttle.window`: `22:00-06:00` is no window: it names no time zone"),
+            (
+                "[throttle]\nwindow = \"22:00-06:00\"",
+                "`throttle.window`: `22:00-06:00` is no window: it names no time zone",
+            ),
             ("[purge]\nwindow = \"night\"", "`purge.window`: `night` is no window"),
             ("[purge]\nattempts_max = 0", "so no batch would ever be tried"),
             ("[[hooks]]\nname = \"A b\"\nat = \"before\"\ncommand = [\"x\"]", "the hook's name `A b`"),
             ("[[hooks]]\nname = \"a\"\nat = \"before\"\ncommand = []", "hook `a` has no command"),
             ("[[hooks]]\nname = \"a\"\nat = \"before\"\ncommand = \"rm -rf /\"", "expected a sequence"),
             ("[[hooks]]\nname = \"a\"\nat = \"then\"\ncommand = [\"x\"]", "unknown name `then`"),
-            ("[[hooks]]\nname = \"a\"\nat = \"after\"\ncommand = [\"x\"]\non_resume = true", "hook `a` says `on_resume`"),
-            ("[[hooks]]\nname = \"a\"\nat = \"after\"\ncommand = [\"x\"]\nenvironment = [\"A=b\"]", "names the variable `A=b`"),
+            (
+                "[[hooks]]\nname = \"a\"\nat = \"after\"\ncommand = [\"x\"]\non_resume = true",
+                "hook `a` says `on_resume`",
+            ),
+            (
+                "[[hooks]]\nname = \"a\"\nat = \"after\"\ncommand = [\"x\"]\nenvironment = [\"A=b\"]",
+                "names the variable `A=b`",
+            ),
             (
                 "[[hooks]]\nname = \"a\"\nat = \"after\"\ncommand = [\"x\"]\n[[hooks]]\nname = \"a\"\nat = \"before\"\ncommand = [\"y\"]",
                 "two hooks are called `a`",

@@ -51,10 +51,7 @@ fn the_critical_limit_stops_at_once_whatever_else_is_waited_for() {
     let mut governor = Governor::new(throttle());
     let mut at = |sensed: &Sensed| governor.decide(0, sensed, Opening::Open);
     stops(&at(&read(Lag::Known(61_000), 0.0)), "replication lag 61 s > 60 s, the critical limit");
-    stops(
-        &at(&read(Lag::Known(6_000), 101.0)),
-        "the throttle query returned 101 > 100, the critical limit",
-    );
+    stops(&at(&read(Lag::Known(6_000), 101.0)), "the throttle query returned 101 > 100, the critical limit");
 }
 
 #[test]
@@ -110,14 +107,23 @@ fn nonsense_is_a_failure() {
 fn a_wait_has_an_end() {
     let mut governor = Governor::new(Throttle { wait_ms_max: 60_000, ..throttle() });
     let behind = read(Lag::Known(9_000), 0.0);
-    waits(&governor.decide(1_000, &behind, Opening::Open), Cause::ReplicationLag, "replication lag 9 s > 5 s");
-    waits(&governor.decide(60_999, &behind, Opening::Open), Cause::ReplicationLag, "replication lag 9 s > 5 s");
-    stops(
-        &governor.decide(61_000, &behind, Opening::Open),
-        "waited 60 s in vain: replication lag 9 s > 5 s",
+    waits(
+        &governor.decide(1_000, &behind, Opening::Open),
+        Cause::ReplicationLag,
+        "replication lag 9 s > 5 s",
     );
+    waits(
+        &governor.decide(60_999, &behind, Opening::Open),
+        Cause::ReplicationLag,
+        "replication lag 9 s > 5 s",
+    );
+    stops(&governor.decide(61_000, &behind, Opening::Open), "waited 60 s in vain: replication lag 9 s > 5 s");
     assert_eq!(governor.decide(62_000, &read(Lag::Known(1), 0.0), Opening::Open), Decision::Go);
-    waits(&governor.decide(63_000, &behind, Opening::Open), Cause::ReplicationLag, "replication lag 9 s > 5 s");
+    waits(
+        &governor.decide(63_000, &behind, Opening::Open),
+        Cause::ReplicationLag,
+        "replication lag 9 s > 5 s",
+    );
 }
 
 #[test]

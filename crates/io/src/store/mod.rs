@@ -79,6 +79,5 @@ pub fn gauges(url: &str, lookup: Lookup<'_>, throttle: &Throttle) -> Result<Opti
     }
     let keys: Vec<String> = asked.iter().map(|key| format!("`throttle.{key}`")).collect();
     let message = format!("{} cannot be measured on this kind of store", keys.join(", "));
-    Err(Fault::usage(message)
-        .hint("take it out; `rows_per_second` and `window` work on every store"))
+    Err(Fault::usage(message).hint("take it out; `rows_per_second` and `window` work on every store"))
 }

@@ -115,7 +115,8 @@ fn summary(plan: &Plan) -> String {
 /// # Errors
 /// What hooks failed to do after everything was done.
 pub(super) fn tell(env: &Env<'_>, report: &RunReport) -> Result<Done, Fault> {
-    let is_failed = |hook: &&HookFigures| hook.at == At::After && hook.of == Phase::Purge && !hook.succeeded();
+    let is_failed =
+        |hook: &&HookFigures| hook.at == At::After && hook.of == Phase::Purge && !hook.succeeded();
     let failed: Vec<HookFigures> = report.hooks.iter().filter(is_failed).cloned().collect();
     let fault = hooks::fault(&report.run, &format!("run `{}` is done", report.run), &failed);
     if !env.ui.is_table() {

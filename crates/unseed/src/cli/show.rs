@@ -273,11 +273,16 @@ fn live_text(report: &RunReport) -> String {
     for hook in &report.hooks {
         let (at, of) = (hook.at.as_str().replace('_', " "), hook.of.as_str());
         let took = ui::duration(hook.took_ms);
-        text.push_str(&format!("\nhook {} {at} {of} {} in {took}, output in {}", hook.name, hook.outcome, hook.log));
+        text.push_str(&format!(
+            "\nhook {} {at} {of} {} in {took}, output in {}",
+            hook.name, hook.outcome, hook.log
+        ));
     }
     for index in &report.indexes {
         let fate = match index.state {
-            IndexState::Building | IndexState::Built => "may still be there; `unseed resume` or a later purge drops it".to_owned(),
+            IndexState::Building | IndexState::Built => {
+                "may still be there; `unseed resume` or a later purge drops it".to_owned()
+            }
             IndexState::Skipped => format!("was not built: {}", index.says),
             IndexState::Dropped => "was built for the run and dropped".to_owned(),
         };

@@ -23,7 +23,11 @@ const LOCKS: u32 = 0x756e_7364;
 
 impl Postgres {
     /// Builds one index; one that is whole already is kept.
-    pub(super) async fn build_run_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+    pub(super) async fn build_run_index(
+        &mut self,
+        name: &str,
+        index: &RunIndex,
+    ) -> Result<IndexBuilt, Fault> {
         let failed = |e: SqlError| e.fault("building an index for the run");
         let table = TableName::new(&index.namespace, &index.table);
         if !self.may_index(&table).await.map_err(failed)? {
@@ -55,7 +59,10 @@ impl Postgres {
             Err(error) if error.code.is_none() => Err(failed(error)),
             Err(error) => {
                 // What it left half built would cost every writer, and serve nobody.
-                self.session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}")).await.map_err(failed)?;
+                self.session
+                    .run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}"))
+                    .await
+                    .map_err(failed)?;
                 Ok(IndexBuilt::Not(error.message))
             }
         }
@@ -151,7 +158,9 @@ pub(super) fn wanted(work: &Work, closure: &Closure, choice: BuildIndexes) -> Ve
         let columns: Vec<String> = r.child_columns.iter().map(|c| child.columns[*c].name.clone()).collect();
         for part in &child.parts {
             let same = |known: &&RunIndex| {
-                known.namespace == part.name.namespace && known.table == part.name.name && known.columns == columns
+                known.namespace == part.name.namespace
+                    && known.table == part.name.name
+                    && known.columns == columns
             };
             let known = wanted.iter().find(same).cloned();
             let saves_s = saves_s.max(known.as_ref().map_or(0, |known| known.saves_s));

@@ -63,7 +63,9 @@ impl SqlError {
             Some(_) | None => "check the connection and the server's log, then run the command again",
         };
         let transient = matches!(self.code.as_deref(), Some("40001" | "40P01" | "55P03"));
-        Fault::new(Category::Store, format!("{what} failed: {}", self.message)).hint(hint).transient(transient)
+        Fault::new(Category::Store, format!("{what} failed: {}", self.message))
+            .hint(hint)
+            .transient(transient)
     }
 }
 

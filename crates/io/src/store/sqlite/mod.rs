@@ -40,8 +40,8 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, StoreWaits,
-    TagRange, Tags, Work,
+    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store,
+    StoreWaits, TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 

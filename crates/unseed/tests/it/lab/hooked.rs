@@ -10,9 +10,9 @@ use unseed_core::fault::Fault;
 use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
 use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
-    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint,
-    IndexBuilt, Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry,
-    Statements, Store, StoreWaits, TagRange, Tags, Work,
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, IndexBuilt,
+    Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store,
+    StoreWaits, TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 use unseed_engine::interrupt::Interrupt;

@@ -44,14 +44,25 @@ fn plan(lab: &Lab<'_>) -> Value {
 #[test]
 fn hooks_run_around_a_purge_and_a_restore_and_are_kept() {
     let lab = lab();
-    let places = ["before purge", "after purge", "on_stop purge", "before restore", "after restore", "on_stop restore"];
+    let places = [
+        "before purge",
+        "after purge",
+        "on_stop purge",
+        "before restore",
+        "after restore",
+        "on_stop restore",
+    ];
     let config: String =
         places.iter().map(|place| noted(&lab, &place.replace([' ', '_'], "-"), place, "")).collect();
     configure(&lab, &config);
     let planned = plan(&lab);
     assert_eq!(planned["policy"]["hooks"].as_array().unwrap().len(), 6);
     let shown = lab.run(&["show", "plan.json"]).stdout;
-    assert!(shown.contains("hook before purge: before-purge: ") && shown.contains("\"an argument\" (at most 60 s)"), "{shown}");
+    assert!(
+        shown.contains("hook before purge: before-purge: ")
+            && shown.contains("\"an argument\" (at most 60 s)"),
+        "{shown}"
+    );
     let before = lab.picture();
     let answer = lab.try_purge();
     assert_eq!(answer.code, Some(0), "{answer:?}");
@@ -92,7 +103,11 @@ fn a_before_hook_that_fails_keeps_a_purge_from_beginning_and_can_be_mended() {
     configure(&lab, &config);
     plan(&lab);
     let before = lab.picture();
-    let says = ["stopped before its first batch: hook `guard` exited with 7", "nothing was changed", "unseed resume r-1"];
+    let says = [
+        "stopped before its first batch: hook `guard` exited with 7",
+        "nothing was changed",
+        "unseed resume r-1",
+    ];
     fault(&lab.try_purge(), 4, &says);
     assert_same(&lab.picture(), &before);
     assert_eq!(ran(&lab), ["undo on_stop purge r-1 stopped an argument"]);
@@ -112,13 +127,17 @@ fn an_after_hook_that_fails_is_told_and_loses_nothing() {
     plan(&lab);
     let before = lab.picture();
     let answer = lab.try_purge();
-    let text = fault(&answer, 1, &["run `r-1` is done, but hook `tell` exited with 9", "run `r-1` is complete"]);
+    let text =
+        fault(&answer, 1, &["run `r-1` is done, but hook `tell` exited with 9", "run `r-1` is complete"]);
     assert!(answer.stdout.contains("run r-1 removed 354 rows"), "{text}");
     assert_eq!(lab.json(0, &["runs"])["runs"][0]["state"], "done");
     lab.verify("r-1");
     // A hook that has to fail for good must not keep the rows from coming back.
     let answer = lab.json(1, &["restore", "r-1", "--confirm", "r-1"]);
-    assert_eq!((answer["restored"].as_bool(), answer["failed_hooks"][0]["exit_code"].as_i64()), (Some(true), Some(3)));
+    assert_eq!(
+        (answer["restored"].as_bool(), answer["failed_hooks"][0]["exit_code"].as_i64()),
+        (Some(true), Some(3))
+    );
     assert_same(&lab.picture(), &before);
 }
 
@@ -144,10 +163,15 @@ fn hooks_that_were_edited_since_are_refused() {
     let config = noted(&lab, "pause", "before purge", "");
     configure(&lab, &config);
     plan(&lab);
-    for edited in [config.replace("an argument", "another"), config.replace("before", "after"), String::new()] {
+    for edited in [config.replace("an argument", "another"), config.replace("before", "after"), String::new()]
+    {
         configure(&lab, &edited);
         let id = lab.plan_id();
-        fault(&lab.try_purge(), 3, &[&format!("not those of plan `{id}`"), "only in the plan: before purge: pause"]);
+        fault(
+            &lab.try_purge(),
+            3,
+            &[&format!("not those of plan `{id}`"), "only in the plan: before purge: pause"],
+        );
     }
     let text = std::fs::read_to_string(lab.path("plan.json")).unwrap();
     configure(&lab, &config);
@@ -198,7 +222,7 @@ fn assert_ends(lab: &Lab<'_>, file: &str) {
 
 fn wait_for_file(lab: &Lab<'_>, file: &str) {
     let begun = std::time::Instant::now();
-    while std::fs::read_to_string(lab.path(file)).is_ok_and(|text| text.ends_with('\n')) == false {
+    while !std::fs::read_to_string(lab.path(file)).is_ok_and(|text| text.ends_with('\n')) {
         assert!(begun.elapsed() < super::LONG, "{file} never appears");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

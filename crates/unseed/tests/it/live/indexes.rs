@@ -20,7 +20,8 @@ const OURS: &str = "SELECT count(*) FROM pg_class WHERE relname ~ '^unseed_tmp_'
 #[test]
 fn what_is_built_is_a_choice_that_the_plan_shows() {
     let lab = Lab::postgres(UNINDEXED).owned();
-    let planned = |choice: &str| lab.plan("tenants: id > 1", &["--build-indexes", choice]).0["indexes"].clone();
+    let planned =
+        |choice: &str| lab.plan("tenants: id > 1", &["--build-indexes", choice]).0["indexes"].clone();
     assert_eq!(planned("never"), json!(null));
     lab.purge();
     assert_eq!(report(&lab, "r-1")["indexes"], json!(null));
@@ -29,16 +30,23 @@ fn what_is_built_is_a_choice_that_the_plan_shows() {
     assert_eq!((auto[0]["table"].as_str(), &auto[0]["columns"]), (Some("sessions"), &json!(["the user"])));
     assert_eq!(auto.as_array().unwrap().len(), 1, "{auto}");
     let shown = lab.run(&["show", "plan.json"]).stdout;
-    assert!(shown.contains("builds an index for the run: public.sessions (the user), which saves about"), "{shown}");
+    assert!(
+        shown.contains("builds an index for the run: public.sessions (the user), which saves about"),
+        "{shown}"
+    );
     let id = lab.plan_id();
     let sql = lab.run(&["show", "plan.json", "--sql"]).stdout;
-    let statement = format!("CREATE INDEX CONCURRENTLY \"unseed_tmp_{id}_1\" ON \"public\".\"sessions\" (\"the user\")");
+    let statement =
+        format!("CREATE INDEX CONCURRENTLY \"unseed_tmp_{id}_1\" ON \"public\".\"sessions\" (\"the user\")");
     assert!(sql.contains(&statement), "{sql}");
     let answer = lab.try_purge();
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.stderr.contains("built an index for the run: public.sessions (the user)"), "{answer:?}");
     let built = report(&lab, "r-2")["indexes"].clone();
-    assert_eq!((built[0]["name"].as_str(), built[0]["state"].as_str()), (Some(format!("public.unseed_tmp_{id}_1").as_str()), Some("dropped")));
+    assert_eq!(
+        (built[0]["name"].as_str(), built[0]["state"].as_str()),
+        (Some(format!("public.unseed_tmp_{id}_1").as_str()), Some("dropped"))
+    );
     assert_eq!(lab.sql(OURS), "0");
     let log = lab.run(&["audit", "export"]).stdout;
     for word in ["index.build", "index.drop"] {
@@ -51,7 +59,8 @@ fn what_is_built_is_a_choice_that_the_plan_shows() {
     assert_eq!(always.as_array().unwrap().len(), 1, "{always}");
     lab.purge();
     assert_eq!(lab.sql(OURS), "0");
-    let lite = Lab::sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 2);");
+    let lite =
+        Lab::sqlite("CREATE TABLE t (id INTEGER PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 2);");
     let answer = lite.try_plan("t: id = 1", &["--build-indexes", "always"]);
     fault(&answer, 2, &["sqlite builds no indexes for the time of a run"]);
 }
@@ -75,7 +84,8 @@ fn what_a_killed_run_left_is_known_and_goes() {
         let url = lab.url();
         std::fs::write(lab.path("bare.toml"), "").unwrap();
         let bare = ["--config", "bare.toml", "--state", &state];
-        let plan = ["plan", &url, "--where", "tenants: id = 1", "-o", "other.json", "--build-indexes", "never"];
+        let plan =
+            ["plan", &url, "--where", "tenants: id = 1", "-o", "other.json", "--build-indexes", "never"];
         assert_eq!(lab.run(&[&plan[..], &bare[..]].concat()).code, Some(0));
         let text = std::fs::read_to_string(lab.path("other.json")).unwrap();
         let id = serde_json::from_str::<serde_json::Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();

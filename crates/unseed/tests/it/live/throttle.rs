@@ -20,7 +20,8 @@ fn assert_nothing_is_held(lab: &Lab<'_>) {
 /// The query stands for anything that others measure; it is asked again and again.
 #[test]
 fn a_purge_waits_between_its_batches_for_a_query_and_holds_nothing() {
-    let lab = Lab::postgres(&format!("{TENANTS} CREATE TABLE queue (depth int); INSERT INTO queue VALUES (50);"));
+    let lab =
+        Lab::postgres(&format!("{TENANTS} CREATE TABLE queue (depth int); INSERT INTO queue VALUES (50);"));
     configure(
         &lab,
         "[throttle]\nrows_per_second = 60\nquery_max = 10\n\
@@ -33,7 +34,9 @@ fn a_purge_waits_between_its_batches_for_a_query_and_holds_nothing() {
     assert!((2..55).contains(&left), "it began, and did not end: {left}");
     assert_nothing_is_held(&lab);
     // While it waits, others change what will leave.
-    lab.sql("SET lock_timeout = '2s'; UPDATE users SET tenant_id = tenant_id; INSERT INTO users VALUES (900, 60)");
+    lab.sql(
+        "SET lock_timeout = '2s'; UPDATE users SET tenant_id = tenant_id; INSERT INTO users VALUES (900, 60)",
+    );
     assert_eq!(lab.count("tenants"), left);
     lab.sql("UPDATE queue SET depth = 10");
     let answer = purge.end();
@@ -51,14 +54,20 @@ fn a_purge_waits_between_its_batches_for_a_query_and_holds_nothing() {
 /// A tool that ignores a probe that fails goes on blindly.
 #[test]
 fn a_probe_that_fails_stops_the_run_resumable() {
-    let lab = Lab::postgres(&format!("{TENANTS} CREATE TABLE queue (depth int); INSERT INTO queue VALUES (50);"));
+    let lab =
+        Lab::postgres(&format!("{TENANTS} CREATE TABLE queue (depth int); INSERT INTO queue VALUES (50);"));
     configure(&lab, "[throttle]\nfailing_max = \"1s\"\nquery_max = 10\nquery = \"SELECT depth FROM queue\"");
     plan(&lab);
     let mut purge = Running::purge(&lab);
     purge.says("waiting: the throttle query returned 50 > 10");
     lab.sql("DROP TABLE queue");
     let answer = purge.end();
-    let says = ["before its first batch", "whether it may go on could not be told for", "relation \"queue\" does not exist", "unseed resume r-1"];
+    let says = [
+        "before its first batch",
+        "whether it may go on could not be told for",
+        "relation \"queue\" does not exist",
+        "unseed resume r-1",
+    ];
     fault(&answer, 4, &says);
     assert_eq!(lab.count("tenants"), 60);
     // A resume looks first, and is where it was if it sees nothing.
@@ -103,7 +112,8 @@ fn a_probe_that_cannot_work_leaves_the_plan_unused() {
 #[test]
 fn locks_sessions_and_writing_of_others_are_waited_for() {
     let server = Postgres::start_own(&Settings::default()).unwrap();
-    let lab = Lab::on(&server, &format!("{TENANTS} CREATE TABLE others (id int); INSERT INTO others VALUES (1);"));
+    let lab =
+        Lab::on(&server, &format!("{TENANTS} CREATE TABLE others (id int); INSERT INTO others VALUES (1);"));
     configure(&lab, "[throttle]\nlock_waits_max = 0");
     plan(&lab);
     let holder = Holder::of(&lab, "SELECT * FROM others FOR UPDATE");
@@ -120,13 +130,17 @@ fn locks_sessions_and_writing_of_others_are_waited_for() {
     assert_eq!(waiter.code, Some(0), "{waiter:?}");
     lab.restore("r-1");
 
-    configure(&lab, "[throttle]\nactive_sessions_max = 0\nwait_max = \"2s\"\n[throttle.critical]\nactive_sessions_max = 1");
+    configure(
+        &lab,
+        "[throttle]\nactive_sessions_max = 0\nwait_max = \"2s\"\n[throttle.critical]\nactive_sessions_max = 1",
+    );
     plan(&lab);
     let busy = |n: usize| {
         let mut client = server.client("psql", lab.database().name());
         let sleeper = client.args(["-X", "-c", "SELECT pg_sleep(600)"]).stdout(std::process::Stdio::null());
         let child = sleeper.spawn().unwrap();
-        let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_sleep'";
+        let active =
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT pg_sleep'";
         wait_for(&lab, active, &n.to_string());
         child
     };
@@ -147,10 +161,14 @@ fn locks_sessions_and_writing_of_others_are_waited_for() {
     lab.json(0, &["resume", "r-2", "--confirm", "r-2"]);
     lab.restore("r-2");
 
-    configure(&lab, "[throttle]\nwal_mb_per_second_max = 1\nrows_per_second = 600");
+    lab.sql("CREATE TABLE written (x text)");
+    configure(&lab, "[throttle]\nwal_mb_per_second_max = 1\nrows_per_second = 60");
     plan(&lab);
-    lab.sql("CREATE TABLE written AS SELECT g, repeat('x', 1000) AS x FROM generate_series(1, 30000) g");
-    let answer = Running::purge(&lab).end();
+    let mut purge = Running::purge(&lab);
+    purge.until("some tenants are gone", |_| lab.count("tenants") < 60);
+    lab.sql("INSERT INTO written SELECT repeat('x', 1000) FROM generate_series(1, 30000)");
+    purge.until("it waits", |said| said.contains("waiting: WAL rate ") && said.contains(" > 1.0 MB/s"));
+    let answer = purge.end();
     assert_eq!(answer.code, Some(0), "{answer:?}");
 }
 
@@ -162,7 +180,10 @@ fn a_replica_that_falls_behind_is_waited_for() {
     let lab = Lab::on(&primary, TENANTS);
     let pause = |word: &str| replica.psql("postgres", &format!("SELECT pg_wal_replay_{word}()")).unwrap();
     wait_for(&lab, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "1");
-    configure(&lab, "[throttle]\nreplication_lag_max = \"700ms\"\nrows_per_second = 90\nfailing_max = \"3s\"");
+    configure(
+        &lab,
+        "[throttle]\nreplication_lag_max = \"700ms\"\nrows_per_second = 90\nfailing_max = \"3s\"",
+    );
     plan(&lab);
     pause("pause");
     lab.sql("INSERT INTO tenants VALUES (1000, 'late')");
@@ -215,7 +236,11 @@ fn a_rate_holds_on_sqlite_too_and_nothing_else_can_be_measured_there() {
     let lab = Lab::sqlite(TENANTS);
     lab.plan("tenants: id > 1", &[]);
     configure(&lab, "[throttle]\nlock_waits_max = 3\nreplication_lag_max = \"1s\"");
-    fault(&lab.try_purge(), 2, &["`throttle.replication_lag_max`, `throttle.lock_waits_max` cannot be measured"]);
+    fault(
+        &lab.try_purge(),
+        2,
+        &["`throttle.replication_lag_max`, `throttle.lock_waits_max` cannot be measured"],
+    );
     configure(&lab, "[throttle]\nrows_per_second = 100");
     let begun = Instant::now();
     let report = lab.purge();
