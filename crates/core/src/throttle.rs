@@ -340,7 +340,7 @@ fn count((cause, what): (Cause, &str), limits: Pair<u64>, value: Option<u64>) ->
     }
     let value = value.ok_or_else(|| format!("{what} were not counted"))?;
     Ok(broken(limits, value).map(|(limit, stops)| {
-        (Reason { cause, says: format!("{value} {what} > {limit}{}", critical(stops)) }, stops)
+        (Reason { cause, says: format!("{what}: {value} > {limit}{}", critical(stops)) }, stops)
     }))
 }
 

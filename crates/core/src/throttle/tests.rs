@@ -146,9 +146,9 @@ fn other_limits_tell_their_figures() {
     let mut at = |readings: Readings| governor.decide(0, &Sensed::Read(readings), Opening::Open);
     assert_eq!(at(calm), Decision::Go);
     let busy = Readings { active_sessions: Some(51), ..calm };
-    waits(&at(busy), Cause::ActiveSessions, "51 active sessions > 50");
+    waits(&at(busy), Cause::ActiveSessions, "active sessions: 51 > 50");
     let locked = Readings { lock_waits: Some(3), ..calm };
-    waits(&at(locked), Cause::LockWaits, "3 sessions that wait for locks > 2");
+    waits(&at(locked), Cause::LockWaits, "sessions that wait for locks: 3 > 2");
     let written = Readings { wal_bytes_per_second: Some(62_340_000), ..calm };
     waits(&at(written), Cause::WalRate, "WAL rate 62.3 MB/s > 50.0 MB/s");
     let unknown = Readings { wal_bytes_per_second: None, ..calm };

@@ -69,16 +69,7 @@ impl Postgres {
         began.map_err(|e| e.fault("beginning a batch"))?;
         self.mode = None;
         self.session.begin_holding();
-        let limit_ms = self.waits.and_then(|waits| waits.statement_ms_max);
-        let limited = match limit_ms {
-            Some(ms) => self.session.run(&format!("SET LOCAL statement_timeout = {ms}")).await.map(drop),
-            None => Ok(()),
-        };
-        let removed = match limited {
-            Ok(()) => self.remove_and_prove(work, batch, &expected, sink).await,
-            Err(error) => Err(Stop::Sql(error)),
-        };
-        match removed {
+        match self.remove_and_prove(work, batch, &expected, sink).await {
             Ok(removed) => Ok(Removal::Proven(removed)),
             Err(stop) => {
                 // If the connection is gone, the server rolls back by itself.
@@ -86,10 +77,7 @@ impl Postgres {
                 self.session.end_transaction();
                 match stop {
                     Stop::Changed(why) => Ok(Removal::Changed(why)),
-                    Stop::Sql(error) if rolled_back.is_ok() && timed_out(&error, limit_ms) => {
-                        Err(error.fault("removing a batch").transient(true))
-                    }
-                    Stop::Sql(error) if rolled_back.is_ok() && error.code.as_deref() == Some("23503") => {
+                    Stop::Sql(error) if rolled_back.is_ok() && is_transient(&error) => {
                         match self.keeper(work, batch, &expected).await {
                             Some(fault) => Err(fault),
                             None => Ok(Removal::Changed(format!("{error}{}", suspects(work, &expected)))),
@@ -102,7 +90,12 @@ impl Postgres {
                             "a trigger changes rows that leave; removing table by table".to_owned(),
                         ))
                     }
-                    Stop::Sql(error) => Err(error.fault("removing a batch")),
+                    Stop::Sql(error) => {
+                        let late = self.is_late(&error);
+                        let fault = error.fault("removing a batch");
+                        let transient = fault.transient || late;
+                        Err(fault.transient(transient))
+                    }
                     // What a cascade of the server took along may be news and no effect of a trigger.
                     Stop::Fault(fault) => match self.refuse_news(work, batch, &expected, true).await {
                         Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
@@ -120,6 +113,7 @@ impl Postgres {
         expected: &Closure,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
+        self.limit_statements().await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
         let checks = self.lock_unchecked(work, expected).await?;
@@ -157,6 +151,20 @@ impl Postgres {
             effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;
         effects::archive_born(&mut self.session, (work, &self.closed), expected, &mut removed, sink).await?;
         Ok(removed)
+    }
+
+    /// Bounds how long each statement of the transaction may take, where a person wants that.
+    async fn limit_statements(&mut self) -> Result<(), SqlError> {
+        match self.waits.and_then(|waits| waits.statement_ms_max) {
+            Some(ms) => self.session.run(&format!("SET LOCAL statement_timeout = {ms}")).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a statement took longer than that; without a limit, somebody cancelled it.
+    fn is_late(&self, error: &SqlError) -> bool {
+        let limited = self.waits.is_some_and(|waits| waits.statement_ms_max.is_some());
+        limited && error.code.as_deref() == Some("57014")
     }
 
     /// Keeps the tables of the batch from being rewritten until it ends, which would move their rows.
@@ -495,9 +503,10 @@ impl Postgres {
     }
 }
 
-/// Whether a statement took longer than a person wants it to; without a limit, somebody cancelled it.
-fn timed_out(error: &SqlError, limit_ms: Option<u64>) -> bool {
-    error.code.as_deref() == Some("57014") && limit_ms.is_some()
+/// Whether a key failed because of rows that came in between. Locks and deadlocks are faults that the engine tries
+/// again.
+fn is_transient(error: &SqlError) -> bool {
+    error.code.as_deref() == Some("23503")
 }
 
 /// Triggers that may be why a key fails, again and again, though nobody else writes.

@@ -6,7 +6,7 @@ use crate::semantics_postgres::{Holder, wait_for};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-const IMPATIENT: &str = "[purge]\nlock_timeout = \"1s\"\nattempts_max = 2\npause_first = \"10ms\"";
+const IMPATIENT: &str = "[purge]\nlock_timeout = \"3s\"\nattempts_max = 2\npause_first = \"10ms\"";
 
 #[test]
 fn who_holds_a_lock_is_told_without_what_it_runs() {
@@ -83,7 +83,8 @@ fn a_lock_that_is_given_up_costs_an_attempt() {
 /// Each waits for what the other has; the server ends the purge's transaction, since the other does not look.
 #[test]
 fn a_deadlock_is_tried_again() {
-    let lab = Lab::postgres(TENANTS);
+    // It looks for a deadlock once, so long after it began to wait.
+    let lab = Lab::postgres(TENANTS).with_setting("deadlock_timeout=10s");
     configure(&lab, "[purge]\nlock_timeout = \"60s\"");
     plan(&lab);
     let mut other = lab.database().server().client("psql", lab.database().name());
