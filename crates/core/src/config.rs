@@ -1,5 +1,5 @@
 //! `unseed.toml` as typed values: stores, overrides of entities, protections, references, limits,
-//! approval, what may be removed, the audit log, the state database.
+//! approval, what may be removed, the audit log, the state database, how a purge behaves while others use the store.
 //!
 //! Every line of the file is optional, and every mistake in it is one fault that names the line. The text is
 //! given by the caller, and `env:NAME` stays a name: nothing in here reads a file or the environment.
@@ -14,20 +14,25 @@ mod archive;
 mod detect;
 mod govern;
 mod state;
+mod live;
 
 pub use archive::Archive;
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
 pub use state::StateConfig;
+pub use live::Purging;
 
 use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
+use crate::hook::Hook;
 use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, PlannedApprovals, Policy};
+use crate::throttle::Throttle;
 use detect::FileDetection;
+use live::{FileHook, FilePurging, FileThrottle};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
@@ -47,6 +52,9 @@ pub struct Config {
     pub detection: Detection,
     pub archive: Archive,
     pub state: StateConfig,
+    pub throttle: Throttle,
+    pub purge: Purging,
+    pub hooks: Vec<Hook>,
 }
 
 /// One store.
@@ -72,6 +80,9 @@ struct File {
     detect: Option<Spanned<FileDetection>>,
     archive: Option<Spanned<Archive>>,
     state: Option<Spanned<StateConfig>>,
+    throttle: Option<Spanned<FileThrottle>>,
+    purge: Option<Spanned<FilePurging>>,
+    hooks: Vec<Spanned<FileHook>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,6 +129,10 @@ impl Config {
         })?;
         let state =
             parsed.state.map_or(Ok(StateConfig::default()), |section| state::state(&place, section))?;
+        let throttle = parsed.throttle.map(|section| place.read(section, FileThrottle::read)).transpose()?;
+        let purge = parsed.purge.map(|section| place.read(section, FilePurging::read)).transpose()?;
+        let mut names = BTreeSet::new();
+        let hooks = parsed.hooks.into_iter().map(|entry| place.read(entry, |hook| hook.read(&mut names)));
         Ok(Self {
             stores,
             entities: parsed.entities,
@@ -130,6 +145,9 @@ impl Config {
             detection,
             archive,
             state,
+            throttle: throttle.unwrap_or_default(),
+            purge: purge.unwrap_or_default(),
+            hooks: hooks.collect::<Result<_, _>>()?,
         })
     }
 
@@ -144,6 +162,7 @@ impl Config {
                 purge: self.approval.required,
                 restore: self.approval.for_restore(),
             },
+            hooks: self.hooks.clone(),
         }
     }
 }
@@ -162,6 +181,16 @@ impl Place<'_> {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         Fault::usage(format!("`{}` line {line}: {what}", self.file))
+    }
+
+    /// Reads a section whose mistakes are a text and what to write instead.
+    fn read<F, T>(
+        &self,
+        section: Spanned<F>,
+        read: impl FnOnce(F) -> Result<T, (String, &'static str)>,
+    ) -> Result<T, Fault> {
+        let span = section.span();
+        read(section.into_inner()).map_err(|(what, hint)| self.at(Some(span), &what).hint(hint))
     }
 
     fn syntax(&self, error: &toml::de::Error) -> Fault {

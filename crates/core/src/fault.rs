@@ -68,6 +68,8 @@ pub struct Fault {
     pub state: String,
     /// What to do next, with a command where there is one.
     pub hint: String,
+    /// The same may work a moment later: somebody else was in the way.
+    pub transient: bool,
 }
 
 /// `1 row`, `2 rows`: a number with its noun.
@@ -100,6 +102,7 @@ impl Fault {
             details: Vec::new(),
             state: "nothing was changed".to_owned(),
             hint: String::new(),
+            transient: false,
         }
     }
 
@@ -129,6 +132,13 @@ impl Fault {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// Says that the same may work a moment later.
+    #[must_use]
+    pub fn transient(mut self, transient: bool) -> Self {
+        self.transient = transient;
         self
     }
 

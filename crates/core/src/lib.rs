@@ -13,6 +13,8 @@
 //! | [`approve`] | the proof that whoever has to agree has agreed |
 //! | [`permit`] | what may be removed at all |
 //! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
+//! | [`throttle`] | when a purge waits for others, and when it gives up |
+//! | [`hook`] | commands around a purge or a restore, and whether they are those of the plan |
 //! | [`batch`] | how roots are packed into transactions |
 //! | [`run`] | states of runs and batches |
 //! | [`archive`] | the manifest: what an archive holds and how it is proven |
@@ -30,6 +32,7 @@ pub mod config;
 pub mod detect;
 pub mod entity;
 pub mod fault;
+pub mod hook;
 pub mod keys;
 pub mod permit;
 pub mod plan;
@@ -39,3 +42,4 @@ pub mod protect;
 pub mod run;
 pub mod scan;
 pub mod schema;
+pub mod throttle;

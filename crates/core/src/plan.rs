@@ -18,6 +18,9 @@ use std::collections::HashSet;
 /// The value of [`Plan::format`].
 pub const FORMAT: &str = "unseed.plan/1";
 
+/// How the names of indexes begin that are built for a run; the id of its plan follows, and a number.
+pub const INDEX_PREFIX: &str = "unseed_tmp_";
+
 /// How rows are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +117,36 @@ pub struct Step {
     pub via: String,
 }
 
+/// Whether indexes are built for the time of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildIndexes {
+    /// Where that saves more than a second.
+    #[default]
+    Auto,
+    /// On every foreign key without one that the store has to look rows up by.
+    Always,
+    Never,
+}
+
+/// An index that is built before the first batch and dropped after the last one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunIndex {
+    pub namespace: String,
+    /// The table; of a partitioned one, a partition.
+    pub table: String,
+    pub columns: Vec<String>,
+    /// Seconds that the run would take longer without it, roughly.
+    pub saves_s: u64,
+}
+
+impl RunIndex {
+    /// `public.users (tenant_id)`.
+    pub fn on(&self) -> String {
+        format!("{}.{} ({})", self.namespace, self.table, self.columns.join(", "))
+    }
+}
+
 /// Something a person should know before approving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
@@ -142,8 +175,17 @@ pub struct Plan {
     pub policy: Policy,
     pub roots: Vec<Roots>,
     pub steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub build_indexes: BuildIndexes,
+    /// What is built for the time of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<RunIndex>,
     pub warnings: Vec<Warning>,
     pub conflicts: Vec<Conflict>,
+}
+
+fn is_auto(choice: &BuildIndexes) -> bool {
+    *choice == BuildIndexes::Auto
 }
 
 impl Plan {
@@ -172,6 +214,11 @@ impl Plan {
     /// Rows that are detached, over all tables.
     pub fn rows_detached(&self) -> u64 {
         self.steps.iter().filter(|s| s.action == Action::Detach).map(|s| s.rows).sum()
+    }
+
+    /// The name of an index of the run, by its position, without the schema, which is that of its table.
+    pub fn index_name(&self, position: usize) -> String {
+        format!("{INDEX_PREFIX}{}_{}", self.id, position + 1)
     }
 
     /// Number of roots.

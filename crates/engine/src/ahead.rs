@@ -8,7 +8,7 @@
 
 use crate::batches::{Leaving, take_number};
 use crate::session::Session;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::BatchWriter;
 use unseed_core::port::store::Archived;
@@ -28,6 +28,7 @@ pub(crate) struct Segment {
 pub(crate) struct Ahead {
     record: BatchRecord,
     task: JoinHandle<Result<Segment, Fault>>,
+    ended: Option<Result<Segment, Fault>>,
 }
 
 /// Begins the segment of a batch; `None` where the store reads only in turn.
@@ -47,7 +48,7 @@ pub(crate) async fn begin(session: &mut Session<'_, '_>, batch: &Leaving) -> Res
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Segment { writer, archived, folder, hash, took_ms })
     });
-    Ok(Some(Ahead { record, task }))
+    Ok(Some(Ahead { record, task, ended: None }))
 }
 
 impl Ahead {
@@ -57,10 +58,17 @@ impl Ahead {
     }
 
     /// Waits for the segment.
-    pub(crate) async fn segment(self) -> Result<Segment, Fault> {
-        match self.task.await {
-            Ok(result) => result,
-            Err(error) => Err(Fault::new(Category::Archive, format!("the archive ended early: {error}"))),
+    pub(crate) async fn segment(mut self) -> Result<Segment, Fault> {
+        match self.ended.take() {
+            Some(ended) => ended,
+            None => ended((&mut self.task).await),
+        }
+    }
+
+    /// Waits until nothing is read any more; the segment is kept.
+    pub(crate) async fn read_to_its_end(&mut self) {
+        if self.ended.is_none() {
+            self.ended = Some(ended((&mut self.task).await));
         }
     }
 
@@ -70,4 +78,10 @@ impl Ahead {
         drop(self.segment().await);
         session.cx.archive.discard(&session.run, number)
     }
+}
+
+fn ended(result: Result<Result<Segment, Fault>, JoinError>) -> Result<Segment, Fault> {
+    result.unwrap_or_else(|error| {
+        Err(Fault::new(Category::Archive, format!("the archive ended early: {error}")))
+    })
 }

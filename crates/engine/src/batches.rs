@@ -15,6 +15,7 @@ use crate::plan::CONFLICTS_DESCRIBED_MAX;
 use crate::positions::{Remaining, select};
 use crate::refusals::{check_limits, refuse_conflicts, wide};
 use crate::session::{Session, by_name};
+use crate::{indexes, pace};
 use std::collections::BTreeMap;
 use unseed_core::archive::Part;
 use unseed_core::batch::{self, Batch};
@@ -25,15 +26,29 @@ use unseed_core::port::store::{
 };
 use unseed_core::run::{BatchRecord, BatchState, RunState};
 
-/// Why batches ended before the last one; `unsettled` is the number of a batch whose commit was cut off.
+/// Why batches ended before the last one.
 pub(crate) struct Stop {
     pub(crate) cause: Fault,
+    /// Number of a batch whose commit was cut off.
     pub(crate) unsettled: Option<u64>,
+    /// Between two batches, so that none was rolled back.
+    pub(crate) between: bool,
+}
+
+impl Stop {
+    /// Ends a run between two batches.
+    pub(crate) fn between(cause: Fault) -> Self {
+        Self { cause, unsettled: None, between: true }
+    }
+
+    fn unsettled(cause: Fault, number: u64) -> Self {
+        Self { cause, unsettled: Some(number), between: false }
+    }
 }
 
 impl From<Fault> for Stop {
     fn from(cause: Fault) -> Self {
-        Self { cause, unsettled: None }
+        Self { cause, unsettled: None, between: false }
     }
 }
 
@@ -55,47 +70,86 @@ impl From<Fault> for Failed {
     }
 }
 
-/// Removes everything that is left, closing again as often as rows change.
+/// Measures what is there before, as often as somebody is in the way.
+pub(crate) async fn baseline(session: &mut Session<'_, '_>) -> Result<(), Fault> {
+    let patience = session.cx.patience;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match session.baseline().await {
+            Err(fault) if fault.transient && attempts < patience.attempts_max => {
+                session.cx.progress.note(&format!("{fault}; trying again"));
+                patience.pause(attempts).await;
+            }
+            Err(fault) if fault.transient => return Err(Again::InTheWay(fault).given_up(attempts)),
+            ended => return ended,
+        }
+    }
+}
+
+/// Removes everything that is left, closing again as often as rows change or somebody else is in the way.
 pub(crate) async fn run_all(session: &mut Session<'_, '_>) -> Result<(), Stop> {
-    prepare(session).await?;
+    indexes::build(session).await?;
     let mut failed_attempts = 0;
     loop {
         let remaining = session.remaining();
         if remaining.is_empty() {
             return Ok(());
         }
+        pace::admit(session, &mut None).await?;
         let done_before = session.committed_count();
-        let Some(reason) = one_pass(session, &remaining).await? else { continue };
+        let again = match one_pass(session, &remaining).await {
+            Ok(None) => continue,
+            Ok(Some(reason)) => Again::Changed(reason),
+            Err(stop) if stop.cause.transient && stop.unsettled.is_none() => Again::InTheWay(stop.cause),
+            Err(stop) => return Err(stop),
+        };
         session.report.retries += 1;
         failed_attempts = if session.committed_count() > done_before { 1 } else { failed_attempts + 1 };
         if failed_attempts >= session.cx.patience.attempts_max {
-            let message = format!("rows kept changing during {failed_attempts} attempts: {reason}");
-            return Err(Fault::store(message).hint("wait until the rows are at rest").into());
+            return Err(again.given_up(failed_attempts).into());
         }
-        session.cx.progress.note(&format!("{reason}; closing again"));
+        session.cx.progress.note(&format!("{}; closing again", again.reason()));
         session.cx.patience.pause(failed_attempts).await;
     }
 }
 
-/// Has the store build what the run needs, by what the plan expects: before the closure, so that nothing
-/// happens in the store between the closure and the first batch.
-async fn prepare(session: &mut Session<'_, '_>) -> Result<(), Fault> {
-    let mut expected = Closure::default();
-    for step in session.whole.plan().steps.iter().filter(|step| step.action == Action::Delete) {
-        let schema = &session.work.schema;
-        let table = schema.table_ids().find(|id| schema.table(*id).name.to_string() == step.table);
-        expected.removed.extend(table.map(|id| (id, step.rows)));
+/// Why a pass has to be done again.
+enum Again {
+    /// Rows are not what they were.
+    Changed(String),
+    /// A lock, a deadlock, a limit of time: nothing of the rows is wrong.
+    InTheWay(Fault),
+}
+
+impl Again {
+    fn reason(&self) -> String {
+        match self {
+            Self::Changed(reason) => reason.clone(),
+            Self::InTheWay(fault) if fault.details.is_empty() => fault.message.clone(),
+            Self::InTheWay(fault) => format!("{} ({})", fault.message, fault.details.join("; ")),
+        }
     }
-    for built in session.cx.store.prepare(&session.work, &expected, session.cx.progress).await? {
-        session.cx.progress.note(&format!("built an index for the run: {built}"));
+
+    fn given_up(self, attempts: u64) -> Fault {
+        match self {
+            Self::Changed(reason) => {
+                Fault::store(format!("rows kept changing during {attempts} attempts: {reason}"))
+                    .hint("wait until the rows are at rest")
+            }
+            Self::InTheWay(mut fault) => {
+                fault.message = format!("{} failed: {}", counted(attempts, "attempt"), fault.message);
+                fault
+            }
+        }
     }
-    Ok(())
 }
 
 /// Closes over the remaining roots and removes batch by batch; returns why the closure is out of date.
 async fn one_pass(session: &mut Session<'_, '_>, remaining: &Remaining) -> Result<Option<String>, Stop> {
     let plan = session.whole.plan();
-    let per_tag = batch::roots_per_tag(plan.root_count(), plan.rows_deleted(), plan.batch_rows_max);
+    let batch_rows_max = session.pace.throttle().batch_rows_max(plan.batch_rows_max);
+    let per_tag = batch::roots_per_tag(plan.root_count(), plan.rows_deleted(), batch_rows_max);
     let batches = close(session, remaining, per_tag).await?;
     let batches: Vec<Leaving> = batches
         .into_iter()
@@ -147,12 +201,15 @@ async fn in_turn(
 ) -> Result<Option<String>, Stop> {
     let mut reads_ahead = true;
     for (index, batch) in batches.iter().enumerate() {
-        if session.cx.interrupt.is_requested() {
-            return Err(Fault::new(Category::Interrupted, "interrupted").into());
-        }
+        pace::admit(session, ahead).await?;
+        let begun_ms = session.cx.clock.monotonic_ms();
         let next = batches.get(index + 1).filter(|_| reads_ahead);
         match one_batch(session, batch, next, ahead).await? {
-            Ended::Committed => reads_ahead &= next.is_none() || ahead.is_some(),
+            Ended::Committed => {
+                reads_ahead &= next.is_none() || ahead.is_some();
+                let rows = session.committed().last().map_or(0, |batch| batch.removed.rows());
+                session.pace.removed(begun_ms, rows);
+            }
             Ended::Changed(reason) => return Ok(Some(reason)),
         }
     }
@@ -173,7 +230,8 @@ async fn close(
     check_drift(session, &closure)?;
     refuse_conflicts(&session.cx.store.conflicts(&session.work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let tags = session.cx.store.tags(&session.work).await?;
-    let batches = batch::pack(&tags, session.whole.plan().batch_rows_max);
+    let batch_rows_max = session.pace.throttle().batch_rows_max(session.whole.plan().batch_rows_max);
+    let batches = batch::pack(&tags, batch_rows_max);
     if batches.is_empty() {
         let message = format!("the store found no rows for {} that remain", counted(remaining.len(), "root"));
         return Err(Fault::store(message));
@@ -260,7 +318,7 @@ async fn one_batch(
     match &ended {
         Ended::Committed => {
             record.state = BatchState::Committed;
-            let unsettled = |cause| Stop { cause, unsettled: Some(number) };
+            let unsettled = |cause| Stop::unsettled(cause, number);
             // The log first: what the journal calls settled is not looked at again after a crash.
             session.audit("purge.batch", &object, "committed").map_err(unsettled)?;
             session.put_batch(&record).map_err(unsettled)?;
@@ -360,9 +418,9 @@ async fn cut_off(session: &mut Session<'_, '_>, record: &mut BatchRecord, cause:
             let object = format!("{}/{}", session.run, record.number);
             let kept =
                 session.audit("purge.batch", &object, "committed").and_then(|()| session.put_batch(record));
-            Stop { cause, unsettled: kept.is_err().then_some(record.number) }
+            Stop { cause, unsettled: kept.is_err().then_some(record.number), between: false }
         }
-        Ok(Outcome::Pending) | Err(_) => Stop { cause, unsettled: Some(record.number) },
+        Ok(Outcome::Pending) | Err(_) => Stop::unsettled(cause, record.number),
     }
 }
 
@@ -374,7 +432,7 @@ async fn roll_back(session: &mut Session<'_, '_>, record: &mut BatchRecord, caus
         Ok(()) => cause,
         Err(second) => cause.detail(format!("while rolling back: {second}")),
     };
-    Stop { cause, unsettled: None }
+    cause.into()
 }
 
 /// Drops the segment of a batch whose transaction is rolled back.

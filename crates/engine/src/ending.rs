@@ -16,6 +16,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) unsettled: bool,
     /// Roots are gone that no batch of the journal took: it may have lost its last entries.
     pub(crate) behind: bool,
+    /// It ended between two batches, and none was rolled back.
+    pub(crate) between: bool,
 }
 
 impl Ending<'_> {
@@ -73,6 +75,9 @@ impl Ending<'_> {
         let Self { run, done, total, .. } = self;
         let current = done + 1;
         match cause.category {
+            Category::Interrupted if *total == 0 => {
+                format!("purge `{run}` was interrupted before its first batch")
+            }
             Category::Interrupted => format!("purge `{run}` was interrupted after batch {done} of {total}"),
             Category::Usage
             | Category::Refused
@@ -82,6 +87,8 @@ impl Ending<'_> {
             | Category::Findings => {
                 let place = match total {
                     0 => "before its first batch".to_owned(),
+                    _ if self.between && *done == 0 => "before its first batch".to_owned(),
+                    _ if self.between => format!("after batch {done} of {total}"),
                     _ if current > *total => "after its last batch".to_owned(),
                     _ => format!("at batch {current} of {total}"),
                 };
@@ -114,7 +121,7 @@ impl Ending<'_> {
         if current > self.total {
             return format!("{done}, nothing is left to remove");
         }
-        if category == Category::Interrupted {
+        if category == Category::Interrupted || self.between {
             return format!("{done}, {} are untouched", self.total - self.done);
         }
         format!("{done}, batch {current} was rolled back, {rest}")
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_stopped_run_tells_where_it_is_and_how_to_go_on() {
-        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false, behind: false };
+        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false, behind: false, between: false };
         tells(
             ending,
             Fault::store("store `main` closed the connection"),
@@ -171,6 +178,15 @@ mod tests {
             ],
         );
         tells(
+            Ending { between: true, ..ending },
+            Fault::store("replication lag 70 s > 60 s, the critical limit"),
+            [
+                "purge `r-19` stopped after batch 40 of 310: replication lag 70 s > 60 s, the critical limit",
+                "40 batches are archived and deleted, 270 are untouched",
+                "run `unseed resume r-19` to go on, or `unseed restore r-19` to put the 40 batches back",
+            ],
+        );
+        tells(
             Ending { done: 1, ..ending },
             Fault::new(Category::Interrupted, ""),
             [
@@ -184,7 +200,7 @@ mod tests {
     #[test]
     fn a_resume_that_finds_roots_gone_does_not_say_that_nothing_was_changed() {
         tells(
-            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: true },
+            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: true, between: false },
             Fault::new(Category::Stale, "3 roots are not what they were"),
             [
                 "purge `r-2` stopped before its first batch: 3 roots are not what they were",
@@ -198,7 +214,7 @@ mod tests {
     #[test]
     fn a_run_refused_before_its_first_batch_has_used_its_plan_up() {
         tells(
-            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: false },
+            Ending { run: "r-2", done: 0, total: 0, unsettled: false, behind: false, between: false },
             Fault::new(Category::Stale, "the schema has changed"),
             [
                 "the schema has changed",

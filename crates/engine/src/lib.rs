@@ -8,6 +8,7 @@
 //! | [`resume`] | goes on from the journal |
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
+//! | [`hooks`] | commands of a person around a purge or a restore |
 //! | [`check`] | looks at an archive without a store |
 //! | [`report`] | what a run tells about itself |
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
@@ -21,7 +22,10 @@ mod batches;
 pub mod check;
 pub mod context;
 mod ending;
+pub mod hooks;
+mod indexes;
 pub mod interrupt;
+mod pace;
 pub mod plan;
 mod positions;
 pub mod purge;

@@ -14,7 +14,9 @@ use crate::work;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::keys::{INLINE_ROWS_MAX, WholePlan};
-use unseed_core::plan::{Action, FORMAT, Keys, Path, Plan, PlanStore, RootSet, Roots, Step, Warning};
+use unseed_core::plan::{
+    Action, BuildIndexes, FORMAT, Keys, Path, Plan, PlanStore, RootSet, Roots, RunIndex, Step, Warning,
+};
 use unseed_core::policy::{Policy, one_column, one_table};
 use unseed_core::port::clock::Clock;
 use unseed_core::port::progress::Progress;
@@ -45,6 +47,8 @@ pub struct Request<'a> {
     pub path: Option<Path>,
     /// Rows of one batch; by default as many as keep transactions short on the path.
     pub batch_rows_max: Option<u64>,
+    /// Whether indexes are built for the time of the run.
+    pub build_indexes: BuildIndexes,
     pub created_by: &'a str,
 }
 
@@ -115,11 +119,26 @@ pub async fn make(
     let counts = store.count(&work.schema, &counted).await?;
     check_limits(&work.schema, request.policy, &closure, &counts, &root_tables)?;
     refuse_conflicts(&store.conflicts(&work, CONFLICTS_DESCRIBED_MAX).await?)?;
+    let indexes = store.indexes(&work, &closure, request.build_indexes);
+    if indexes.is_empty()
+        && request.build_indexes == BuildIndexes::Always
+        && catalog.server.kind != "postgresql"
+    {
+        return Err(no_indexes(&catalog.server));
+    }
     let steps = steps(&work, &closure, &counts, request.store);
     let found =
         warnings::Found { work: &work, closure: &closure, server: &catalog.server, policy: request.policy };
     let warnings = warnings::all(store, &found).await?;
-    let bare = Bare { request, server: &catalog.server, fingerprint, path: choice_of_path, steps, warnings };
+    let bare = Bare {
+        request,
+        server: &catalog.server,
+        fingerprint,
+        path: choice_of_path,
+        steps,
+        indexes,
+        warnings,
+    };
     let plan = bare.plan(&work.schema, &roots, clock.now());
     let keys = roots.into_iter().map(|set| set.rows).collect();
     Ok(WholePlan::seal(plan, keys, INLINE_ROWS_MAX))
@@ -171,6 +190,11 @@ fn resolve(schema: &Schema, choices: &[Choice]) -> Result<Vec<RootChoice>, Fault
         resolved.push(RootChoice { table, rows });
     }
     Ok(resolved)
+}
+
+fn no_indexes(server: &Server) -> Fault {
+    Fault::usage(format!("{} builds no indexes for the time of a run", server.kind))
+        .hint("leave `--build-indexes` out; where an index is missing, make it yourself before the run")
 }
 
 /// One set per table, without rows that were chosen twice and without empty sets.
@@ -306,6 +330,7 @@ struct Bare<'a> {
     fingerprint: String,
     path: (Path, String),
     steps: Vec<Step>,
+    indexes: Vec<RunIndex>,
     warnings: Vec<Warning>,
 }
 
@@ -348,6 +373,8 @@ impl Bare<'_> {
             policy: self.request.policy.clone(),
             roots: roots.collect(),
             steps: self.steps,
+            build_indexes: self.request.build_indexes,
+            indexes: self.indexes,
             warnings: self.warnings,
             conflicts: Vec::new(),
         }

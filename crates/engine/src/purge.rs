@@ -6,15 +6,17 @@
 //!
 //! Not here: making plans (`plan`), going on after a stop (`resume`).
 
-use crate::batches;
-pub use crate::context::{Context, Patience};
+use crate::batches::{self, Stop};
+pub use crate::context::{Context, Live, Patience};
 use crate::ending::Ending;
 use crate::report::{BatchFigures, FORMAT, RowFigures, RunReport, Timings};
 use crate::session::{Session, audit, released};
 use crate::work;
+use crate::{hooks, indexes, pace};
 use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;
+use unseed_core::hook::Phase;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::store::{Server, Statements};
 use unseed_core::run::{Consent, Run, RunState};
@@ -30,6 +32,7 @@ pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunRep
         let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
         return Err(Fault::refused(message).hint(format!("see `unseed show {}`, or make a new plan", run.id)));
     }
+    pace::preflight(cx).await?;
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
     let report = first_report(cx, &id, &whole);
@@ -50,7 +53,7 @@ async fn begin(cx: &mut Context<'_>, whole: WholePlan, report: RunReport) -> Res
     match opened {
         Ok((opened, roots)) => run(&mut Session::new(cx, whole, opened, roots, report, Vec::new())).await,
         Err(cause) => {
-            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false, behind: false };
+            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false, behind: false, between: false };
             let state = ending.state(cause.category);
             cx.state.update_run(&id, state, &report.to_json())?;
             audit(cx, "purge.run", &id, state.as_str())?;
@@ -62,6 +65,7 @@ async fn begin(cx: &mut Context<'_>, whole: WholePlan, report: RunReport) -> Res
 /// Inspects the store and refuses what must not be purged.
 pub(crate) async fn open(cx: &mut Context<'_>, whole: &WholePlan) -> Result<work::Opened, Fault> {
     let plan = whole.plan();
+    cx.store.limit_waits(cx.live.waits);
     let opened = work::open(cx.store, plan).await?;
     same_kind(&opened.server, whole)?;
     work::same_schema(&opened, plan)?;
@@ -88,24 +92,34 @@ fn same_kind(server: &Server, whole: &WholePlan) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Baseline, batches, figures; what purge and resume have in common.
+/// Hooks, baseline, batches, figures; what purge and resume have in common.
 pub(crate) async fn run(session: &mut Session<'_, '_>) -> Result<RunReport, Fault> {
-    let stop = match session.baseline().await {
+    match between_hooks(session).await {
+        Ok(()) => {
+            hooks::after(session, Phase::Purge).await;
+            Ok(session.report.clone())
+        }
+        Err(stop) => {
+            let fault = session.stopped(stop);
+            Err(hooks::on_stop(session, Phase::Purge, fault).await)
+        }
+    }
+}
+
+async fn between_hooks(session: &mut Session<'_, '_>) -> Result<(), Stop> {
+    hooks::before(session, Phase::Purge).await.map_err(Stop::between)?;
+    let gauges = session.cx.live.gauges.take();
+    session.pace.begin(gauges);
+    let removed = match batches::baseline(session).await {
         Err(fault) => Err(fault.into()),
         Ok(()) => batches::run_all(session).await,
     };
+    session.pace.end();
     // Whatever happened, what was built for the run goes; a lost connection leaves it to the next run.
-    let taken_down = session.cx.store.finish().await;
-    if let Err(stop) = stop {
-        return Err(session.stopped(stop.cause, stop.unsettled));
-    }
-    if let Err(fault) = taken_down {
-        return Err(session.stopped(fault, None));
-    }
-    match session.finish().await {
-        Ok(()) => Ok(session.report.clone()),
-        Err(fault) => Err(session.stopped(fault, None)),
-    }
+    let taken_down = indexes::drop(session).await;
+    removed?;
+    taken_down?;
+    Ok(session.finish().await?)
 }
 
 fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport, consent: Consent) -> Run {
@@ -144,6 +158,9 @@ fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
         statements: Statements::default(),
         timings: Timings::default(),
         retries: 0,
+        waits: BTreeMap::new(),
+        hooks: Vec::new(),
+        indexes: Vec::new(),
         archive: cx.archive.location(id),
         recipients: cx.archive.recipients(),
         verification: None,

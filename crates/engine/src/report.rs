@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use unseed_core::fault::{Category, Fault};
+use unseed_core::hook::HookFigures;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{Fingerprint, Statements};
 use unseed_core::run::{BatchRecord, BatchState, Run};
@@ -49,6 +50,15 @@ pub struct RunReport {
     /// To whom the archive is encrypted, as public keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
+    /// What the run waited for, by the word of its cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waits: BTreeMap<String, WaitFigures>,
+    /// Hooks that were run, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookFigures>,
+    /// Indexes that were built for the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexFigures>,
     pub verification: Option<Verification>,
     pub restores: Vec<RestoreFigures>,
 }
@@ -74,6 +84,50 @@ pub struct TableFigures {
     pub after: Option<u64>,
     pub deleted: u64,
     pub detached: u64,
+}
+
+/// Waits of one cause.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFigures {
+    pub ms: u64,
+    /// How often such a wait began.
+    pub times: u64,
+    /// What was said last.
+    pub last: String,
+}
+
+/// How far an index of the run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    /// Begun; after a crash it may be there, half built.
+    Building,
+    Built,
+    /// Not built, for the reason that stands there.
+    Skipped,
+    Dropped,
+}
+
+/// One index of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexFigures {
+    /// With its schema.
+    pub name: String,
+    /// e.g. `public.users (tenant_id)`.
+    pub on: String,
+    pub state: IndexState,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub says: String,
+}
+
+impl IndexFigures {
+    /// Whether it may be in the store.
+    pub fn is_left(&self) -> bool {
+        match self.state {
+            IndexState::Building | IndexState::Built => true,
+            IndexState::Skipped | IndexState::Dropped => false,
+        }
+    }
 }
 
 /// What was there before the first batch.

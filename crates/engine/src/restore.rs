@@ -12,9 +12,11 @@ use crate::report::{RestoreFigures, RunReport, reference_key};
 use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
+use crate::{hooks, indexes};
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::{Category, Fault, counted};
+use unseed_core::hook::Phase;
 use unseed_core::policy::one_table;
 use unseed_core::port::store::{RestoreConflict, RestoreScope, Restored};
 use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
@@ -102,7 +104,7 @@ async fn under_lease(
     let opened = work::open(cx.store, confirmed.whole().plan()).await?;
     let roots = confirmed.whole().root_sets(&opened.work.schema)?;
     let mut session = Session::new(cx, confirmed.whole().clone(), opened, roots, report, batches);
-    session.restoring = true;
+    (session.restoring, session.state) = (true, run.state);
     settle::all(&mut session).await?;
     if finish_earlier(&mut session).await? {
         return Err(Fault::refused(format!("run `{id}` was already restored"))
@@ -110,13 +112,42 @@ async fn under_lease(
             .hint("see `unseed runs`"));
     }
     // What a run that died had built for itself in the store.
-    session.cx.store.finish().await?;
+    indexes::drop(&mut session).await?;
     if session.committed_count() == 0 {
         return Err(
             Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")
         );
     }
-    put_back(&mut session, run.state, scope, &confirmed.consent().text()).await
+    around_hooks(&mut session, run.state, scope, &confirmed.consent().text()).await
+}
+
+async fn around_hooks(
+    session: &mut Session<'_, '_>,
+    state: RunState,
+    scope: &Scope,
+    agreed: &str,
+) -> Result<Restored, Fault> {
+    let done = match hooks::before(session, Phase::Restore).await {
+        Ok(()) => put_back(session, state, scope, agreed).await,
+        Err(fault) => {
+            let again =
+                format!("then run `unseed restore {}` again, with `--skip-hooks` if need be", session.run);
+            let hint = if fault.hint.is_empty() { again } else { format!("{}, {again}", fault.hint) };
+            Err(fault.state("nothing was put back").hint(hint))
+        }
+    };
+    match done {
+        Ok(restored) if restored.conflicts.is_empty() => {
+            hooks::after(session, Phase::Restore).await;
+            Ok(restored)
+        }
+        Ok(restored) => {
+            let told = hooks::on_stop(session, Phase::Restore, Fault::store("")).await;
+            told.details.iter().for_each(|line| session.cx.progress.note(line));
+            Ok(restored)
+        }
+        Err(fault) => Err(hooks::on_stop(session, Phase::Restore, fault).await),
+    }
 }
 
 /// Completes the journal of a whole restore whose commit worked although its answer was lost.
@@ -160,7 +191,11 @@ async fn put_back(
     tell_unclaimed(session);
     let mut source = session.cx.archive.open(&id, &hashes)?;
     let wanted = resolve(session, scope)?;
-    session.audit("restore.run", &id, &format!("started, {}, {agreed}", scope.text()))?;
+    session.audit(
+        "restore.run",
+        &id,
+        &format!("started, {}, {agreed}{}", scope.text(), without_hooks(session)),
+    )?;
     let store = &mut session.cx.store;
     let mut restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await
     {
@@ -213,6 +248,11 @@ fn tell_unclaimed(session: &mut Session<'_, '_>) {
             "warning: no entry of the journal claims `{folder}` of the archive; its rows are not put back, and may be nowhere else"
         ));
     }
+}
+
+fn without_hooks(session: &Session<'_, '_>) -> &'static str {
+    let has = session.whole.plan().policy.hooks.iter().any(|hook| hook.of == Phase::Restore);
+    if has && session.cx.live.skip_hooks { ", without its hooks" } else { "" }
 }
 
 /// Rows that would refer to nothing, where fewer did so before the purge.

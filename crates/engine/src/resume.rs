@@ -5,10 +5,10 @@
 //! Not here: the batches (`batches`).
 
 use crate::context::Context;
-use crate::purge;
 use crate::report::RunReport;
 use crate::session::{Session, audit, released};
 use crate::settle;
+use crate::{pace, purge};
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::Fault;
@@ -23,6 +23,7 @@ pub async fn execute(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<R
     confirmed.is_for(&Act::Purge)?;
     let id = confirmed.run().id.clone();
     resumable(&cx.state.run(&id)?)?;
+    pace::preflight(cx).await.map_err(|fault| fault.state(format!("run `{id}` is where it was")))?;
     cx.state.lease(&id, cx.holder)?;
     let result = go_on(cx, confirmed, &id).await;
     released(cx, &id, result)

@@ -7,8 +7,10 @@
 //!
 //! Not here: the batches themselves (`batches`).
 
+use crate::batches::Stop;
 use crate::context::Context;
 use crate::ending::Ending;
+use crate::pace::Pace;
 use crate::positions::{Remaining, merged};
 use crate::report::{Baseline, RunReport, reference_key};
 use crate::work::{self, Opened};
@@ -31,6 +33,9 @@ pub(crate) struct Session<'c, 'p> {
     pub(crate) roots: Vec<RootSet>,
     pub(crate) report: RunReport,
     pub(crate) batches: Vec<BatchRecord>,
+    /// The state that was kept last.
+    pub(crate) state: RunState,
+    pub(crate) pace: Pace,
     /// What the run had sent to the store before this process went on with it.
     earlier: Statements,
     /// The run was begun by an earlier process.
@@ -52,6 +57,7 @@ impl<'c, 'p> Session<'c, 'p> {
     ) -> Self {
         let Opened { work, server, .. } = opened;
         let earlier = report.statements;
+        let pace = Pace::new(&cx.live);
         Self {
             cx,
             run: report.run.clone(),
@@ -61,6 +67,8 @@ impl<'c, 'p> Session<'c, 'p> {
             roots,
             report,
             batches,
+            state: RunState::Running,
+            pace,
             earlier,
             resumed: false,
             behind: false,
@@ -103,7 +111,9 @@ impl<'c, 'p> Session<'c, 'p> {
             self.report.statements = added(self.earlier, self.cx.store.statements());
         }
         self.report.count_batches(&self.work.schema, &self.batches);
-        self.cx.state.update_run(&self.run, state, &self.report.to_json())
+        self.cx.state.update_run(&self.run, state, &self.report.to_json())?;
+        self.state = state;
+        Ok(())
     }
 
     pub(crate) fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
@@ -221,10 +231,11 @@ impl<'c, 'p> Session<'c, 'p> {
     }
 
     /// Turns what ended the run early into the fault a person sees, and keeps the state of the run.
-    pub(crate) fn stopped(&mut self, cause: Fault, unsettled: Option<u64>) -> Fault {
+    pub(crate) fn stopped(&mut self, stop: Stop) -> Fault {
+        let Stop { cause, unsettled, between } = stop;
         let (done, total) = (self.committed_count(), self.report.batches.total);
         let (unsettled, behind) = (unsettled.is_some(), self.behind);
-        let ending = Ending { run: &self.run, done, total, unsettled, behind };
+        let ending = Ending { run: &self.run, done, total, unsettled, behind, between };
         let state = ending.state(cause.category);
         let fault = ending.fault(cause);
         let run = self.run.clone();

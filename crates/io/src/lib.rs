@@ -1,6 +1,7 @@
 //! io
 
 pub mod archive;
+pub mod command;
 mod durable;
 pub mod sample;
 pub mod scratch;

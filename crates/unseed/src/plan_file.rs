@@ -121,6 +121,8 @@ mod tests {
             policy: Policy::default(),
             roots: vec![roots],
             steps: Vec::new(),
+            build_indexes: unseed_core::plan::BuildIndexes::Auto,
+            indexes: Vec::new(),
             warnings: Vec::new(),
             conflicts: Vec::new(),
         };

@@ -4,7 +4,7 @@
 //! Invariants
 //! - the first signal never leaves a batch half done;
 //! - ending at once does not wait for anything: the store rolls the open transaction back when the connection
-//!   is gone, and `resume` finds out what became of it.
+//!   is gone, and `resume` finds out what became of it; commands of hooks are ended too.
 //!
 //! Not here: how runs stop (`engine`).
 
@@ -71,6 +71,7 @@ async fn watch(interrupt: Arc<Interrupt>, patience: Patience, ui: Ui, sender: Se
             ui.note("stopping after this batch; press Ctrl-C again to stop at once and roll it back");
             continue;
         }
+        unseed_io::command::end_all();
         ui.fault(&ended_at_once(patience));
         drop(sender.send(Ending::Aborted));
         return;

@@ -21,9 +21,12 @@ use unseed_core::config::{Config, StateConfig};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::plan::PlanStore;
 use unseed_core::port::clock::Clock;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::store::ArchiveSource;
 use unseed_core::schema::Schema;
+use unseed_core::throttle::Throttle;
 use unseed_io::archive::FolderArchive;
+use unseed_io::command::HookCommands;
 use unseed_io::state::{LEASE_S_DEFAULT, State};
 use unseed_io::store::AnyStore;
 use unseed_io::store::scratch::{Rehearsed, Scratch, rehearse};
@@ -165,6 +168,19 @@ impl Wire {
     /// A store fault when the connection fails.
     pub async fn open(&self, target: &Target) -> Result<Box<dyn AnyStore>, Fault> {
         unseed_io::store::open(&target.url, &variable).await
+    }
+
+    /// What the throttle measures a store by; nothing where nothing has to be measured.
+    ///
+    /// # Errors
+    /// A usage fault when this kind of store cannot tell what is asked for.
+    pub fn gauges(&self, target: &Target, throttle: &Throttle) -> Result<Option<Box<dyn Gauges>>, Fault> {
+        unseed_io::store::gauges(&target.url, &variable, throttle)
+    }
+
+    /// What runs hooks; their output is kept with the state.
+    pub fn commands(&self) -> HookCommands {
+        HookCommands::new(self.state_folder.join("hooks"), std::sync::Arc::new(variable))
     }
 
     /// Loads an archive into a scratch database: a PostgreSQL URL or `env:NAME` of one, or `sqlite` for a temporary file.
@@ -436,5 +452,11 @@ impl Clock for SystemClock {
 
     fn monotonic_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn minute_of_day(&self, zone: &str) -> Option<u16> {
+        let zone = jiff::tz::TimeZone::get(zone).ok()?;
+        let there = jiff::Timestamp::now().to_zoned(zone);
+        u16::try_from(there.hour()).ok()?.checked_mul(60)?.checked_add(u16::try_from(there.minute()).ok()?)
     }
 }

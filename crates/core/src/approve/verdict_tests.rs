@@ -25,6 +25,8 @@ pub(crate) fn plan() -> Plan {
         policy: Policy::default(),
         roots: Vec::new(),
         steps: Vec::new(),
+        build_indexes: crate::plan::BuildIndexes::Auto,
+        indexes: Vec::new(),
         warnings: Vec::new(),
         conflicts: Vec::new(),
     }

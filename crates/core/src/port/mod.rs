@@ -4,6 +4,8 @@
 pub mod archive;
 pub mod clock;
 pub mod derived;
+pub mod gauges;
+pub mod hook;
 pub mod progress;
 pub mod scan;
 pub mod sign;

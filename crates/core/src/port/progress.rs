@@ -9,6 +9,11 @@ pub trait Progress: Send + Sync {
 
     /// Something worth a line of its own, such as the one reason for a pause.
     fn note(&self, text: &str);
+
+    /// Nothing moves on, for this reason; called again and again while that lasts.
+    fn waiting(&self, reason: &str) {
+        let _ = reason;
+    }
 }
 
 /// Progress that nobody looks at.

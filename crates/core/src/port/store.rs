@@ -17,7 +17,7 @@
 
 use crate::closure::Program;
 use crate::fault::Fault;
-use crate::plan::{Path, RootSet};
+use crate::plan::{BuildIndexes, Path, RootSet, RunIndex};
 use crate::port::progress::Progress;
 use crate::protect::{Ownership, Protection};
 use crate::schema::{ColumnIndex, ReferenceId, Schema, TableId};
@@ -231,6 +231,13 @@ pub struct Removed {
     pub token: String,
 }
 
+impl Removed {
+    /// Rows removed and detached, over all tables.
+    pub fn rows(&self) -> u64 {
+        self.removed.values().chain(self.detached.values()).sum()
+    }
+}
+
 /// Outcome of [`Store::remove`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
@@ -301,6 +308,23 @@ pub struct Orphans {
     pub rows: u64,
 }
 
+/// How long statements of a purge may wait and take, in milliseconds; `None` as the connection says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreWaits {
+    /// For a lock.
+    pub lock_ms_max: Option<u64>,
+    /// For a statement that removes.
+    pub statement_ms_max: Option<u64>,
+}
+
+/// What became of an index that was to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexBuilt {
+    Built,
+    /// In words why not; the run goes on without it.
+    Not(String),
+}
+
 /// A store that holds rows.
 #[async_trait]
 pub trait Store: Send {
@@ -327,19 +351,32 @@ pub trait Store: Send {
     /// Row counts per tag of the current closure.
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault>;
 
-    /// Builds what the removal is better done with, such as missing indexes, outside any transaction;
-    /// returns it in words.
-    async fn prepare(
-        &mut self,
-        work: &Work,
-        closure: &Closure,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, Fault> {
-        let _ = (work, closure, progress);
-        Ok(Vec::new())
+    /// How long statements of a purge may wait for locks and take; until this is called, as the connection says.
+    fn limit_waits(&mut self, waits: StoreWaits) {
+        let _ = waits;
     }
 
-    /// Takes down what `prepare` built; called when a run ends or stops.
+    /// Indexes that a removal is better done with, by what the closure says; nothing where the store builds none.
+    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes) -> Vec<RunIndex> {
+        let _ = (work, closure, choice);
+        Vec::new()
+    }
+
+    /// Builds one index, outside any transaction and without keeping others from writing; what an earlier attempt
+    /// left half built under its name is replaced. `name` is [`Plan::index_name`](crate::plan::Plan::index_name).
+    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+        let _ = name;
+        Ok(IndexBuilt::Not(format!("this store builds no index on {}", index.on())))
+    }
+
+    /// Drops an index that was built for a run, by this process or by one that died; one that is gone is no error.
+    async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
+        let _ = (namespace, name);
+        Ok(())
+    }
+
+    /// Takes down what else was made for this run, and what runs left whose process has died; called when a run ends
+    /// or stops.
     async fn finish(&mut self) -> Result<(), Fault> {
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod closure;
 mod crash;
+mod pace;
 mod plan;
 mod purge;
 mod shop;

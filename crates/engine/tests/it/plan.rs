@@ -174,6 +174,7 @@ fn the_fast_path_is_taken_where_the_role_may_and_no_rule_stands_in_the_way() {
         policy: &policy(),
         path: Some(Path::Fast),
         batch_rows_max: Some(100),
+        build_indexes: unseed_core::plan::BuildIndexes::Auto,
         created_by: "tester",
     };
     let forced = crate::world::wait(plan::make(store, &TickingClock::default(), &Silent, &request));

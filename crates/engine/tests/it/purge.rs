@@ -198,9 +198,12 @@ fn rows_that_never_rest_stop_the_run_after_some_attempts() {
 fn an_interrupt_stops_before_the_next_batch_and_resume_finishes() {
     let (world, whole) = planned(5);
     world.interrupt.request();
-    let fault =
-        fails(world.purge(&whole), Category::Interrupted, "purge `r-1` was interrupted after batch 0 of 2");
-    assert_eq!(fault.state, "0 batches are archived and deleted, 2 are untouched");
+    let fault = fails(
+        world.purge(&whole),
+        Category::Interrupted,
+        "purge `r-1` was interrupted before its first batch",
+    );
+    assert_eq!(fault.state, "nothing was changed");
     assert_eq!(fault.hint, "run `unseed resume r-1` to go on");
     assert_eq!((world.run_state(), world.db.content()), (RunState::Stopped, world.before.clone()));
     let rested = World { interrupt: unseed_engine::interrupt::Interrupt::new(), ..world };

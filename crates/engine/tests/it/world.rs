@@ -74,6 +74,7 @@ impl World {
             policy,
             path: None,
             batch_rows_max: Some(batch_rows_max),
+            build_indexes: unseed_core::plan::BuildIndexes::Auto,
             created_by: "tester",
         };
         wait(plan::make(&mut store, &self.clock, &Silent, &request))
@@ -95,6 +96,7 @@ impl World {
             actor: "tester",
             holder: "process",
             patience: IMPATIENT,
+            live: unseed_engine::purge::Live::default(),
         }
     }
 

@@ -14,8 +14,10 @@ pub use postgres::parsing as postgres_parsing;
 pub(crate) use postgres::connection as postgres_connection;
 
 use unseed_core::fault::Fault;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;
+use unseed_core::throttle::Throttle;
 
 /// Looks up a variable of the environment; passed in, so that only the caller reads the real one.
 pub type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
@@ -62,4 +64,22 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
     };
     Err(Fault::usage(message)
         .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
+}
+
+/// Whatever the throttle has measured, on a connection of its own that is opened with the first look; nothing where
+/// nothing has to be measured.
+///
+/// # Errors
+/// A usage fault when the throttle asks for what this kind of store cannot tell.
+pub fn gauges(url: &str, lookup: Lookup<'_>, throttle: &Throttle) -> Result<Option<Box<dyn Gauges>>, Fault> {
+    let asked = throttle.measured();
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Some(Box::new(postgres::gauges(url, lookup, throttle)?)));
+    }
+    let keys: Vec<String> = asked.iter().map(|key| format!("`throttle.{key}`")).collect();
+    let message = format!("{} cannot be measured on this kind of store", keys.join(", "));
+    Err(Fault::usage(message).hint("take it out; `rows_per_second` and `window` work on every store"))
 }

@@ -43,6 +43,28 @@ impl Postgres {
 
     /// A separate server, stopped when the value is dropped.
     pub fn start_own(settings: &Settings) -> Result<Self, ServerError> {
+        let mut server = Self::in_a_new_folder(settings.tls_mode())?;
+        server.initialise(settings)?;
+        server.start_on_a_free_port()?;
+        server.psql("postgres", &format!("CREATE ROLE {PASSWORD_GROUP} NOLOGIN"))?;
+        Ok(server)
+    }
+
+    /// A hot standby that streams from this server, which must be one without TLS.
+    pub fn start_replica(&self) -> Result<Self, ServerError> {
+        let mut replica = Self::in_a_new_folder(Tls::Off)?;
+        replica.hand_folder_over()?;
+        let mut copy = as_owner(replica.as_postgres, &replica.bin.join("pg_basebackup"));
+        copy.arg("-D").arg(replica.data()).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        copy.args(["-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        command::run(copy.current_dir("/"))?;
+        let folder = replica.folder.display();
+        replica.append("postgresql.conf", &format!("unix_socket_directories = '{folder}'\n"))?;
+        replica.start_on_a_free_port()?;
+        Ok(replica)
+    }
+
+    fn in_a_new_folder(tls: Tls) -> Result<Self, ServerError> {
         let bin = postgres_programs()?;
         let folder = tempfile::Builder::new().prefix("unseed-pg-").tempdir();
         let folder = folder.map_err(|error| ServerError::file(std::env::temp_dir(), &error))?;
@@ -54,19 +76,7 @@ impl Postgres {
         // From here on the watchdog removes the folder.
         let folder = folder.keep();
         let database_count = AtomicU32::new(0);
-        let mut server = Self {
-            bin,
-            folder,
-            port: 0,
-            tls: settings.tls_mode(),
-            as_postgres,
-            database_count,
-            _watchdog: watchdog,
-        };
-        server.initialise(settings)?;
-        server.start_on_a_free_port()?;
-        server.psql("postgres", &format!("CREATE ROLE {PASSWORD_GROUP} NOLOGIN"))?;
-        Ok(server)
+        Ok(Self { bin, folder, port: 0, tls, as_postgres, database_count, _watchdog: watchdog })
     }
 
     /// An empty database whose name starts with `prefix`; it is dropped with the handle.
@@ -218,11 +228,7 @@ impl Postgres {
     }
 
     fn initialise(&self, settings: &Settings) -> Result<(), ServerError> {
-        if self.as_postgres {
-            command::run(Command::new("chown").arg("postgres:").arg(&self.folder))?;
-            // We are root and may look into it; other tests of other users may not.
-            command::run(Command::new("chmod").arg("0711").arg(&self.folder))?;
-        }
+        self.hand_folder_over()?;
         let mut initdb = as_owner(self.as_postgres, &self.bin.join("initdb"));
         initdb.arg("-D").arg(self.data());
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]);
@@ -232,6 +238,15 @@ impl Postgres {
         }
         self.append("postgresql.conf", &settings.configuration(&self.folder))?;
         self.write("data/pg_hba.conf", &access_rules(self.tls))
+    }
+
+    fn hand_folder_over(&self) -> Result<(), ServerError> {
+        if self.as_postgres {
+            command::run(Command::new("chown").arg("postgres:").arg(&self.folder))?;
+            // We are root and may look into it; other tests of other users may not.
+            command::run(Command::new("chmod").arg("0711").arg(&self.folder))?;
+        }
+        Ok(())
     }
 
     fn write_certificates(&self) -> Result<(), ServerError> {

@@ -85,6 +85,7 @@ pub(super) fn access_rules(tls: Tls) -> String {
     format!(
         "local all all trust\n\
          {kind} all +{PASSWORD_GROUP} 127.0.0.1/32 scram-sha-256\n\
-         {kind} all all 127.0.0.1/32 trust\n"
+         {kind} all all 127.0.0.1/32 trust\n\
+         {kind} replication all 127.0.0.1/32 trust\n"
     )
 }

@@ -196,8 +196,9 @@ impl<'a> Stage<'a> {
         let agreed = Act::Restore { run: run.to_owned() };
         let confirmed = approve::confirm_run(found, whole, &Gate::default(), agreed, Given::Id(run))?;
         let (address, unlock) = (Address::default(), UnlockArgs::default());
-        let wanted = restore::Wanted { scope: &Scope::Everything, address: &address, unlock: &unlock };
-        let restored = restore::execute(&self.env, &confirmed, &wanted).await?;
+        let scope = &Scope::Everything;
+        let wanted = restore::Wanted { scope, address: &address, unlock: &unlock, skip_hooks: false };
+        let (restored, _) = restore::execute(&self.env, &confirmed, &wanted).await?;
         if let Some(fault) = unseed_engine::restore::fault(run, &restored.conflicts) {
             return Err(fault);
         }

@@ -40,12 +40,16 @@ use clap::{Args, Parser, Subcommand};
 use log::Deed;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use unseed_core::config::Purging;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
+use unseed_core::plan::PlanStore;
 use unseed_core::port::archive::ArchiveStore;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::state::StateDb;
+use unseed_core::port::store::StoreWaits;
 use unseed_core::run::Run;
-use unseed_engine::context::{Context, Patience};
+use unseed_engine::context::{Context, Live, Patience};
 use unseed_engine::interrupt::Interrupt;
 use unseed_io::archive::FolderArchive;
 use unseed_io::store::AnyStore;
@@ -245,6 +249,8 @@ pub(crate) struct Opened<'a> {
     store: Box<dyn AnyStore>,
     state: Box<dyn StateDb>,
     archive: Box<dyn ArchiveStore>,
+    gauges: Option<Box<dyn Gauges>>,
+    skip_hooks: bool,
 }
 
 impl<'a> Opened<'a> {
@@ -254,15 +260,28 @@ impl<'a> Opened<'a> {
         whole: &WholePlan,
         address: &Address,
     ) -> Result<Self, Fault> {
-        let planned = whole.plan().stores.first().ok_or_else(|| {
-            Fault::usage(format!("plan `{}` names no store", whole.plan().id))
-                .hint("make the plan again with `unseed plan`")
-        })?;
+        let planned = planned_store(whole)?;
         let target: Target = env.wire.target_of_plan(planned, address.get())?;
         let state = Box::new(env.wire.state()?);
         let archive = Box::new(env.wire.archive(&planned.kind));
         let store = env.wire.open(&target).await?;
-        Ok(Self { env, store, state, archive })
+        Ok(Self { env, store, state, archive, gauges: None, skip_hooks: false })
+    }
+
+    /// As [`Opened::for_plan`], to remove rows while others use the store.
+    pub(crate) async fn for_removal(
+        env: &'a Env<'a>,
+        whole: &WholePlan,
+        address: &Address,
+    ) -> Result<Self, Fault> {
+        let target = env.wire.target_of_plan(planned_store(whole)?, address.get())?;
+        let gauges = env.wire.gauges(&target, &env.wire.config.throttle)?;
+        Ok(Self { gauges, ..Self::for_plan(env, whole, address).await? })
+    }
+
+    /// Without the hooks of the plan.
+    pub(crate) fn without_hooks(self, skip_hooks: bool) -> Self {
+        Self { skip_hooks, ..self }
     }
 
     /// With archives that are written or read in another way.
@@ -281,8 +300,37 @@ impl<'a> Opened<'a> {
             interrupt: self.env.interrupt,
             actor: &self.env.wire.actor,
             holder: &self.env.wire.holder,
-            patience: Patience::default(),
+            patience: patience(&self.env.wire.config.purge),
+            live: Live {
+                throttle: self.env.wire.config.throttle.clone(),
+                gauges: self.gauges.take(),
+                window: self.env.wire.config.purge.window.clone(),
+                waits: StoreWaits {
+                    lock_ms_max: self.env.wire.config.purge.lock_ms_max,
+                    statement_ms_max: self.env.wire.config.purge.statement_ms_max,
+                },
+                commands: Some(Box::new(self.env.wire.commands())),
+                skip_hooks: self.skip_hooks,
+                failed_hooks: Vec::new(),
+            },
         }
+    }
+}
+
+fn planned_store(whole: &WholePlan) -> Result<&PlanStore, Fault> {
+    whole.plan().stores.first().ok_or_else(|| {
+        Fault::usage(format!("plan `{}` names no store", whole.plan().id))
+            .hint("make the plan again with `unseed plan`")
+    })
+}
+
+fn patience(configured: &Purging) -> Patience {
+    let default = Patience::default();
+    Patience {
+        attempts_max: configured.attempts_max.unwrap_or(default.attempts_max),
+        wait_ms_first: configured.pause_ms_first.unwrap_or(default.wait_ms_first),
+        wait_ms_max: configured.pause_ms_max.unwrap_or(default.wait_ms_max),
+        ..default
     }
 }
 

@@ -1,10 +1,11 @@
-//! Whether a change may be made at all, before anybody is asked: the switch and the lists of `[destructive]`, and
-//! protections that came after the plan.
+//! Whether a change may be made at all, before anybody is asked: the switch and the lists of `[destructive]`, protections that
+//! came after the plan, and hooks that are not those of the plan.
 //!
 //! Not here: the decision (`core::permit`).
 
 use super::{Address, Env};
 use unseed_core::fault::Fault;
+use unseed_core::hook;
 use unseed_core::permit::{self, Change};
 use unseed_core::plan::Plan;
 
@@ -17,6 +18,7 @@ pub(crate) fn check(env: &Env<'_>, plan: &Plan, address: &Address, change: Chang
     permit::plan(config.destructive.as_ref(), plan, change)?;
     if change == Change::Remove {
         permit::protections(&config.protect, plan)?;
+        hook::unchanged(&config.hooks, plan)?;
     }
     if config.destructive.as_ref().is_none_or(|section| section.stores.is_none()) {
         return Ok(());

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
-use unseed_core::plan::Path as Way;
+use unseed_core::plan::{BuildIndexes, Path as Way};
 use unseed_core::policy::Policy;
 use unseed_engine::plan::{Choice, Request};
 use unseed_engine::scan::Wanted;
@@ -20,6 +20,7 @@ use unseed_io::store::AnyStore;
   unseed plan app.db --findings=scan.json -o plan.json
   unseed plan --where \"tenants: name LIKE 'Test%'\" --protect 'tenants.id=1,2' -o plan.json
   unseed plan --ids tenants=ids.txt -o plan.json
+  unseed plan --findings --build-indexes never -o plan.json
 
 Nothing is changed in the store. A plan is used once, by `unseed purge`.")]
 pub(crate) struct PlanArgs {
@@ -49,6 +50,9 @@ pub(crate) struct PlanArgs {
     /// Whether the store checks every row itself
     #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) path: WayChoice,
+    /// Whether indexes on foreign keys are built for the time of the run and dropped afterwards (PostgreSQL)
+    #[arg(long, value_enum, default_value_t = IndexChoice::Auto, value_name = "WHEN")]
+    pub(crate) build_indexes: IndexChoice,
     /// Rows of one batch, about [default: 180000; 50000 where the server checks references]
     #[arg(long, value_name = "N")]
     pub(crate) batch_rows: Option<u64>,
@@ -70,6 +74,18 @@ pub(crate) enum WayChoice {
     Fast,
     /// Let the store check every row
     Checked,
+}
+
+/// `--build-indexes`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IndexChoice {
+    /// Where that saves more than a second
+    #[default]
+    Auto,
+    /// On every foreign key without one under which rows leave
+    Always,
+    /// On none
+    Never,
 }
 
 pub(super) async fn run(env: &Env<'_>, args: &PlanArgs) -> Result<Done, Fault> {
@@ -108,6 +124,11 @@ pub(super) async fn make(
             WayChoice::Checked => Some(Way::Checked),
         },
         batch_rows_max: args.batch_rows,
+        build_indexes: match args.build_indexes {
+            IndexChoice::Auto => BuildIndexes::Auto,
+            IndexChoice::Always => BuildIndexes::Always,
+            IndexChoice::Never => BuildIndexes::Never,
+        },
         created_by: &env.wire.actor,
     };
     let made = unseed_engine::plan::make(store.store(), &env.wire.clock, env.ui.progress(), &request).await;

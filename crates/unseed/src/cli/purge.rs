@@ -8,10 +8,12 @@ use clap::Args;
 use std::path::PathBuf;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::{Category, Fault};
+use unseed_core::hook::{At, HookFigures, Phase};
 use unseed_core::keys::WholePlan;
 use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
 use unseed_core::port::state::StateDb;
+use unseed_engine::hooks;
 use unseed_engine::report::RunReport;
 use unseed_io::archive::FolderArchive;
 
@@ -54,8 +56,7 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
     };
     let confirmed = consent::to_purge(env, whole.clone(), &args.plan, &args.consent, &act)?;
     let report = execute(env, confirmed, archive, &args.address).await?;
-    tell(env, &report);
-    Ok(Done::Success)
+    tell(env, &report)
 }
 
 /// Purges what was agreed to, into these archives.
@@ -65,7 +66,7 @@ pub(super) async fn execute(
     archive: FolderArchive,
     address: &Address,
 ) -> Result<RunReport, Fault> {
-    let mut opened = Opened::for_plan(env, confirmed.whole(), address).await?.with_archive(archive);
+    let mut opened = Opened::for_removal(env, confirmed.whole(), address).await?.with_archive(archive);
     keep_plan(env, confirmed.whole())?;
     unseed_engine::purge::execute(&mut opened.context(), confirmed).await
 }
@@ -102,18 +103,28 @@ fn unused(env: &Env<'_>, plan: &Plan) -> Result<(), Fault> {
 
 fn summary(plan: &Plan) -> String {
     let mut lines = vec![format!("plan {} {}", plan.id, show::in_one_line(plan))];
+    lines.extend(plan.indexes.iter().map(|index| format!("  builds an index for the run: {}", index.on())));
+    lines.extend(plan.policy.hooks.iter().map(|hook| format!("  hook {hook}")));
     lines.extend(plan.warnings.iter().map(|w| format!("  warning: {}: {}", w.table, w.says)));
     lines.push("rows are archived before they are removed, and can be put back".to_owned());
     lines.join("\n")
 }
 
 /// Prints the report of a purge.
-pub(super) fn tell(env: &Env<'_>, report: &RunReport) {
+///
+/// # Errors
+/// What hooks failed to do after everything was done.
+pub(super) fn tell(env: &Env<'_>, report: &RunReport) -> Result<Done, Fault> {
+    let is_failed =
+        |hook: &&HookFigures| hook.at == At::After && hook.of == Phase::Purge && !hook.succeeded();
+    let failed: Vec<HookFigures> = report.hooks.iter().filter(is_failed).cloned().collect();
+    let fault = hooks::fault(&report.run, &format!("run `{}` is done", report.run), &failed);
     if !env.ui.is_table() {
         env.ui.json(report);
-        return;
+        return Ok(if fault.is_some() { Done::Findings } else { Done::Success });
     }
     env.ui.text(&show::run_text(env.ui, report));
     let run = &report.run;
     env.ui.note(&format!("next: `unseed verify {run}`; `unseed restore {run}` puts the rows back"));
+    fault.map_or(Ok(Done::Success), Err)
 }

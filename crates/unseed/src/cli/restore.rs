@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act as Agreed;
 use unseed_core::fault::Fault;
+use unseed_core::hook::HookFigures;
 use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
 use unseed_core::port::store::Restored;
@@ -24,6 +25,7 @@ use unseed_engine::restore::Scope;
   unseed restore r-19 --root tenants=4711         where a plan has roots in several tables
   unseed restore r-19 --confirm r-19              for scripts
   unseed restore r-19 --identity key.txt          of an encrypted archive
+  unseed restore r-19 --skip-hooks                where a hook of the plan cannot work any more
 
 Exits with 1 and changes nothing when rows are in the way; they are listed.")]
 pub(crate) struct RestoreArgs {
@@ -35,6 +37,9 @@ pub(crate) struct RestoreArgs {
     /// Only this root: its key, or TABLE=KEY; values of composite keys are separated by commas
     #[arg(long, value_name = "KEY")]
     root: Option<String>,
+    /// Run none of the plan's hooks
+    #[arg(long)]
+    skip_hooks: bool,
     #[command(flatten)]
     unlock: UnlockArgs,
     #[command(flatten)]
@@ -57,9 +62,10 @@ pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault
     let act = Act { verb: "restore", object: "run", id: &args.run, summary: &summary, command: &command };
     let agreed = Agreed::Restore { run: args.run.clone() };
     let confirmed = consent::to_run(env, (run, whole), agreed, &args.consent, &act)?;
-    let wanted = Wanted { scope: &scope, address: &args.address, unlock: &args.unlock };
-    let restored = execute(env, &confirmed, &wanted).await?;
-    tell(env, &args.run, &scope, &restored)
+    let wanted =
+        Wanted { scope: &scope, address: &args.address, unlock: &args.unlock, skip_hooks: args.skip_hooks };
+    let (restored, failed) = execute(env, &confirmed, &wanted).await?;
+    tell(env, &args.run, &scope, (&restored, &failed))
 }
 
 /// What to restore, and with which keys.
@@ -67,33 +73,44 @@ pub(super) struct Wanted<'a> {
     pub(super) scope: &'a Scope,
     pub(super) address: &'a Address,
     pub(super) unlock: &'a UnlockArgs,
+    pub(super) skip_hooks: bool,
 }
 
-/// Restores what was agreed to.
+/// Restores what was agreed to; returns the hooks that failed afterwards as well.
 pub(super) async fn execute(
     env: &Env<'_>,
     confirmed: &ConfirmedRun,
     wanted: &Wanted<'_>,
-) -> Result<Restored, Fault> {
+) -> Result<(Restored, Vec<HookFigures>), Fault> {
     let archive = wanted.unlock.archive(env, confirmed.whole())?;
-    let mut opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);
-    unseed_engine::restore::execute(&mut opened.context(), confirmed, wanted.scope).await
+    let opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);
+    let mut opened = opened.without_hooks(wanted.skip_hooks);
+    let mut cx = opened.context();
+    let restored = unseed_engine::restore::execute(&mut cx, confirmed, wanted.scope).await?;
+    Ok((restored, cx.live.failed_hooks))
 }
 
-fn tell(env: &Env<'_>, run: &str, scope: &Scope, restored: &Restored) -> Result<Done, Fault> {
+fn tell(
+    env: &Env<'_>,
+    run: &str,
+    scope: &Scope,
+    (restored, failed): (&Restored, &[HookFigures]),
+) -> Result<Done, Fault> {
     let fault = unseed_engine::restore::fault(run, &restored.conflicts);
+    let hooks = unseed_engine::hooks::fault(run, &format!("run `{run}` is restored"), failed);
     if !env.ui.is_table() {
         env.ui.json(&json!({
             "format": "unseed.restore/1", "run": run, "restored": fault.is_none(),
             "inserted": restored.inserted, "reattached": restored.reattached, "conflicts": restored.conflicts,
+            "failed_hooks": failed,
         }));
-        return Ok(if fault.is_some() { Done::Findings } else { Done::Success });
+        return Ok(if fault.is_some() || hooks.is_some() { Done::Findings } else { Done::Success });
     }
     if let Some(fault) = fault {
         return Err(fault);
     }
     env.ui.text(&text(run, scope, restored));
-    Ok(Done::Success)
+    hooks.map_or(Ok(Done::Success), Err)
 }
 
 /// What was put back, in words.

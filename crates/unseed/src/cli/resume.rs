@@ -29,8 +29,7 @@ pub(super) async fn run(env: &Env<'_>, args: &ResumeArgs) -> Result<Done, Fault>
     let command = format!("unseed resume {}", run.id);
     let act = Act { verb: "resume", object: "run", id: &args.run, summary: &summary, command: &command };
     let confirmed = consent::to_run(env, (run, whole), Agreed::Purge, &args.consent, &act)?;
-    let mut opened = Opened::for_plan(env, confirmed.whole(), &args.address).await?;
+    let mut opened = Opened::for_removal(env, confirmed.whole(), &args.address).await?;
     let report = unseed_engine::resume::execute(&mut opened.context(), &confirmed).await?;
-    purge::tell(env, &report);
-    Ok(Done::Success)
+    purge::tell(env, &report)
 }

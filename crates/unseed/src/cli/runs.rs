@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use unseed_core::fault::Fault;
 use unseed_core::port::state::StateDb;
 use unseed_core::run::{Run, RunState};
+use unseed_engine::report::{IndexFigures, RunReport};
 
 /// List the runs that the state database knows, newest first
 #[derive(Debug, Args)]
@@ -50,7 +51,15 @@ pub(super) fn run(env: &Env<'_>, _args: &RunsArgs) -> Result<Done, Fault> {
             run.actor.clone(),
         ]);
     }
-    env.ui.text(&table.to_string());
+    let mut text = table.to_string();
+    for (run, left) in runs.iter().map(|run| (run, indexes_left(run))).filter(|(_, left)| !left.is_empty()) {
+        let names = left.join(", ");
+        text.push_str(&format!(
+            "\nindexes of run {} that may still be there: {names}; `unseed resume {}` or a later purge drops them",
+            run.id, run.id
+        ));
+    }
+    env.ui.text(&text);
     Ok(Done::Success)
 }
 
@@ -60,7 +69,14 @@ fn line(run: &Run) -> Value {
         "finished_at": run.finished_at, "actor": run.actor,
         "batches": {"done": figure(run, "batches", "done"), "total": figure(run, "batches", "total")},
         "rows": {"deleted": figure(run, "rows", "deleted"), "detached": figure(run, "rows", "detached")},
+        "indexes_left": indexes_left(run),
     })
+}
+
+/// Indexes that were built for a run and, as far as its report knows, not dropped.
+fn indexes_left(run: &Run) -> Vec<String> {
+    let Ok(report) = RunReport::of(run) else { return Vec::new() };
+    report.indexes.into_iter().filter(IndexFigures::is_left).map(|figures| figures.name).collect()
 }
 
 /// A figure of the run's report; runs of other versions may lack it.

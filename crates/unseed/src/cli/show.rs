@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
-use unseed_core::plan::{Action, Path as Way, Plan};
+use unseed_core::plan::{Action, Path as Way, Plan, RunIndex};
 use unseed_core::run::Run;
 use unseed_engine::plan::path_text;
-use unseed_engine::report::RunReport;
+use unseed_engine::report::{IndexState, RunReport};
 
 /// Explain a plan or a run
 #[derive(Debug, Args)]
@@ -92,13 +92,25 @@ async fn sql(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Done
     let target = env.wire.target_of_plan(planned, address.get())?;
     let mut store = env.wire.open(&target).await?;
     let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
-    let statements = store.store().explain(&opened.work);
+    let indexes = whole.plan().indexes.iter().enumerate();
+    let mut statements: Vec<String> =
+        indexes.map(|(n, index)| index_sql(&whole.plan().index_name(n), index)).collect();
+    statements.extend(store.store().explain(&opened.work));
     if env.ui.is_table() {
         env.ui.text(&statements.join("\n"));
     } else {
         env.ui.json(&json!({"format": "unseed.sql/1", "plan": whole.plan().id, "statements": statements}));
     }
     Ok(Done::Success)
+}
+
+/// What builds an index for the time of the run.
+fn index_sql(name: &str, index: &RunIndex) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let columns: Vec<String> = index.columns.iter().map(|name| quoted(name)).collect();
+    let (table, columns) =
+        (format!("{}.{}", quoted(&index.namespace), quoted(&index.table)), columns.join(", "));
+    format!("CREATE INDEX CONCURRENTLY {} ON {table} ({columns})", quoted(name))
 }
 
 /// `removes 7,300 rows of 12 tables and detaches 3 rows, because of 1,826 roots`.
@@ -137,6 +149,16 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         text.push_str(&line);
     }
     text.push_str(&format!("\n{}", steps(plan)));
+    for index in &plan.indexes {
+        let saves = ui::duration(index.saves_s.saturating_mul(1_000));
+        text.push_str(&format!("\nbuilds an index for the run: {}, which saves about {saves}", index.on()));
+    }
+    for hook in &plan.policy.hooks {
+        text.push_str(&format!("\nhook {hook}"));
+    }
+    if !plan.indexes.is_empty() || !plan.policy.hooks.is_empty() {
+        text.push('\n');
+    }
     text.push_str(&warnings(ui, plan));
     if !plan.warnings.is_empty() {
         text.push('\n');
@@ -226,6 +248,7 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
     for (name, rows) in &report.changed_by_triggers {
         text.push_str(&format!("\ntriggers changed {} of {name}, archived as well", ui::rows(*rows)));
     }
+    text.push_str(&live_text(report));
     let timings = &report.timings;
     text.push_str(&format!(
         "\nclosure {}, archive {}, removal {}; {} statements, longest transaction {}\narchive in {}\n",
@@ -236,5 +259,34 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
         ui::duration(report.statements.longest_transaction_us / 1000),
         report.archive,
     ));
+    text
+}
+
+/// What a run did because of others: waits, hooks, indexes.
+fn live_text(report: &RunReport) -> String {
+    let mut text = String::new();
+    for figures in report.waits.values() {
+        let times = if figures.times == 1 { "once".to_owned() } else { format!("{} times", figures.times) };
+        let took = ui::duration(figures.ms);
+        text.push_str(&format!("\nwaited {took}, {times}, the last time because: {}", figures.last));
+    }
+    for hook in &report.hooks {
+        let (at, of) = (hook.at.as_str().replace('_', " "), hook.of.as_str());
+        let took = ui::duration(hook.took_ms);
+        text.push_str(&format!(
+            "\nhook {} {at} {of} {} in {took}, output in {}",
+            hook.name, hook.outcome, hook.log
+        ));
+    }
+    for index in &report.indexes {
+        let fate = match index.state {
+            IndexState::Building | IndexState::Built => {
+                "may still be there; `unseed resume` or a later purge drops it".to_owned()
+            }
+            IndexState::Skipped => format!("was not built: {}", index.says),
+            IndexState::Dropped => "was built for the run and dropped".to_owned(),
+        };
+        text.push_str(&format!("\nindex {} on {} {fate}", index.name, index.on));
+    }
     text
 }

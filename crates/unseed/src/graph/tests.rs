@@ -37,6 +37,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         policy: Policy::default(),
         roots: vec![roots],
         steps,
+        build_indexes: unseed_core::plan::BuildIndexes::Auto,
+        indexes: Vec::new(),
         warnings: Vec::new(),
         conflicts: Vec::new(),
     }

@@ -31,11 +31,13 @@ struct Shown {
     bar: Option<(String, ProgressBar)>,
     stage: String,
     last_line: Instant,
+    /// The last line was a reason to wait.
+    waits: bool,
 }
 
 impl Reporter {
     pub(super) fn new(way: Way) -> Self {
-        let shown = Shown { bar: None, stage: String::new(), last_line: Instant::now() };
+        let shown = Shown { bar: None, stage: String::new(), last_line: Instant::now(), waits: false };
         Self { way, shown: Mutex::new(shown) }
     }
 
@@ -75,8 +77,28 @@ impl Reporter {
         }
     }
 
+    /// The reason stands where the name of the stage stood, until the stage moves on.
+    fn wait_in_bar(&self, reason: &str) {
+        let mut shown = self.shown();
+        let (name, bar) = shown.bar.get_or_insert_with(|| (String::new(), bar(reason, None)));
+        name.clear();
+        bar.set_prefix(reason.to_owned());
+        bar.tick();
+    }
+
+    /// A wait of a moment needs no line, a long one needs few.
+    fn wait_in_lines(&self, reason: &str) {
+        let mut shown = self.shown();
+        let began = !std::mem::replace(&mut shown.waits, true);
+        if began || shown.last_line.elapsed() >= LINE_EVERY {
+            shown.last_line = Instant::now();
+            print(reason);
+        }
+    }
+
     fn update_line(&self, stage: &str, done: u64, total: Option<u64>) {
         let mut shown = self.shown();
+        shown.waits = false;
         if shown.stage == stage && shown.last_line.elapsed() < LINE_EVERY {
             return;
         }
@@ -99,6 +121,14 @@ impl Progress for Reporter {
             Way::Quiet => {}
             Way::Moving => self.update_bar(stage, done, total),
             Way::Lines => self.update_line(stage, done, total),
+        }
+    }
+
+    fn waiting(&self, reason: &str) {
+        match self.way {
+            Way::Quiet => {}
+            Way::Moving => self.wait_in_bar(reason),
+            Way::Lines => self.wait_in_lines(reason),
         }
     }
 

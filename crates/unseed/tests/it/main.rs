@@ -11,6 +11,7 @@ mod demo;
 mod detection;
 mod faults;
 mod lab;
+mod live;
 mod outputs;
 mod property;
 mod reliability;

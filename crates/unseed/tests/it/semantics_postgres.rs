@@ -15,6 +15,8 @@ mod server;
 mod unchecked;
 mod values;
 
+pub(crate) use races::{Holder, wait_for};
+
 use crate::lab::Lab;
 
 /// Runs the whole circle on both ways.

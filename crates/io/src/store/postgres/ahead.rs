@@ -10,7 +10,7 @@ use super::archive::{self, Section};
 use super::connect::{Target, connect};
 use super::lists::{CREATE, LISTS};
 use super::session::{PgSession, sql_error};
-use super::{Postgres, archive as rows};
+use super::{LOCK_WAIT, Postgres, archive as rows};
 use crate::store::sql::{SqlError, number};
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
@@ -41,9 +41,10 @@ impl Second {
         }
     }
 
-    async fn open(target: &Target) -> Self {
+    async fn open(target: &Target, lock_ms_max: Option<u64>) -> Self {
         let Ok(connected) = connect(target).await else { return Self::Refused };
-        match connected.client.batch_execute(BY_ADDRESS).await {
+        let waits = lock_ms_max.map_or(LOCK_WAIT.to_owned(), |ms| format!("SET lock_timeout = {ms}"));
+        match connected.client.batch_execute(&format!("{BY_ADDRESS}; {waits}")).await {
             Ok(()) => Self::Open(Arc::new(connected.client), Arc::default()),
             Err(_) => Self::Refused,
         }
@@ -78,7 +79,7 @@ impl Postgres {
     ) -> Result<Option<Box<dyn Reader>>, Fault> {
         let expected = self.expected(batch).await?;
         if matches!(self.second, Second::Unasked) {
-            self.second = Second::open(&self.target).await;
+            self.second = Second::open(&self.target, self.waits.and_then(|waits| waits.lock_ms_max)).await;
         }
         if matches!(self.second, Second::Refused) {
             return Ok(None);

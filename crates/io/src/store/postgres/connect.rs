@@ -43,6 +43,7 @@ const OBLIGATIONS: &str = "SELECT set_config('synchronous_commit', 'on', false) 
              AND has_schema_privilege(n.oid, 'USAGE')) AS operators WHERE names IS NOT NULL";
 
 /// A configuration and how strictly its certificate is checked.
+#[derive(Clone)]
 pub(crate) struct Target {
     config: Config,
     verify: Verify,

@@ -1,8 +1,9 @@
 //! Indexes for the time of a run: where the server checks foreign keys itself, a key without an index makes
 //! every removed parent scan the whole referring table.
 //!
-//! They are built and dropped concurrently, outside any transaction, so that nobody is blocked for long.
-//! Their names start with `unseed_tmp_`; what a crashed run left behind is dropped before anything is built.
+//! They are built and dropped concurrently, outside any transaction, so that nobody is blocked for long. Their names
+//! start with `unseed_tmp_` and the id of the plan. Whoever builds some holds an advisory lock of the server for that
+//! plan until its connection ends, so that an index whose lock is free was left by a process that died.
 
 use super::Postgres;
 use super::dialect::{PostgresDialect, qualified};
@@ -11,79 +12,165 @@ use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, text};
 use std::collections::BTreeSet;
 use unseed_core::fault::Fault;
-use unseed_core::plan::Path;
-use unseed_core::port::progress::Progress;
-use unseed_core::port::store::{Closure, Work};
+use unseed_core::plan::{BuildIndexes, INDEX_PREFIX, Path, RunIndex};
+use unseed_core::port::store::{Closure, IndexBuilt, Work};
 use unseed_core::schema::{Origin, Reference, TableName};
 
 /// Rows that one backend can look at in a second, roughly; only used to weigh an index against its absence.
 const ROWS_PER_SECOND: u64 = 10_000_000;
+/// The first half of the keys of our advisory locks: `unsd` as a number.
+const LOCKS: u32 = 0x756e_7364;
 
 impl Postgres {
-    /// Builds the indexes whose absence would cost more than a second; returns them in words.
-    pub(super) async fn build_indexes(
+    /// Builds one index; one that is whole already is kept.
+    pub(super) async fn build_run_index(
         &mut self,
-        work: &Work,
-        closure: &Closure,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, Fault> {
-        self.drop_indexes().await?;
-        let wanted = wanted(work, closure);
-        if wanted.is_empty() {
-            return Ok(Vec::new());
+        name: &str,
+        index: &RunIndex,
+    ) -> Result<IndexBuilt, Fault> {
+        let failed = |e: SqlError| e.fault("building an index for the run");
+        let table = TableName::new(&index.namespace, &index.table);
+        if !self.may_index(&table).await.map_err(failed)? {
+            let why = "this role does not own the table, or may not CREATE in its schema";
+            return Ok(IndexBuilt::Not(why.to_owned()));
         }
-        let owned = self.owned().await.map_err(|e| e.fault("reading table owners"))?;
-        let mut built = Vec::new();
-        let total = u64::try_from(wanted.len()).ok();
-        for (n, (relation, columns)) in wanted.into_iter().enumerate() {
-            progress.update("building indexes", u64::try_from(n).unwrap_or_default(), total);
-            if !owned.contains(&relation.to_string()) {
-                let why = "this role does not own the table, or may not CREATE in its schema";
-                progress.note(&format!(
-                    "no index on {relation} ({columns}), so its key is checked slowly: {why}"
-                ));
-                continue;
+        self.own_indexes(tag(name)).await.map_err(failed)?;
+        let full = format!("{}.{}", PostgresDialect.quote(&index.namespace), PostgresDialect.quote(name));
+        let sql = format!(
+            "SELECT i.indisvalid::text FROM pg_index i WHERE i.indexrelid = to_regclass({})",
+            PostgresDialect.literal(&full)
+        );
+        match self.session.rows(&sql).await.map_err(failed)?.first().map(|row| text(row, 0)).as_deref() {
+            Some("true") => return Ok(IndexBuilt::Built),
+            Some(_) => {
+                self.session.run(&format!("DROP INDEX CONCURRENTLY {full}")).await.map_err(failed)?;
             }
-            let name = format!("unseed_tmp_{}", n + 1);
-            let sql = format!("CREATE INDEX CONCURRENTLY {name} ON {} ({columns})", qualified(&relation));
-            match self.session.run(&sql).await {
-                Ok(_) => built.push(format!("{relation} ({columns})")),
-                // Without the index the run is slow, not wrong.
-                Err(error) => progress.note(&format!("no index on {relation} ({columns}): {error}")),
+            None => {}
+        }
+        let columns: Vec<String> = index.columns.iter().map(|name| PostgresDialect.quote(name)).collect();
+        let sql = format!(
+            "CREATE INDEX CONCURRENTLY {} ON {} ({})",
+            PostgresDialect.quote(name),
+            qualified(&table),
+            columns.join(", ")
+        );
+        match self.session.run(&sql).await {
+            Ok(_) => Ok(IndexBuilt::Built),
+            Err(error) if error.code.is_none() => Err(failed(error)),
+            Err(error) => {
+                // What it left half built would cost every writer, and serve nobody.
+                self.session
+                    .run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}"))
+                    .await
+                    .map_err(failed)?;
+                Ok(IndexBuilt::Not(error.message))
             }
         }
-        Ok(built)
     }
 
-    /// Drops every index that a run of ours has built.
-    pub(super) async fn drop_indexes(&mut self) -> Result<(), Fault> {
-        let failed = |e: SqlError| e.fault("dropping the indexes of the run");
-        let sql = "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c \
-                   JOIN pg_namespace n ON n.oid = c.relnamespace \
-                   WHERE c.relkind = 'i' AND c.relname LIKE 'unseed\\_tmp\\_%' AND pg_has_role(c.relowner, 'USAGE')";
+    /// Drops an index of this run, whoever built it.
+    pub(super) async fn drop_run_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
+        let failed = |e: SqlError| e.fault("dropping an index of the run");
+        self.own_indexes(tag(name)).await.map_err(failed)?;
+        let full = format!("{}.{}", PostgresDialect.quote(namespace), PostgresDialect.quote(name));
+        let dropped = self.session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}")).await;
+        dropped.map(drop).map_err(failed)
+    }
+
+    /// Drops what was left by processes that died, of whatever run, and gives up the lock of this one.
+    pub(super) async fn drop_left_indexes(&mut self) -> Result<(), Fault> {
+        let failed = |e: SqlError| e.fault("dropping the indexes of earlier runs");
+        if let Some(tag) = self.indexes_of.take() {
+            self.unlock(&tag).await.map_err(failed)?;
+        }
+        let sql = "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE c.relkind = 'i' AND c.relname LIKE 'unseed\\_tmp\\_%' AND pg_has_role(c.relowner, 'USAGE') \
+                   ORDER BY 1, 2";
         for row in self.session.rows(sql).await.map_err(failed)? {
-            let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", text(&row, 0));
-            self.session.run(&sql).await.map_err(failed)?;
+            let name = text(&row, 1);
+            let tag = tag(&name).to_owned();
+            let sql = format!("SELECT pg_try_advisory_lock({})::text", key(&tag));
+            let free = self.session.rows(&sql).await.map_err(failed)?;
+            if free.first().map(|row| text(row, 0)).as_deref() != Some("true") {
+                // A run at work has built it.
+                continue;
+            }
+            let full = format!("{}.{}", PostgresDialect.quote(&text(&row, 0)), PostgresDialect.quote(&name));
+            let dropped = self.session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}")).await;
+            self.unlock(&tag).await.map_err(failed)?;
+            dropped.map_err(failed)?;
         }
         Ok(())
     }
 
-    async fn owned(&mut self) -> Result<BTreeSet<String>, SqlError> {
-        let sql = "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                   WHERE c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')";
-        Ok(self.session.rows(sql).await?.iter().map(|row| text(row, 0)).collect())
+    /// Holds the lock of a plan's indexes from here on. The session of a process that was killed may hold it until the
+    /// server notices.
+    async fn own_indexes(&mut self, tag: &str) -> Result<(), SqlError> {
+        if self.indexes_of.as_deref() != Some(tag) {
+            self.wait_briefly(true).await?;
+            self.session.run(&format!("SELECT pg_advisory_lock({})", key(tag))).await?;
+            self.indexes_of = Some(tag.to_owned());
+        }
+        // Building and dropping wait for everybody who writes, and that takes as long as it takes.
+        self.wait_briefly(false).await
+    }
+
+    async fn unlock(&mut self, tag: &str) -> Result<(), SqlError> {
+        self.session.run(&format!("SELECT pg_advisory_unlock({})", key(tag))).await.map(drop)
+    }
+
+    async fn may_index(&mut self, table: &TableName) -> Result<bool, SqlError> {
+        let sql = format!(
+            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = to_regclass({}) AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') \
+             AND has_schema_privilege(n.oid, 'CREATE')",
+            PostgresDialect.literal(&qualified(table))
+        );
+        Ok(!self.session.rows(&sql).await?.is_empty())
     }
 }
 
-/// Relations and columns, each once.
-fn wanted(work: &Work, closure: &Closure) -> Vec<(TableName, String)> {
-    let mut wanted: BTreeSet<(TableName, String)> = BTreeSet::new();
+/// The id of the plan in the name of an index.
+fn tag(name: &str) -> &str {
+    let rest = name.strip_prefix(INDEX_PREFIX).unwrap_or(name);
+    rest.rsplit_once('_').map_or(rest, |(tag, _)| tag)
+}
+
+fn key(tag: &str) -> String {
+    format!("{LOCKS}, hashtext({})", PostgresDialect.literal(tag))
+}
+
+/// Indexes that are worth it, each relation and columns once.
+pub(super) fn wanted(work: &Work, closure: &Closure, choice: BuildIndexes) -> Vec<RunIndex> {
+    let mut wanted: BTreeSet<RunIndex> = BTreeSet::new();
     for r in work.schema.references.iter().filter(|r| !r.indexed && r.origin == Origin::Declared) {
+        let saves_s = costs(work, closure, r);
+        let parents = closure.removed.get(&r.parent).copied().unwrap_or(0);
+        let worth = match choice {
+            BuildIndexes::Auto => saves_s > 1,
+            BuildIndexes::Always => parents > 0,
+            BuildIndexes::Never => false,
+        };
+        if !worth {
+            continue;
+        }
         let child = work.schema.table(r.child);
-        let columns: Vec<String> =
-            r.child_columns.iter().map(|c| PostgresDialect.quote(&child.columns[*c].name)).collect();
-        if costs(work, closure, r) > 1 {
-            wanted.extend(child.parts.iter().map(|part| (part.name.clone(), columns.join(", "))));
+        let columns: Vec<String> = r.child_columns.iter().map(|c| child.columns[*c].name.clone()).collect();
+        for part in &child.parts {
+            let same = |known: &&RunIndex| {
+                known.namespace == part.name.namespace
+                    && known.table == part.name.name
+                    && known.columns == columns
+            };
+            let known = wanted.iter().find(same).cloned();
+            let saves_s = saves_s.max(known.as_ref().map_or(0, |known| known.saves_s));
+            known.iter().for_each(|known| drop(wanted.take(known)));
+            wanted.insert(RunIndex {
+                namespace: part.name.namespace.clone(),
+                table: part.name.name.clone(),
+                columns: columns.clone(),
+                saves_s,
+            });
         }
     }
     wanted.into_iter().collect()
@@ -99,4 +186,15 @@ fn costs(work: &Work, closure: &Closure, r: &Reference) -> u64 {
     let known = work.schema.table(r.child).rows_estimate;
     let children = known.max(closure.removed.get(&r.child).copied().unwrap_or(0));
     parents.saturating_mul(children) / ROWS_PER_SECOND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag;
+
+    #[test]
+    fn a_name_tells_its_plan() {
+        assert_eq!(tag("unseed_tmp_7f3a90bc_12"), "7f3a90bc");
+        assert_eq!(tag("unseed_tmp_3"), "3");
+    }
 }

@@ -15,10 +15,12 @@
 mod ahead;
 mod archive;
 mod aside;
+mod blockers;
 mod connect;
 mod dialect;
 mod effects;
 mod explain;
+mod gauges;
 mod indexes;
 mod inspect;
 mod lists;
@@ -47,17 +49,19 @@ use super::sql::{Session, closure, conflicts, counts, fingerprint, number, roots
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
+pub(crate) use gauges::PgGauges;
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
-use unseed_core::plan::RootSet;
+use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
-    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store,
-    TagRange, Tags, Work,
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, IndexBuilt,
+    Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements,
+    Store, StoreWaits, TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
+use unseed_core::throttle::Throttle;
 
 /// How long statements wait for a lock while rows are removed or put back; a wait that the role or the URL asks for
 /// is kept.
@@ -72,8 +76,12 @@ pub(crate) struct Postgres {
     closed: Closed,
     /// Tables with protected rows, and how many rows that is, once they have been looked for.
     protected: Option<(BTreeSet<TableId>, u64)>,
-    /// Whether indexes were built for the run.
-    prepared: bool,
+    /// The plan whose indexes were built, and whose lock is held for that.
+    indexes_of: Option<String>,
+    /// How long a purge waits; `None` until there is one.
+    waits: Option<StoreWaits>,
+    /// The process of our session on the server, once it was asked for.
+    process: Option<u64>,
     /// Whether joins are planned to fetch rows by address.
     by_address: bool,
     /// Whether a wait for locks was set that has to be taken back.
@@ -84,6 +92,11 @@ pub(crate) struct Postgres {
     held: bool,
     /// Whether triggers fire in the open transaction, once that was said.
     mode: Option<remove::Mode>,
+}
+
+/// How busy the server is; see [`super::gauges`].
+pub(crate) fn gauges(url: &str, lookup: Lookup<'_>, throttle: &Throttle) -> Result<PgGauges, Fault> {
+    Ok(PgGauges::new(connect::target(url, lookup)?, throttle))
 }
 
 /// What is remembered of the last closure.
@@ -130,7 +143,9 @@ impl Postgres {
             second: Second::default(),
             closed: Closed::default(),
             protected: None,
-            prepared: false,
+            indexes_of: None,
+            waits: None,
+            process: None,
             by_address: false,
             waits_briefly: false,
             apart: false,
@@ -206,6 +221,7 @@ impl Postgres {
 #[async_trait]
 impl Store for Postgres {
     async fn inspect(&mut self) -> Result<Catalog, Fault> {
+        self.wait_briefly(self.waits.is_some()).await.map_err(|e| e.fault("limiting waits"))?;
         let server = self.server().await?;
         let schema = inspect::schema(self.session.client())
             .await
@@ -242,6 +258,9 @@ impl Store for Postgres {
             .hint("connect to the primary, as a role that may write"));
         }
         self.read_by_address(false).await.map_err(failed)?;
+        // A purge that waits for a table waits with its snapshot open.
+        self.wait_briefly(self.waits.is_some()).await.map_err(failed)?;
+        let watch = self.watch().await;
         self.closed = Closed::default();
         self.forget_closure().await.map_err(failed)?;
         self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
@@ -251,7 +270,7 @@ impl Store for Postgres {
         let result = self.close_in_snapshot(work, request, progress).await;
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.session.run(end).await.map_err(failed);
-        let closure = result?;
+        let closure = result.map_err(|fault| watch.explain(fault))?;
         ended?;
         Ok(closure)
     }
@@ -274,25 +293,29 @@ impl Store for Postgres {
         Ok(tags)
     }
 
-    async fn prepare(
-        &mut self,
-        work: &Work,
-        closure: &Closure,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, Fault> {
-        if self.prepared {
-            return Ok(Vec::new());
-        }
-        self.prepared = true;
-        self.build_indexes(work, closure, progress).await
+    fn limit_waits(&mut self, waits: StoreWaits) {
+        self.waits = Some(waits);
+    }
+
+    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes) -> Vec<RunIndex> {
+        indexes::wanted(work, closure, choice)
+    }
+
+    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+        self.build_run_index(name, index).await
+    }
+
+    async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
+        self.drop_run_index(namespace, name).await
     }
 
     async fn finish(&mut self) -> Result<(), Fault> {
-        self.prepared = false;
         self.session.count_archive_statements(self.second.statements());
         self.second = Second::default();
-        self.read_by_address(false).await.map_err(|e| e.fault("ending the run"))?;
-        self.drop_indexes().await
+        let ending = |e: super::sql::SqlError| e.fault("ending the run");
+        self.read_by_address(false).await.map_err(ending)?;
+        self.wait_briefly(false).await.map_err(ending)?;
+        self.drop_left_indexes().await
     }
 
     async fn archive(
@@ -304,7 +327,9 @@ impl Store for Postgres {
         let expected = self.expected(batch).await?;
         self.read_by_address(true).await.map_err(|e| e.fault("archiving"))?;
         self.index_for_written(work).await.map_err(|e| e.fault("indexing the key sets"))?;
-        archive::archive(&mut self.session, work, &self.closed, batch, &expected, sink).await
+        let watch = self.watch().await;
+        let archived = archive::archive(&mut self.session, work, &self.closed, batch, &expected, sink).await;
+        archived.map_err(|fault| watch.explain(fault))
     }
 
     async fn archive_ahead(
@@ -323,7 +348,9 @@ impl Store for Postgres {
         archived: &Archived,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removal, Fault> {
-        self.remove_batch(work, batch, archived, sink).await
+        let watch = self.watch().await;
+        let removal = self.remove_batch(work, batch, archived, sink).await;
+        removal.map_err(|fault| watch.explain(fault))
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {
@@ -516,9 +543,15 @@ impl Postgres {
     /// takes.
     pub(super) async fn wait_briefly(&mut self, on: bool) -> Result<(), super::sql::SqlError> {
         if on && !self.waits_briefly {
-            self.waits_briefly = !self.session.rows(LOCK_WAIT).await?.is_empty();
+            self.waits_briefly = match self.waits.and_then(|waits| waits.lock_ms_max) {
+                Some(ms) => {
+                    self.session.run(&format!("SET lock_timeout = {ms}")).await?;
+                    true
+                }
+                None => !self.session.rows(LOCK_WAIT).await?.is_empty(),
+            };
         } else if !on && self.waits_briefly {
-            self.session.run("SET lock_timeout = 0").await?;
+            self.session.run("RESET lock_timeout").await?;
             self.waits_briefly = false;
         }
         Ok(())

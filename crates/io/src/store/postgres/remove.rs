@@ -92,7 +92,12 @@ impl Postgres {
                             "a trigger changes rows that leave; removing table by table".to_owned(),
                         ))
                     }
-                    Stop::Sql(error) => Err(error.fault("removing a batch")),
+                    Stop::Sql(error) => {
+                        let late = self.is_late(&error);
+                        let fault = error.fault("removing a batch");
+                        let transient = fault.transient || late;
+                        Err(fault.transient(transient))
+                    }
                     // What a cascade of the server took along may be news and no effect of a trigger.
                     Stop::Fault(fault) => match self.refuse_news(work, batch, &expected, true).await {
                         Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
@@ -136,6 +141,7 @@ impl Postgres {
         unchecked: bool,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
+        self.limit_statements().await?;
         self.lock_tables(work, batch, expected).await?;
         self.lock_rows(work, batch, expected).await?;
         let checks = if unchecked { self.lock_unchecked(work, expected).await? } else { Checks::default() };
@@ -173,6 +179,20 @@ impl Postgres {
             effects::archive(&mut self.session, work, &self.closed.sets, batch, expected, sink).await?;
         effects::archive_born(&mut self.session, (work, &self.closed), expected, &mut removed, sink).await?;
         Ok(removed)
+    }
+
+    /// Bounds how long each statement of the transaction may take, where a person wants that.
+    async fn limit_statements(&mut self) -> Result<(), SqlError> {
+        match self.waits.and_then(|waits| waits.statement_ms_max) {
+            Some(ms) => self.session.run(&format!("SET LOCAL statement_timeout = {ms}")).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a statement took longer than that; without a limit, somebody cancelled it.
+    fn is_late(&self, error: &SqlError) -> bool {
+        let limited = self.waits.is_some_and(|waits| waits.statement_ms_max.is_some());
+        limited && error.code.as_deref() == Some("57014")
     }
 
     /// Keeps the tables of the batch from being rewritten until it ends, which would move their rows.
@@ -511,8 +531,10 @@ impl Postgres {
     }
 }
 
+/// Whether a key failed because of rows that came in between. Locks and deadlocks are faults that the engine tries
+/// again.
 fn is_transient(error: &SqlError) -> bool {
-    matches!(error.code.as_deref(), Some("40001" | "40P01" | "55P03" | "23503"))
+    error.code.as_deref() == Some("23503")
 }
 
 /// Triggers that may be why a key fails, again and again, though nobody else writes.

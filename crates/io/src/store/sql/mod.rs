@@ -53,6 +53,7 @@ impl SqlError {
             Some("42501") => "grant the missing privilege to the connected role, or connect as another",
             Some("53100") => "free disk space on the database server, then run the command again",
             Some("55P03") => "another session holds the lock; run the command again when it is done",
+            Some("40001" | "40P01") => "another session changed the same rows; run the command again",
             Some("57014") => "the statement was cancelled or timed out; run the command again",
             Some("23505" | "23P01") => ALIKE,
             Some("23000") if self.message.contains("UNIQUE constraint") => ALIKE,
@@ -61,7 +62,10 @@ impl SqlError {
             }
             Some(_) | None => "check the connection and the server's log, then run the command again",
         };
-        Fault::new(Category::Store, format!("{what} failed: {}", self.message)).hint(hint)
+        let transient = matches!(self.code.as_deref(), Some("40001" | "40P01" | "55P03"));
+        Fault::new(Category::Store, format!("{what} failed: {}", self.message))
+            .hint(hint)
+            .transient(transient)
     }
 }
 

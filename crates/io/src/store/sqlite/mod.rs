@@ -40,8 +40,8 @@ use unseed_core::plan::RootSet;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, TagRange,
-    Tags, Work,
+    Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store,
+    StoreWaits, TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -343,6 +343,12 @@ impl Store for Sqlite {
         tags::tags(&mut self.session, work, &self.sets, &tally).await.map_err(failed)
     }
 
+    fn limit_waits(&mut self, waits: StoreWaits) {
+        let wait = waits.lock_ms_max.map_or(BUSY_WAIT, Duration::from_millis);
+        // It only sets a number of the connection.
+        drop(self.session.db.busy_timeout(wait));
+    }
+
     async fn archive(
         &mut self,
         work: &Work,
@@ -375,6 +381,10 @@ impl Store for Sqlite {
 
     async fn commit(&mut self) -> Result<(), Fault> {
         let result = self.session.run("COMMIT").await;
+        if result.is_err() && !self.session.db.is_autocommit() {
+            // A reader can keep a commit from happening; then the transaction is still open, and looks done from inside.
+            drop(self.session.run("ROLLBACK").await);
+        }
         self.session.end_transaction();
         self.end_restore().await?;
         result.map(|_| ()).map_err(|e| e.fault("committing"))

@@ -73,7 +73,9 @@ impl Sqlite {
         match self.session.run("BEGIN IMMEDIATE").await {
             Ok(_) => {}
             Err(error) if error.code.as_deref() == Some("55P03") => {
-                return Ok(Removal::Changed("another process is writing to the database".to_owned()));
+                return Err(Fault::store("another process is writing to the database")
+                    .transient(true)
+                    .hint("wait until it is done"));
             }
             Err(error) => return Err(read_only_hint(error.fault("taking the write lock"))),
         }

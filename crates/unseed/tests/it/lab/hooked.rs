@@ -7,12 +7,12 @@ use unseed::plan_file;
 use unseed::wire::Wire;
 use unseed_core::approve::{self, Gate, Given};
 use unseed_core::fault::Fault;
-use unseed_core::plan::RootSet;
+use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
 use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
-    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
-    Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange,
-    Tags, Work,
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, IndexBuilt,
+    Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store,
+    StoreWaits, TagRange, Tags, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 use unseed_engine::interrupt::Interrupt;
@@ -89,6 +89,7 @@ async fn purge(lab: &Lab<'_>, moment: Moment, happening: Happening<'_>) -> Resul
         actor: "dana",
         holder: "dana@lab",
         patience: impatient(),
+        live: unseed_engine::purge::Live::default(),
     };
     unseed_engine::purge::execute(&mut context, approve::confirm(whole, &Gate::default(), Given::Id(&id))?)
         .await
@@ -125,13 +126,20 @@ impl Store for Hooked<'_> {
         self.inner.tags(work).await
     }
 
-    async fn prepare(
-        &mut self,
-        work: &Work,
-        closure: &Closure,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, Fault> {
-        self.inner.prepare(work, closure, progress).await
+    fn limit_waits(&mut self, waits: StoreWaits) {
+        self.inner.limit_waits(waits);
+    }
+
+    fn indexes(&self, work: &Work, closure: &Closure, choice: BuildIndexes) -> Vec<RunIndex> {
+        self.inner.indexes(work, closure, choice)
+    }
+
+    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
+        self.inner.build_index(name, index).await
+    }
+
+    async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
+        self.inner.drop_index(namespace, name).await
     }
 
     async fn finish(&mut self) -> Result<(), Fault> {

@@ -225,6 +225,7 @@ impl<'a> Journey<'a> {
             policy: &policy,
             path: self.server.path(),
             batch_rows_max: Some(batch_rows_max),
+            build_indexes: unseed_core::plan::BuildIndexes::Auto,
             created_by: "tester",
         };
         let made = plan::make(self.store.store(), &self.clock, &Silent, &request);
@@ -248,6 +249,7 @@ impl<'a> Journey<'a> {
             actor: "tester",
             holder: "this process",
             patience: IMPATIENT,
+            live: unseed_engine::purge::Live::default(),
         };
         self.runtime.block_on(action(&mut context))
     }

@@ -63,6 +63,7 @@ async fn journey(
         policy: &policy,
         path: None,
         batch_rows_max: Some(batch_rows_max),
+        build_indexes: unseed_core::plan::BuildIndexes::Auto,
         created_by: "tester",
     };
     let whole = plan::make(&mut store, &clock, &Silent, &request).await?;
@@ -77,6 +78,7 @@ async fn journey(
         actor: "tester",
         holder: "this process",
         patience: Patience::default(),
+        live: unseed_engine::purge::Live::default(),
     };
     let gate = Gate::default();
     let confirmed = confirm(whole.clone(), &gate, Given::Id(&whole.plan().id))?;

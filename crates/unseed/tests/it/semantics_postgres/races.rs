@@ -16,10 +16,10 @@ fn planned(ddl: &str, more: &[&str]) -> [Lab<'static>; 2] {
 }
 
 /// A session of its own that holds what its statements lock until it is dropped.
-pub(super) struct Holder(Child);
+pub(crate) struct Holder(Child);
 
 impl Holder {
-    pub(super) fn of(lab: &Lab<'_>, sql: &str) -> Self {
+    pub(crate) fn of(lab: &Lab<'_>, sql: &str) -> Self {
         let mut client: Command = lab.database().server().client("psql", lab.database().name());
         let mut child = client
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
@@ -44,7 +44,7 @@ impl Drop for Holder {
 }
 
 #[track_caller]
-pub(super) fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
+pub(crate) fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
     let begun = Instant::now();
     while lab.sql(query) != answer {
         assert!(begun.elapsed() < Duration::from_secs(120), "{query} never becomes {answer}");

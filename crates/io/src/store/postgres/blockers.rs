@@ -1,0 +1,96 @@
+//! Who is in the way: looked at from a second connection while a statement waits, since afterwards it is too late.
+//!
+//! Invariants
+//! - only what identifies a session is told: its process, its name, its state; never what it runs, which can hold
+//!   the content of rows;
+//! - nothing is connected for statements that do not wait.
+//!
+//! Not here: what is tried again (`engine::batches`).
+
+use super::Postgres;
+use super::connect::{Target, connect};
+use super::session::text_rows;
+use crate::store::sql::{Session, number, text};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+use unseed_core::fault::Fault;
+
+/// A statement that takes longer may be waiting for somebody.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a session of ours waits for, and whose it is.
+const WAITS: &str = "SELECT coalesce(b.pid::text, ''), coalesce(a.application_name, ''), coalesce(a.state, ''), \
+    coalesce((SELECT string_agg(DISTINCT l.relation::regclass::text, ', ') FROM pg_locks l \
+        WHERE l.pid = {pid} AND l.relation IS NOT NULL AND (NOT l.granted OR l.locktype = 'tuple')), '') \
+    FROM unnest(pg_blocking_pids({pid})) b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid ORDER BY b.pid LIMIT 5";
+
+/// A look-out over one statement, or a few.
+pub(super) struct Watch {
+    seen: Arc<Mutex<Vec<String>>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Watch {
+    /// Adds to a fault that somebody was in the way who that was.
+    pub(super) fn explain(self, mut fault: Fault) -> Fault {
+        if fault.transient {
+            fault.details.append(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        fault
+    }
+}
+
+impl Postgres {
+    /// Begins to look out; without it, faults say less.
+    pub(super) async fn watch(&mut self) -> Watch {
+        let seen = Arc::default();
+        if self.process.is_none() {
+            let rows = self.session.rows("SELECT pg_backend_pid()").await.unwrap_or_default();
+            self.process = rows.first().map(|row| number(row, 0));
+        }
+        let task = self.process.map(|pid| tokio::spawn(look(self.target.clone(), pid, Arc::clone(&seen))));
+        Watch { seen, task }
+    }
+}
+
+async fn look(target: Target, pid: u64, seen: Arc<Mutex<Vec<String>>>) {
+    tokio::time::sleep(FIRST_LOOK).await;
+    let Ok(connected) = connect(&target).await else { return };
+    let client = connected.client;
+    loop {
+        match blockers(&client, pid).await {
+            None => return,
+            Some(lines) if lines.is_empty() => {}
+            Some(lines) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = lines,
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn blockers(client: &Client, pid: u64) -> Option<Vec<String>> {
+    let messages = client.simple_query(&WAITS.replace("{pid}", &pid.to_string())).await.ok()?;
+    let line = |row: &Vec<Option<String>>| {
+        let (process, name, state, table) = (text(row, 0), text(row, 1), text(row, 2), text(row, 3));
+        let who = match process.as_str() {
+            "0" => "a prepared transaction".to_owned(),
+            process => format!("session {process}"),
+        };
+        let about: Vec<String> = [name, state].into_iter().filter(|part| !part.is_empty()).collect();
+        let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+        let place = if table.is_empty() { String::new() } else { format!(" on `{table}`") };
+        format!("{who}{about} holds the lock{place}")
+    };
+    Some(text_rows(&messages).iter().map(line).collect())
+}
