@@ -14,13 +14,14 @@ mod archive;
 mod detect;
 mod govern;
 
-pub use archive::Archive;
+pub use archive::{Archive, QuarantineTime};
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
 
 use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
+use crate::keeping::Keeping;
 use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, PlannedApprovals, Policy};
 use detect::FileDetection;
 use serde::Deserialize;
@@ -44,6 +45,7 @@ pub struct Config {
     pub audit: Audit,
     pub detection: Detection,
     pub archive: Archive,
+    pub quarantine: QuarantineTime,
 }
 
 /// One store.
@@ -68,6 +70,7 @@ struct File {
     audit: Audit,
     detect: Option<Spanned<FileDetection>>,
     archive: Option<Spanned<Archive>>,
+    quarantine: QuarantineTime,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +126,7 @@ impl Config {
             audit: parsed.audit,
             detection,
             archive,
+            quarantine: parsed.quarantine,
         })
     }
 
@@ -137,6 +141,7 @@ impl Config {
                 purge: self.approval.required,
                 restore: self.approval.for_restore(),
             },
+            keeping: Keeping { quarantine_s: self.quarantine.period_s, archive_s: self.archive.keep_s },
         }
     }
 }

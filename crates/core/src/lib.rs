@@ -15,6 +15,7 @@
 //! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
 //! | [`batch`] | how roots are packed into transactions |
 //! | [`run`] | states of runs and batches |
+//! | [`keeping`] | how long rows can be put back |
 //! | [`archive`] | the manifest: what an archive holds and how it is proven |
 //! | [`address`] | which addresses hold a password, and how they look without it |
 //! | [`fault`] | failures in three parts, and their exit codes |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod detect;
 pub mod entity;
 pub mod fault;
+pub mod keeping;
 pub mod keys;
 pub mod permit;
 pub mod plan;

@@ -6,6 +6,7 @@
 //! Not here: reading `unseed.toml` (`config`), what references and protections then do (`closure`, `protect`).
 
 use crate::fault::Fault;
+use crate::keeping::Keeping;
 use crate::protect::{ProtectedRows, Protection};
 use crate::schema::{ColumnIndex, OnDelete, Origin, Reference, Schema, TableId};
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub struct Policy {
     /// How many people have to agree, as the configuration said when the plan was made.
     #[serde(default, skip_serializing_if = "PlannedApprovals::is_none")]
     pub approvals: PlannedApprovals,
+    /// How long rows can be put back.
+    #[serde(default, skip_serializing_if = "Keeping::is_none")]
+    pub keeping: Keeping,
 }
 
 /// How many people have to sign before a plan is purged, and before its run is restored.

@@ -8,6 +8,8 @@
 //! | [`resume`] | goes on from the journal |
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
+//! | [`due`] | ends quarantines whose time is over |
+//! | [`retention`] | removes archives whose time is over, holds others |
 //! | [`check`] | looks at an archive without a store |
 //! | [`report`] | what a run tells about itself |
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
@@ -20,6 +22,7 @@ mod ahead;
 mod batches;
 pub mod check;
 pub mod context;
+pub mod due;
 mod ending;
 pub mod interrupt;
 pub mod plan;
@@ -29,6 +32,7 @@ mod refusals;
 pub mod report;
 pub mod restore;
 pub mod resume;
+pub mod retention;
 pub mod scan;
 mod session;
 mod settle;

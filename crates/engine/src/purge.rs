@@ -15,6 +15,7 @@ use crate::work;
 use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;
+use unseed_core::keeping::Kept;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::store::{Server, Statements};
 use unseed_core::run::{Consent, Run, RunState};
@@ -25,6 +26,7 @@ use unseed_core::run::{Consent, Run, RunState};
 /// `Refused` when the plan was used before or now reaches protected rows; `Stale` when schema or data are
 /// not what was planned; a fault that says how to go on when the run stopped.
 pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
+    let keeping = plan.keeping();
     let (whole, consent) = plan.into_parts();
     if let Some(run) = cx.state.run_of_plan(&whole.plan().digest)? {
         let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
@@ -32,7 +34,8 @@ pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunRep
     }
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
-    let report = first_report(cx, &id, &whole);
+    let mut report = first_report(cx, &id, &whole);
+    report.kept.agreed = keeping;
     audit(cx, "purge.plan", &whole.plan().digest, &format!("used by {id}, {}", consent.text()))?;
     cx.state.begin_run(&new_run(cx, &whole, &report, consent))?;
     cx.state.lease(&id, cx.holder)?;
@@ -148,5 +151,6 @@ fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
         recipients: cx.archive.recipients(),
         verification: None,
         restores: Vec::new(),
+        kept: Kept::default(),
     }
 }

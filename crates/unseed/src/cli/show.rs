@@ -9,6 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
+use unseed_core::keeping::{Keeping, Kept, span_text};
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{Action, Path as Way, Plan};
 use unseed_core::run::Run;
@@ -117,6 +118,15 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
     )
 }
 
+/// How long rows can be put back, where a plan says that it ends.
+pub(super) fn keeping_text(keeping: Keeping) -> Option<String> {
+    let quarantine_s = keeping.quarantine_s?;
+    let archive_s = keeping.archive_s.filter(|archive_s| *archive_s > quarantine_s);
+    let since = if archive_s.is_some() { ", as long as archives are kept" } else { "" };
+    let time = span_text(archive_s.unwrap_or(quarantine_s));
+    Some(format!("they can be put back for {time}{since}, then `unseed purge --due` removes them for good"))
+}
+
 /// A plan in words.
 pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
     let mut text = format!("plan {} {}\n", ui.painted(&plan.id, Tone::Strong), in_one_line(plan));
@@ -131,6 +141,9 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         Way::Checked => "checked",
     };
     text.push_str(&format!("path {way}: {}\n", plan.path_reason));
+    if let Some(keeping) = keeping_text(plan.policy.keeping) {
+        text.push_str(&format!("quarantine: rows leave when purged; {keeping}\n"));
+    }
     text.push_str(&format!("made by {} at {}\n\nroots\n", plan.created_by, plan.created_at));
     for roots in &plan.roots {
         let line = format!("  {}: {}, chosen by {}\n", roots.table, ui::rows(roots.count), roots.chosen_by);
@@ -236,5 +249,27 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
         ui::duration(report.statements.longest_transaction_us / 1000),
         report.archive,
     ));
+    text.push_str(&kept_text(&report.kept));
+    text
+}
+
+/// Until when rows can be put back, who holds them, since when they are gone.
+fn kept_text(kept: &Kept) -> String {
+    let mut text = String::new();
+    match (&kept.expired, &kept.quarantine) {
+        (Some(expired), _) => {
+            text.push_str(&format!("rows are gone for good since {}: {}\n", expired.at, expired.why));
+        }
+        (None, Some(quarantine)) => {
+            text.push_str(&format!("in quarantine until {}\n", quarantine.until));
+            if let Some(why) = &quarantine.refused {
+                text.push_str(&format!("not ended when it was due: {why}\n"));
+            }
+        }
+        (None, None) => {}
+    }
+    if let Some(hold) = &kept.hold {
+        text.push_str(&format!("archive held by {} since {}: {}\n", hold.by, hold.at, hold.reason));
+    }
     text
 }
