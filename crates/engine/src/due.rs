@@ -21,7 +21,7 @@ use unseed_core::fault::{Category, Fault, listed};
 use unseed_core::keeping::{Hold, Standing};
 use unseed_core::plan::{RootRow, RootSet};
 use unseed_core::port::store::Store;
-use unseed_core::run::{Run, RunState};
+use unseed_core::run::RunState;
 use unseed_core::schema::Schema;
 
 /// Roots that are named before the rest is only counted.
@@ -59,7 +59,7 @@ pub async fn execute(
         Err(fault) => return Err(fault),
     }
     let result = under_lease(cx, confirmed, keep_s).await;
-    crate::session::released(cx, &id, result)
+    crate::session::released(cx, &id, result).map_err(|fault| keeper(cx, keep_s).refused(&id, fault))
 }
 
 /// What keeps a run in quarantine from ending now; none where it is time, or where ending it was begun.
@@ -90,10 +90,8 @@ async fn under_lease(
     if let Some(outcome) = not_yet(&looked) {
         return Ok(outcome);
     }
-    if looked.begun.is_none()
-        && let Err(fault) = look_again(cx, confirmed, &looked.report).await
-    {
-        return Err(refused(cx, &run, looked, fault));
+    if looked.begun.is_none() {
+        look_again(cx, confirmed, &looked.report).await?;
     }
     let since = match &looked.standing {
         Standing::Due { since } => format!(" since {since}"),
@@ -185,31 +183,4 @@ async fn find(
         }
     }
     Ok(())
-}
-
-/// Keeps the reason of a refusal with the run, and logs it if it is news.
-fn refused(cx: &mut Context<'_>, run: &Run, mut looked: Looked, fault: Fault) -> Fault {
-    match fault.category {
-        Category::Refused | Category::Stale => {}
-        Category::Usage
-        | Category::Store
-        | Category::Archive
-        | Category::Findings
-        | Category::Interrupted => return fault,
-    }
-    let Some(quarantine) = &mut looked.report.kept.quarantine else { return fault };
-    let mut reason = fault.message.clone();
-    for detail in &fault.details {
-        reason.push_str(&format!("; {detail}"));
-    }
-    if quarantine.refused.as_ref() == Some(&reason) {
-        return fault;
-    }
-    quarantine.refused = Some(reason.clone());
-    let kept = crate::session::audit(cx, "purge.refused", &run.id, &format!("refused: {reason}"))
-        .and_then(|()| cx.state.update_run(&run.id, run.state, &looked.report.to_json()));
-    match kept {
-        Ok(()) => fault,
-        Err(second) => fault.detail(format!("this refusal could not be kept: {}", second.message)),
-    }
 }

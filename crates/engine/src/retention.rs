@@ -12,7 +12,7 @@ use crate::check;
 use crate::context::Context;
 use crate::report::RunReport;
 use unseed_core::archive::{BatchEntry, TOMBSTONE_FORMAT, Tombstone};
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Category, Fault};
 use unseed_core::keeping::{self, Expired, Hold, Question, Standing};
 use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::clock::Clock;
@@ -130,6 +130,37 @@ impl Keeper<'_> {
         })
     }
 
+    /// Keeps with a run why its quarantine was not ended, and logs it where that is news. Returns the fault.
+    pub fn refused(&mut self, id: &str, fault: Fault) -> Fault {
+        match fault.category {
+            Category::Refused | Category::Stale => {}
+            Category::Usage
+            | Category::Store
+            | Category::Archive
+            | Category::Findings
+            | Category::Interrupted => return fault,
+        }
+        let mut reason = fault.message.clone();
+        for detail in &fault.details {
+            reason.push_str(&format!("; {detail}"));
+        }
+        let noted = self.leased(id, |keeper| {
+            let run = keeper.state.run(id)?;
+            let mut report = RunReport::of(&run)?;
+            let open = report.kept.quarantine.as_mut().filter(|_| run.state == RunState::Quarantined);
+            let Some(quarantine) = open.filter(|q| q.refused.as_ref() != Some(&reason)) else {
+                return Ok(());
+            };
+            quarantine.refused = Some(reason.clone());
+            keeper.audit("purge.refused", id, &format!("refused: {reason}"))?;
+            keeper.state.update_run(id, run.state, &report.to_json())
+        });
+        match noted {
+            Ok(()) => fault,
+            Err(second) => fault.detail(format!("this refusal could not be kept: {}", second.message)),
+        }
+    }
+
     /// Removes the rows of an archive; whether that may be has been decided.
     pub(crate) fn bury(&mut self, run: &Run, looked: Looked, why: &str) -> Result<Buried, Fault> {
         let Looked { mut report, batches, begun, .. } = looked;
@@ -151,8 +182,9 @@ impl Keeper<'_> {
             RunState::Quarantined => RunState::Done,
             state => state,
         };
-        self.state.update_run(&run.id, state, &report.to_json())?;
+        // Before the state, so that whoever comes after a crash finds it open and the log never lacks the outcome.
         self.audit("archive.expire", &run.id, &format!("removed {files} files, {bytes} bytes"))?;
+        self.state.update_run(&run.id, state, &report.to_json())?;
         Ok(Buried { files, bytes })
     }
 

@@ -4,6 +4,7 @@
 
 mod closure;
 mod crash;
+mod keeping;
 mod plan;
 mod purge;
 mod shop;

@@ -48,6 +48,12 @@ impl MemArchive {
         .collect()
     }
 
+    /// Whether any file with rows of a run is there.
+    pub fn holds_rows(&self, run: &str) -> bool {
+        let content = self.lock();
+        content.batches.iter().any(|((owner, _), (_, files))| owner == run && !files.is_empty())
+    }
+
     /// The published files of a run, by name.
     pub fn published(&self, run: &str) -> BTreeMap<String, String> {
         self.lock().published.get(run).cloned().unwrap_or_default()

@@ -39,7 +39,19 @@ pub(super) async fn run(env: &Env<'_>, address: &Address) -> Result<Done, Fault>
     tell(env, &ended)
 }
 
+/// Ends one quarantine; why it was not is kept with the run.
 async fn end(env: &Env<'_>, run: Run, address: &Address) -> Result<Outcome, Fault> {
+    let id = run.id.clone();
+    match try_to_end(env, run, address).await {
+        Ok(outcome) => Ok(outcome),
+        Err(fault) => {
+            let (mut state, mut archive) = (env.wire.state()?, env.wire.archive(""));
+            Err(super::retention::keeper(env, &mut state, &mut archive).refused(&id, fault))
+        }
+    }
+}
+
+async fn try_to_end(env: &Env<'_>, run: Run, address: &Address) -> Result<Outcome, Fault> {
     if let Some(outcome) = not_yet(env, &run)? {
         return Ok(outcome);
     }
