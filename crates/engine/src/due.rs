@@ -93,9 +93,10 @@ async fn under_lease(
     if looked.begun.is_none() {
         look_again(cx, confirmed, &looked.report).await?;
     }
-    let since = match &looked.standing {
-        Standing::Due { since } => format!(" since {since}"),
-        _ => String::new(),
+    let since = if let Standing::Due { since } = &looked.standing {
+        format!(" since {since}")
+    } else {
+        String::new()
     };
     let why = format!("its quarantine was over{since}, {}", confirmed.consent().text());
     keeper(cx, keep_s).bury(&run, looked, &why).map(Outcome::Purged)

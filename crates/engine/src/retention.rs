@@ -67,10 +67,8 @@ impl Keeper<'_> {
             keep_s: self.keep_s,
             now: &self.clock.now(),
         });
-        let begun = match standing {
-            Standing::Expired(_) | Standing::Empty => None,
-            _ => self.archive.tombstone(&run.id)?,
-        };
+        let none = matches!(standing, Standing::Expired(_) | Standing::Empty);
+        let begun = if none { None } else { self.archive.tombstone(&run.id)? };
         Ok(Looked { report, batches, standing, begun })
     }
 
@@ -84,11 +82,9 @@ impl Keeper<'_> {
         self.leased(id, |keeper| {
             let run = keeper.state.run(id)?;
             let looked = keeper.look(&run)?;
-            let may = match &looked.standing {
-                Standing::Over { .. } => true,
-                Standing::Due { .. } => after_quarantine,
-                _ => looked.begun.is_some(),
-            };
+            let over = matches!(looked.standing, Standing::Over { .. });
+            let due = matches!(looked.standing, Standing::Due { .. });
+            let may = looked.begun.is_some() || over || (due && after_quarantine);
             if !may {
                 return Err(kept(id, &looked.standing));
             }
@@ -178,10 +174,7 @@ impl Keeper<'_> {
                 .hint(format!("run `unseed archive expire {}` again to finish it", run.id))
         })?;
         report.kept.expired = Some(tombstone.expired);
-        let state = match run.state {
-            RunState::Quarantined => RunState::Done,
-            state => state,
-        };
+        let state = if run.state == RunState::Quarantined { RunState::Done } else { run.state };
         // Before the state, so that whoever comes after a crash finds it open and the log never lacks the outcome.
         self.audit("archive.expire", &run.id, &format!("removed {files} files, {bytes} bytes"))?;
         self.state.update_run(&run.id, state, &report.to_json())?;

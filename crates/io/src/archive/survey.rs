@@ -44,9 +44,9 @@ pub(super) fn look(archive: &FolderArchive, folder: &Path, claim: &Claim<'_>) ->
     if let Some(buried) = &buried {
         look.buried(buried, claim);
     }
-    let encrypted = first_encrypted(&manifests).filter(|_| buried.is_none());
+    let encrypted = first_encrypted(&manifests);
     let lock = match encrypted {
-        Some(_) if !archive.unlock.is_given() => None,
+        Some(_) if !archive.unlock.is_given() || buried.is_some() => None,
         Some(_) | None => Some(archive.lock(folder, &manifests)?),
     };
     if let (Some(lock), Some(part)) = (&lock, encrypted) {

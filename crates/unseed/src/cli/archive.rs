@@ -110,8 +110,13 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
         checks.push(check::execute(&mut state, &mut archive, run)?);
     }
     let mut rehearsed = None;
-    let sound = |c: &&mut ArchiveCheck| c.is_clean() && c.survey.expired.is_none();
-    if let (Some(url), Some(first)) = (&args.restore_into, checks.first_mut().filter(sound)) {
+    if let (Some(_), Some(expired)) =
+        (&args.restore_into, checks.iter().find_map(|c| c.survey.expired.as_ref()))
+    {
+        return Err(Fault::refused(format!("the archive of run `{}` expired at {}", runs[0], expired.at))
+            .hint("check it without `--restore-into`, which compares its manifests"));
+    }
+    if let (Some(url), Some(first)) = (&args.restore_into, checks.first_mut().filter(|c| c.is_clean())) {
         rehearsed = Some(rehearse(env, (&mut state, &mut archive), first, url).await?);
     }
     let fault = check::fault(&checks);

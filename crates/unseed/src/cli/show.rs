@@ -9,7 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
-use unseed_core::keeping::{Keeping, Kept, span_text};
+use unseed_core::keeping::{Hold, Keeping, Kept, span_text};
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{Action, Path as Way, Plan};
 use unseed_core::run::Run;
@@ -109,10 +109,12 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
         0 => String::new(),
         rows => format!(" and detaches {}", ui::rows(rows)),
     };
+    let quarantine = plan.policy.keeping.quarantine_s.map(span_text);
+    let quarantine = quarantine.map(|time| format!(", with a quarantine of {time}")).unwrap_or_default();
     let word = if tables == 1 { "table" } else { "tables" };
     let roots = if plan.root_count() == 1 { "root" } else { "roots" };
     format!(
-        "removes {} of {tables} {word}{detached}, because of {} {roots}",
+        "removes {} of {tables} {word}{detached}, because of {} {roots}{quarantine}",
         ui::rows(plan.rows_deleted()),
         ui::count(plan.root_count())
     )
@@ -249,27 +251,24 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
         ui::duration(report.statements.longest_transaction_us / 1000),
         report.archive,
     ));
-    text.push_str(&kept_text(&report.kept));
+    text.push_str(&kept_text(&report.kept, ""));
     text
 }
 
-/// Until when rows can be put back, who holds them, since when they are gone.
-fn kept_text(kept: &Kept) -> String {
-    let mut text = String::new();
+/// Until when rows can be put back, who holds them, since when they are gone: a line each.
+pub(super) fn kept_text(kept: &Kept, begin: &str) -> String {
+    let mut lines = Vec::new();
     match (&kept.expired, &kept.quarantine) {
         (Some(expired), _) => {
-            text.push_str(&format!("rows are gone for good since {}: {}\n", expired.at, expired.why));
+            lines.push(format!("rows are gone for good since {}: {}", expired.at, expired.why));
         }
         (None, Some(quarantine)) => {
-            text.push_str(&format!("in quarantine until {}\n", quarantine.until));
-            if let Some(why) = &quarantine.refused {
-                text.push_str(&format!("not ended when it was due: {why}\n"));
-            }
+            lines.push(format!("in quarantine until {}", quarantine.until));
+            lines.extend(quarantine.refused.as_ref().map(|why| format!("not ended when it was due: {why}")));
         }
         (None, None) => {}
     }
-    if let Some(hold) = &kept.hold {
-        text.push_str(&format!("archive held by {} since {}: {}\n", hold.by, hold.at, hold.reason));
-    }
-    text
+    let held = |hold: &Hold| format!("archive held by {} since {}: {}", hold.by, hold.at, hold.reason);
+    lines.extend(kept.hold.as_ref().map(held));
+    lines.into_iter().map(|line| format!("{begin}{line}\n")).collect()
 }

@@ -75,6 +75,11 @@ fn assert_gone(lab: &Lab<'_>, run: &str) {
     let check = lab.json(0, &["archive", "check", run]);
     assert_eq!(check["archives"][0]["ok"], true, "{check}");
     assert!(check["archives"][0]["expired"]["at"].is_string(), "{check}");
+    let into = lab.run(&["archive", "check", run, "--restore-into", "sqlite"]);
+    crate::lab::fault(&into, 3, &["expired at 20"]);
+    let record = lab.run(&["show", run, "--change-record"]).stdout;
+    assert!(record.contains("- rows are gone for good since 20"), "{record}");
+    assert!(lab.run(&["verify", run]).stdout.contains("manifests of an archive that expired at 20"));
     let verified = lab.json(0, &["verify", run]);
     assert!(verified["verification"]["archive_expired_at"].is_string(), "{verified}");
     assert_eq!(lab.json(0, &["audit", "verify"])["intact"], true);

@@ -21,7 +21,8 @@ fn a_segment_that_the_journal_lost_is_told() {
     // As if the state database had been put back from a copy of the time after the first batch.
     let lab =
         purged("DELETE FROM batches WHERE number > 1; UPDATE runs SET state = 'stopped', finished_at = NULL");
-    let check = lab.json(0, &["archive", "check", "r-1"]);
+    // Its manifest is from later, which is a problem of its own.
+    let check = lab.json(1, &["archive", "check", "r-1"]);
     let warnings = &check["archives"][0]["warnings"];
     assert_eq!(warnings[0]["file"], "batch-0002", "{check}");
     assert!(lab.run(&["archive", "check", "r-1"]).stdout.contains(SAYS));
