@@ -97,6 +97,41 @@ fn a_root_that_unseed_restored_is_no_drift() {
 }
 
 #[test]
+fn what_changed_meanwhile_is_listed_by_a_restore_and_overwritten_by_nobody() {
+    for lab in both() {
+        let before = lab.picture();
+        quarantined(&lab);
+        lab.sql("UPDATE notes SET user_id = 10 WHERE id = 2; UPDATE notes SET body = 'other' WHERE id = 1");
+        let changed = lab.picture();
+        let says = ["1 row of run `r-1` cannot be put back", "notes"];
+        fault(&lab.run(&["restore", "r-1", "--confirm", "r-1"]), 1, &says);
+        assert_same(&lab.picture(), &changed);
+        assert_eq!(state(&lab), "quarantined", "the quarantine goes on");
+        lab.sql("UPDATE notes SET user_id = NULL WHERE id = 2; UPDATE notes SET body = 'kept' WHERE id = 1");
+        lab.restore("r-1");
+        assert_same(&lab.picture(), &before);
+    }
+}
+
+#[test]
+fn a_purge_that_died_before_its_quarantine_began_begins_it_when_resumed() {
+    for lab in both() {
+        let first = quarantined(&lab);
+        let sql = "UPDATE runs SET state = 'running', finished_at = NULL, report = json_remove(report, '$.kept.quarantine')";
+        unseed_io::sample::change(&lab.path(".unseed/state.db"), sql).unwrap();
+        assert_eq!(lab.json(0, &["purge", "--due"])["runs"], serde_json::json!([]));
+        let report = lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
+        let until =
+            |report: &serde_json::Value| report["kept"]["quarantine"]["until"].as_str().unwrap().to_owned();
+        assert!(until(&report) >= until(&first), "{report}");
+        assert_eq!(state(&lab), "quarantined");
+        years_pass(&lab);
+        lab.json(0, &["purge", "--due"]);
+        assert_gone(&lab, "r-1");
+    }
+}
+
+#[test]
 fn an_archive_that_is_not_whole_is_not_removed_by_itself() {
     let lab = Lab::sqlite(super::SHOP);
     quarantined(&lab);
