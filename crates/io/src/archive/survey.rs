@@ -210,8 +210,10 @@ impl Look<'_> {
     }
 }
 
-/// What `publish` and `prepare` write beside the batches.
+/// What `publish`, `prepare` and `expire` write beside the batches, and what a crash leaves of a file that was being
+/// written anew: the next attempt takes its place.
 fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".new").unwrap_or(name);
     let keys = name.starts_with("keys-") && name.ends_with(".jsonl");
     keys || ["manifest.json", "plan.json", "schema.json", "restore.sql", KEY_FILE, tombstone::FILE]
         .contains(&name)

@@ -230,7 +230,10 @@ fn what_a_dead_process_left_half_removed_is_finished_and_never_read() {
         quarantined(&lab);
         years_pass(&lab);
         copy(&lab, ".unseed", "aged");
+        // Dead while the tombstone was written.
+        std::fs::write(lab.path(".unseed/archive/r-1/tombstone.json.new"), "{ \"format\"").unwrap();
         lab.json(0, &["purge", "--due"]);
+        assert_gone(&lab, "r-1");
         std::fs::copy(lab.path(".unseed/archive/r-1/tombstone.json"), lab.path("tombstone.json")).unwrap();
         // Dead after the tombstone and the first file: the state database knows nothing of it yet.
         copy(&lab, "aged", ".unseed");
