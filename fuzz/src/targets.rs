@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use unseed::classify::output::{Output, Style};
 use unseed::classify::{self, Form, Options};
-use unseed_core::archive::{BatchManifest, Manifest};
+use unseed_core::archive::{BatchManifest, Manifest, Tombstone};
 use unseed_core::config::Config;
 use unseed_core::detect::{Context, Examiner, Record, Rules, Thresholds, time};
 use unseed_core::entity::Entity;
@@ -206,6 +206,7 @@ fn manifest(input: &[u8]) {
         assert!(serde_json::from_slice::<BatchManifest>(&written).is_ok_and(|again| again == read));
     }
     drop(serde_json::from_slice::<Manifest>(input));
+    drop(serde_json::from_slice::<Tombstone>(input));
 }
 
 fn manifest_seeds() -> Vec<Vec<u8>> {

@@ -17,6 +17,7 @@ pub mod verdict;
 
 use crate::config::Approvals;
 use crate::fault::Fault;
+use crate::keeping::{Keeping, span_text};
 use crate::keys::WholePlan;
 use crate::plan::Plan;
 use crate::run::{Consent, Run};
@@ -61,6 +62,7 @@ pub enum Given<'a> {
 pub struct ConfirmedPlan {
     whole: WholePlan,
     consent: Consent,
+    keeping: Keeping,
 }
 
 impl ConfirmedPlan {
@@ -77,6 +79,36 @@ impl ConfirmedPlan {
     /// Who agreed.
     pub fn consent(&self) -> &Consent {
         &self.consent
+    }
+
+    /// How long the rows can be put back.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
+    }
+
+    /// Puts the rows into quarantine, where the plan says nothing of it.
+    ///
+    /// # Errors
+    /// `Refused` when others have signed the plan, since what they signed removes nothing for good after a time;
+    /// a usage fault when the plan says another time.
+    pub fn quarantined(mut self, quarantine_s: u64) -> Result<Self, Fault> {
+        let plan = &self.whole.plan().id;
+        match (self.keeping.quarantine_s, &self.consent) {
+            (Some(planned_s), _) if planned_s == quarantine_s => {}
+            (Some(planned_s), _) => {
+                let message = format!("plan `{plan}` says a quarantine of {}", span_text(planned_s));
+                return Err(
+                    Fault::usage(message).hint("leave `--quarantine` out, or make a new plan with it")
+                );
+            }
+            (None, Consent::Signed { .. }) => {
+                let message = format!("plan `{plan}` was approved without a quarantine");
+                return Err(Fault::refused(message)
+                    .hint("make a new plan with `unseed plan --quarantine`, and have that approved"));
+            }
+            (None, Consent::Id) => self.keeping.quarantine_s = Some(quarantine_s),
+        }
+        Ok(self)
     }
 
     /// Gives the plan up for execution.
@@ -134,7 +166,8 @@ pub fn confirm(whole: WholePlan, gate: &Gate, given: Given<'_>) -> Result<Confir
         return Err(Fault::refused(message).hint("choose other roots and make a new plan"));
     }
     let consent = agreed(gate, &Act::Purge, plan, given, (&plan.id, "plan"))?;
-    Ok(ConfirmedPlan { whole, consent })
+    let keeping = whole.plan().policy.keeping;
+    Ok(ConfirmedPlan { whole, consent, keeping })
 }
 
 /// Agrees to going on with a run ([`Act::Purge`]) or to restoring it. Signatures do not replace the id here:

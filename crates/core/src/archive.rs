@@ -9,6 +9,7 @@
 //!
 //! Not here: files and compression (`io::archive`), the text format of rows (`io::store`).
 
+use crate::keeping::Expired;
 use crate::port::store::{SectionHead, Server};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,22 @@ pub struct BatchEntry {
     pub hash: String,
 }
 
+/// The value of [`Tombstone::format`].
+pub const TOMBSTONE_FORMAT: &str = "unseed.tombstone/1";
+
+/// What is left of an archive whose rows were removed, beside its manifests. From the moment it is there, the rows
+/// count as gone, whatever still lies beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    pub format: String,
+    pub run: String,
+    pub plan_digest: String,
+    #[serde(flatten)]
+    pub expired: Expired,
+    /// The batches that held rows, with the hashes of their manifests, which stay.
+    pub batches: Vec<BatchEntry>,
+}
+
 /// Something that is wrong with an archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
@@ -93,4 +110,10 @@ pub struct Survey {
     #[serde(skip)]
     pub manifests: Vec<BatchManifest>,
     pub problems: Vec<Problem>,
+    /// What a person should know although nothing has to be wrong: segments that no committed batch claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+    /// When its rows were removed, of an archive that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Expired>,
 }

@@ -13,19 +13,20 @@
 mod archive;
 mod detect;
 mod govern;
-mod state;
 mod live;
+mod state;
 
-pub use archive::Archive;
+pub use archive::{Archive, QuarantineTime};
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
-pub use state::StateConfig;
 pub use live::Purging;
+pub use state::StateConfig;
 
 use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
 use crate::hook::Hook;
+use crate::keeping::Keeping;
 use crate::policy::{ConfiguredProtection, ConfiguredReference, Limits, PlannedApprovals, Policy};
 use crate::throttle::Throttle;
 use detect::FileDetection;
@@ -55,6 +56,7 @@ pub struct Config {
     pub throttle: Throttle,
     pub purge: Purging,
     pub hooks: Vec<Hook>,
+    pub quarantine: QuarantineTime,
 }
 
 /// One store.
@@ -83,6 +85,7 @@ struct File {
     throttle: Option<Spanned<FileThrottle>>,
     purge: Option<Spanned<FilePurging>>,
     hooks: Vec<Spanned<FileHook>>,
+    quarantine: QuarantineTime,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +151,7 @@ impl Config {
             throttle: throttle.unwrap_or_default(),
             purge: purge.unwrap_or_default(),
             hooks: hooks.collect::<Result<_, _>>()?,
+            quarantine: parsed.quarantine,
         })
     }
 
@@ -163,6 +167,7 @@ impl Config {
                 restore: self.approval.for_restore(),
             },
             hooks: self.hooks.clone(),
+            keeping: Keeping { quarantine_s: self.quarantine.period_s, archive_s: self.archive.keep_s },
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | [`hook`] | commands around a purge or a restore, and whether they are those of the plan |
 //! | [`batch`] | how roots are packed into transactions |
 //! | [`run`] | states of runs and batches |
+//! | [`keeping`] | how long rows can be put back |
 //! | [`archive`] | the manifest: what an archive holds and how it is proven |
 //! | [`address`] | which addresses hold a password, and how they look without it |
 //! | [`fault`] | failures in three parts, and their exit codes |
@@ -33,6 +34,7 @@ pub mod detect;
 pub mod entity;
 pub mod fault;
 pub mod hook;
+pub mod keeping;
 pub mod keys;
 pub mod permit;
 pub mod plan;

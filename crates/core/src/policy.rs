@@ -7,6 +7,7 @@
 
 use crate::fault::Fault;
 use crate::hook::Hook;
+use crate::keeping::Keeping;
 use crate::protect::{ProtectedRows, Protection};
 use crate::schema::{ColumnIndex, OnDelete, Origin, Reference, Schema, TableId};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,9 @@ pub struct Policy {
     /// Commands around the purge and the restore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// How long rows can be put back.
+    #[serde(default, skip_serializing_if = "Keeping::is_none")]
+    pub keeping: Keeping,
 }
 
 /// How many people have to sign before a plan is purged, and before its run is restored.

@@ -20,6 +20,8 @@ pub enum RunState {
     Verified,
     Restored,
     Failed,
+    /// Its rows left and can be put back until a date.
+    Quarantined,
 }
 
 impl RunState {
@@ -32,6 +34,7 @@ impl RunState {
             Self::Verified => "verified",
             Self::Restored => "restored",
             Self::Failed => "failed",
+            Self::Quarantined => "quarantined",
         }
     }
 }

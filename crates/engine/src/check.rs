@@ -7,6 +7,7 @@
 //! Not here: looking at files (`port::archive`), the store (`verify`).
 
 use crate::report::RunReport;
+use crate::retention::UNCLAIMED;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use unseed_core::archive::{Problem, Survey};
@@ -52,11 +53,25 @@ pub fn execute(
         batches: u64::try_from(batches.len()).expect("a length fits 64 bits"),
         survey: Survey::default(),
     };
+    let numbers: Vec<u64> = batches.iter().map(|batch| batch.number).collect();
+    let unclaimed = archive.unclaimed(id, &numbers)?;
+    if !batches.is_empty() {
+        check.survey = archive.survey(id, &hashes(&batches), is_over(&run))?;
+    }
+    // Of a run that is over they are among the problems.
+    let told = |file: &String| check.survey.problems.iter().any(|problem| problem.file == *file);
+    let news: Vec<String> = unclaimed.into_iter().filter(|file| !told(file)).collect();
+    let warning = |file| Problem { file, what: UNCLAIMED.to_owned() };
+    check.survey.warnings.extend(news.into_iter().map(warning));
     if batches.is_empty() {
         return Ok(check);
     }
-    check.survey = archive.survey(id, &hashes(&batches), is_over(&run))?;
     compare(&mut check.survey, &batches);
+    if let Some(expired) = check.survey.expired.as_ref().filter(|_| !knows_end(&run)) {
+        let what =
+            format!("says that the rows expired at {}, which the state database does not know", expired.at);
+        check.survey.problems.push(Problem { file: "tombstone.json".to_owned(), what });
+    }
     if is_over(&run) {
         compare_tables(&mut check.survey, &RunReport::of(&run)?, batches.len());
     }
@@ -81,9 +96,13 @@ pub fn fault(checks: &[ArchiveCheck]) -> Option<Fault> {
     Some(fault)
 }
 
+fn knows_end(run: &Run) -> bool {
+    RunReport::of(run).is_ok_and(|report| report.kept.expired.is_some())
+}
+
 fn is_over(run: &Run) -> bool {
     match run.state {
-        RunState::Done | RunState::Verified | RunState::Restored => true,
+        RunState::Done | RunState::Verified | RunState::Restored | RunState::Quarantined => true,
         RunState::Running | RunState::Stopped | RunState::Failed => false,
     }
 }

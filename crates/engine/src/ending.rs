@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_stopped_run_tells_where_it_is_and_how_to_go_on() {
-        let ending = Ending { run: "r-19", done: 40, total: 310, unsettled: false, behind: false, between: false };
+        let ending =
+            Ending { run: "r-19", done: 40, total: 310, unsettled: false, behind: false, between: false };
         tells(
             ending,
             Fault::store("store `main` closed the connection"),

@@ -9,6 +9,8 @@
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
 //! | [`hooks`] | commands of a person around a purge or a restore |
+//! | [`due`] | ends quarantines whose time is over |
+//! | [`retention`] | removes archives whose time is over, holds others |
 //! | [`check`] | looks at an archive without a store |
 //! | [`report`] | what a run tells about itself |
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
@@ -21,6 +23,7 @@ mod ahead;
 mod batches;
 pub mod check;
 pub mod context;
+pub mod due;
 mod ending;
 pub mod hooks;
 mod indexes;
@@ -33,6 +36,7 @@ mod refusals;
 pub mod report;
 pub mod restore;
 pub mod resume;
+pub mod retention;
 pub mod scan;
 mod session;
 mod settle;

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;
 use unseed_core::hook::Phase;
+use unseed_core::keeping::Kept;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::store::{Server, Statements};
 use unseed_core::run::{Consent, Run, RunState};
@@ -27,6 +28,7 @@ use unseed_core::run::{Consent, Run, RunState};
 /// `Refused` when the plan was used before or now reaches protected rows; `Stale` when schema or data are
 /// not what was planned; a fault that says how to go on when the run stopped.
 pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
+    let keeping = plan.keeping();
     let (whole, consent) = plan.into_parts();
     if let Some(run) = cx.state.run_of_plan(&whole.plan().digest)? {
         let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
@@ -35,7 +37,8 @@ pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunRep
     pace::preflight(cx).await?;
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
-    let report = first_report(cx, &id, &whole);
+    let mut report = first_report(cx, &id, &whole);
+    report.kept.agreed = keeping;
     audit(cx, "purge.plan", &whole.plan().digest, &format!("used by {id}, {}", consent.text()))?;
     cx.state.begin_run(&new_run(cx, &whole, &report, consent))?;
     cx.state.lease(&id, cx.holder)?;
@@ -53,7 +56,8 @@ async fn begin(cx: &mut Context<'_>, whole: WholePlan, report: RunReport) -> Res
     match opened {
         Ok((opened, roots)) => run(&mut Session::new(cx, whole, opened, roots, report, Vec::new())).await,
         Err(cause) => {
-            let ending = Ending { run: &id, done: 0, total: 0, unsettled: false, behind: false, between: false };
+            let ending =
+                Ending { run: &id, done: 0, total: 0, unsettled: false, behind: false, between: false };
             let state = ending.state(cause.category);
             cx.state.update_run(&id, state, &report.to_json())?;
             audit(cx, "purge.run", &id, state.as_str())?;
@@ -165,5 +169,6 @@ fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
         recipients: cx.archive.recipients(),
         verification: None,
         restores: Vec::new(),
+        kept: Kept::default(),
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::hook::HookFigures;
+use unseed_core::keeping::Kept;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{Fingerprint, Statements};
 use unseed_core::run::{BatchRecord, BatchState, Run};
@@ -61,6 +62,9 @@ pub struct RunReport {
     pub indexes: Vec<IndexFigures>,
     pub verification: Option<Verification>,
     pub restores: Vec<RestoreFigures>,
+    /// How long the rows can be put back, and what became of that.
+    #[serde(default, skip_serializing_if = "Kept::is_empty")]
+    pub kept: Kept,
 }
 
 /// Batches of a run.
@@ -167,6 +171,9 @@ pub struct Verification {
     pub archive_bytes: u64,
     /// Tables of which the archive holds another number of rows than were removed.
     pub archive_differs: Vec<String>,
+    /// When the rows of the archive were removed, so that only its manifests could be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_expired_at: Option<String>,
 }
 
 /// What a restore did.

@@ -9,6 +9,7 @@
 
 use crate::context::Context;
 use crate::report::{RestoreFigures, RunReport, reference_key};
+use crate::retention;
 use crate::session::{Session, released};
 use crate::settle;
 use crate::work;
@@ -80,7 +81,11 @@ fn conflict_text(conflict: &RestoreConflict) -> String {
 fn restorable(run: &Run) -> Result<(), Fault> {
     let id = &run.id;
     match run.state {
-        RunState::Running | RunState::Stopped | RunState::Done | RunState::Verified => Ok(()),
+        RunState::Running
+        | RunState::Stopped
+        | RunState::Done
+        | RunState::Verified
+        | RunState::Quarantined => Ok(()),
         RunState::Restored => {
             let when = run.finished_at.as_deref().unwrap_or("before");
             Err(Fault::refused(format!("run `{id}` was already restored"))
@@ -100,6 +105,7 @@ async fn under_lease(
 ) -> Result<Restored, Fault> {
     let run = cx.state.run(id)?;
     restorable(&run)?;
+    retention::still_there(cx.archive, id)?;
     let (report, batches) = (RunReport::of(&run)?, cx.state.batches(id)?);
     let opened = work::open(cx.store, confirmed.whole().plan()).await?;
     let roots = confirmed.whole().root_sets(&opened.work.schema)?;
@@ -188,7 +194,10 @@ async fn put_back(
     let hashes: Vec<(u64, String)> =
         session.committed().map(|b| (b.number, b.segment_hash.clone())).collect();
     session.cx.progress.note("checking the archive");
-    tell_unclaimed(session);
+    let numbers: Vec<u64> = hashes.iter().map(|(number, _)| *number).collect();
+    for folder in session.cx.archive.unclaimed(&id, &numbers)? {
+        session.cx.progress.note(&format!("warning: {folder} of the archive {}", retention::UNCLAIMED));
+    }
     let mut source = session.cx.archive.open(&id, &hashes)?;
     let wanted = resolve(session, scope)?;
     session.audit(
@@ -236,18 +245,6 @@ async fn put_back(
     }
     session.audit("restore.run", &id, "committed")?;
     Ok(restored)
-}
-
-/// A journal that was damaged or put back from a copy may not know all that left.
-fn tell_unclaimed(session: &mut Session<'_, '_>) {
-    let claims = |state| matches!(state, BatchState::Committed | BatchState::Restored);
-    let known: Vec<u64> =
-        session.batches.iter().filter(|batch| claims(batch.state)).map(|batch| batch.number).collect();
-    for folder in session.cx.archive.unclaimed(&session.run, &known) {
-        session.cx.progress.note(&format!(
-            "warning: no entry of the journal claims `{folder}` of the archive; its rows are not put back, and may be nowhere else"
-        ));
-    }
 }
 
 fn without_hooks(session: &Session<'_, '_>) -> &'static str {

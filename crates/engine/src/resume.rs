@@ -36,6 +36,9 @@ fn resumable(run: &Run) -> Result<(), Fault> {
         RunState::Done | RunState::Verified => Fault::refused(format!("run `{id}` is finished")).hint(
             format!("run `unseed verify {id}` to look again, or `unseed restore {id}` to put the rows back"),
         ),
+        RunState::Quarantined => Fault::refused(format!("run `{id}` is finished and in quarantine")).hint(
+            format!("run `unseed restore {id}` to put the rows back; `unseed purge --due` ends it when its time is over"),
+        ),
         RunState::Restored => {
             Fault::refused(format!("run `{id}` was restored")).hint("make a new plan with `unseed plan`")
         }

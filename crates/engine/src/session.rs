@@ -13,6 +13,7 @@ use crate::ending::Ending;
 use crate::pace::Pace;
 use crate::positions::{Remaining, merged};
 use crate::report::{Baseline, RunReport, reference_key};
+use crate::retention;
 use crate::work::{self, Opened};
 use std::collections::BTreeMap;
 use unseed_core::archive::{BatchEntry, FORMAT as ARCHIVE_FORMAT, Manifest};
@@ -158,9 +159,10 @@ impl<'c, 'p> Session<'c, 'p> {
         self.report.timings.finish_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.report.finished_at = Some(self.cx.clock.now());
         self.report.batches.total = self.committed_count();
-        self.keep(RunState::Done)?;
+        let (state, outcome) = retention::ended(self.cx, &mut self.report)?;
+        self.keep(state)?;
         let run = self.run.clone();
-        self.audit("purge.run", &run, "done")
+        self.audit("purge.run", &run, &outcome)
     }
 
     /// Puts the plan and the schema beside the archive, so that it explains itself from the first batch on.

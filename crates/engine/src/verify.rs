@@ -33,7 +33,11 @@ pub async fn execute(cx: &mut Context<'_>, id: &str, whole: &WholePlan) -> Resul
     report.timings.verify_ms = cx.clock.monotonic_ms().saturating_sub(begun);
     let clean = found.is_clean();
     report.verification = Some(found);
-    let state = if clean { RunState::Verified } else { RunState::Done };
+    let state = match (run.state, clean) {
+        (RunState::Quarantined, _) => RunState::Quarantined,
+        (_, true) => RunState::Verified,
+        (_, false) => RunState::Done,
+    };
     cx.state.update_run(id, state, &report.to_json())?;
     audit(cx, "verify.run", id, if clean { "clean" } else { "something remains" })?;
     Ok(report)
@@ -68,7 +72,7 @@ pub fn fault(report: &RunReport) -> Option<Fault> {
 fn finished(run: &Run) -> Result<(), Fault> {
     let id = &run.id;
     let fault = match run.state {
-        RunState::Done | RunState::Verified => return Ok(()),
+        RunState::Done | RunState::Verified | RunState::Quarantined => return Ok(()),
         RunState::Running | RunState::Stopped => Fault::refused(format!("run `{id}` is not finished"))
             .hint(format!("run `unseed resume {id}` to finish it")),
         RunState::Restored => Fault::refused(format!("run `{id}` was restored, so its rows are there again"))
@@ -126,7 +130,11 @@ fn look_at_archive(
     let claimed = |batch: &BatchRecord| batch.state == BatchState::Committed;
     let batches: Vec<BatchRecord> = cx.state.batches(id)?.into_iter().filter(claimed).collect();
     let hashes: Vec<(u64, String)> = batches.iter().map(|b| (b.number, b.segment_hash.clone())).collect();
-    (found.archive_parts, found.archive_bytes) = cx.archive.check(id, &hashes)?;
+    match cx.archive.tombstone(id)? {
+        // The manifests stay and are compared below; what they speak of is gone.
+        Some(tombstone) => found.archive_expired_at = Some(tombstone.expired.at),
+        None => (found.archive_parts, found.archive_bytes) = cx.archive.check(id, &hashes)?,
+    }
     let mut differs = BTreeSet::new();
     for batch in &batches {
         let manifest = cx.archive.batch(id, batch.number, &batch.segment_hash)?;

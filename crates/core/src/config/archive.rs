@@ -5,7 +5,9 @@
 //!
 //! Not here: reading the files that are named (`unseed::wire`), what a public key looks like (`io::archive`).
 
+use crate::keeping;
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 /// What a configuration says about archives.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +19,25 @@ pub struct Archive {
     pub passphrase_file: Option<String>,
     /// Where the private key is: `file:PATH` or `env:NAME`.
     pub identity: Option<String>,
+    /// How long archives are kept after their run ended; for ever if nothing is said.
+    #[serde(rename = "keep", deserialize_with = "span")]
+    pub keep_s: Option<u64>,
+}
+
+/// `[quarantine]`: what every plan says, unless told otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuarantineTime {
+    /// How long rows that left can be put back before they are gone for good.
+    #[serde(rename = "period", deserialize_with = "span")]
+    pub period_s: Option<u64>,
+}
+
+/// `30d`, as seconds.
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let read = keeping::span(&text, "the value");
+    read.map(Some).map_err(|fault| de::Error::custom(format!("{}; {}", fault.message, fault.hint)))
 }
 
 impl Archive {
@@ -68,6 +89,21 @@ mod tests {
         refused("recipients = [\"AGE-SECRET-KEY-1QQ\"]", "contains a private key");
         refused("identity = \"key.txt\"", "neither `file:PATH` nor `env:NAME`");
         refused("keys = 1", "unknown key `keys`");
+    }
+
+    #[test]
+    fn times_are_read_and_what_is_no_time_is_refused() {
+        let config =
+            Config::parse("[archive]\nkeep = \"90d\"\n[quarantine]\nperiod = \"12h\"", "unseed.toml");
+        let config = config.unwrap();
+        assert_eq!(
+            (config.archive.keep_s, config.quarantine.period_s),
+            (Some(90 * 86_400), Some(12 * 3_600))
+        );
+        assert_eq!(config.policy().keeping.quarantine_s, Some(12 * 3_600));
+        for text in ["keep = \"soon\"", "keep = \"0d\"", "keep = 90", "keep = \"\""] {
+            refused(text, "line 2");
+        }
     }
 
     #[test]

@@ -96,9 +96,24 @@ pub fn day_text(seconds: i64) -> String {
     format!("{}-{:02}", month_text(month), seconds.div_euclid(DAY_S) - first + 1)
 }
 
+/// `2026-03-14T09:26:53.000Z` of a point in time, as clocks print it.
+pub fn clock_text(seconds: i64) -> String {
+    let second = seconds.rem_euclid(DAY_S);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!("{}T{hour:02}:{minute:02}:{:02}.000Z", day_text(seconds), second % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        for seconds in [0, 951_827_696, 1_773_480_413, 4_102_444_799] {
+            assert_eq!(parse(&clock_text(seconds)), Some(seconds));
+        }
+        assert_eq!(clock_text(1_773_480_413), "2026-03-14T09:26:53.000Z");
+    }
 
     #[test]
     fn the_forms_of_several_stores_agree() {

@@ -4,7 +4,7 @@
 //! - when [`BatchWriter::finish`] returns, every file of the batch and its folder are durable;
 //! - a batch folder that was discarded or never finished is never read.
 
-use crate::archive::{BatchManifest, Manifest, Survey};
+use crate::archive::{BatchManifest, Manifest, Survey, Tombstone};
 use crate::fault::Fault;
 use crate::port::store::{ArchiveSink, ArchiveSource};
 
@@ -61,10 +61,24 @@ pub trait ArchiveStore: Send {
         Ok(Survey { files, bytes, ..Survey::default() })
     }
 
-    /// Folders of whole batches other than these.
-    fn unclaimed(&mut self, run: &str, batches: &[u64]) -> Vec<String> {
-        let _ = (run, batches);
-        Vec::new()
+    /// Folders of batches that hold something and are none of these: of batches that were never committed, or that
+    /// the journal has lost.
+    fn unclaimed(&mut self, run: &str, claimed: &[u64]) -> Result<Vec<String>, Fault> {
+        let _ = (run, claimed);
+        Ok(Vec::new())
+    }
+
+    /// What is left of an archive whose rows were removed; none where they are there.
+    fn tombstone(&mut self, run: &str) -> Result<Option<Tombstone>, Fault> {
+        let _ = run;
+        Ok(None)
+    }
+
+    /// Makes the tombstone durable, then removes the rows of its batches and what only served to restore them. The
+    /// manifests stay. Can be repeated after a crash. Returns files and bytes that were removed.
+    fn expire(&mut self, tombstone: &Tombstone) -> Result<(u64, u64), Fault> {
+        let message = format!("the archive of run `{}` is in a place that cannot remove rows", tombstone.run);
+        Err(Fault::refused(message).hint("remove them where they are kept"))
     }
 
     /// Where the run's archive is, for people.

@@ -115,7 +115,9 @@ fn finish(world: &World, whole: &WholePlan, context: &str) {
         None => world.purge(whole).map(drop),
         Some(RunState::Running | RunState::Stopped) => world.resume(whole).map(drop),
         Some(RunState::Done) => Ok(()),
-        Some(state @ (RunState::Failed | RunState::Verified | RunState::Restored)) => {
+        Some(
+            state @ (RunState::Failed | RunState::Verified | RunState::Restored | RunState::Quarantined),
+        ) => {
             panic!("{context}: the run is {state:?}")
         }
     }

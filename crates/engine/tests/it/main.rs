@@ -4,6 +4,7 @@
 
 mod closure;
 mod crash;
+mod keeping;
 mod pace;
 mod plan;
 mod purge;

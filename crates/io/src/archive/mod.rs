@@ -5,6 +5,7 @@
 //! archive/r-19/restore.sql                 for the store's own client
 //! archive/r-19/batch-0001/batch.json       the parts of one batch
 //! archive/r-19/batch-0001/public.users.copy.gz
+//! archive/r-19/tombstone.json              since when the rows are removed, of an archive whose time is over
 //! ```
 //!
 //! Invariants
@@ -25,6 +26,7 @@ mod reader;
 mod rows;
 mod seal;
 mod survey;
+mod tombstone;
 mod writer;
 
 pub use keys::{Identities, Passphrase, Recipients, Sealing, Unlock, is_private_key};
@@ -37,7 +39,7 @@ use reader::Lock;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use unseed_core::archive::{BatchManifest, Manifest, Survey};
+use unseed_core::archive::{BatchManifest, Manifest, Survey, Tombstone};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::ArchiveSource;
@@ -110,6 +112,25 @@ impl FolderArchive {
                 .hint("run `unseed runs` to see which runs there are"));
         }
         Ok(self.root.join(run))
+    }
+
+    /// Files and bytes of the archive of a run; none where there is no folder.
+    ///
+    /// # Errors
+    /// An archive fault when the folder cannot be read.
+    pub fn size(&self, run: &str) -> Result<(u64, u64), Fault> {
+        let folder = self.run_folder(run)?;
+        tombstone::size(&folder).map_err(|error| missing(&folder, &error))
+    }
+
+    /// Folders that lie where archives do, by name.
+    pub fn folders(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
+        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> =
+            folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
     }
 
     fn manifests(&self, run: &str, batches: &[(u64, String)]) -> Result<Vec<BatchManifest>, Fault> {
@@ -290,14 +311,16 @@ impl ArchiveStore for FolderArchive {
         survey::look(self, &folder, &survey::Claim { run, batches, complete })
     }
 
-    fn unclaimed(&mut self, run: &str, batches: &[u64]) -> Vec<String> {
-        let claimed: Vec<String> = batches.iter().map(|number| batch_folder(*number)).collect();
-        let Ok(entries) = std::fs::read_dir(self.root.join(run)) else { return Vec::new() };
-        let whole = entries.flatten().filter(|entry| entry.path().join("batch.json").is_file());
-        let mut names: Vec<String> = whole.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.retain(|name| name.starts_with("batch-") && !claimed.contains(name));
-        names.sort();
-        names
+    fn unclaimed(&mut self, run: &str, claimed: &[u64]) -> Result<Vec<String>, Fault> {
+        Ok(tombstone::unclaimed(&self.run_folder(run)?, claimed))
+    }
+
+    fn tombstone(&mut self, run: &str) -> Result<Option<Tombstone>, Fault> {
+        tombstone::read(&self.run_folder(run)?)
+    }
+
+    fn expire(&mut self, tombstone: &Tombstone) -> Result<(u64, u64), Fault> {
+        tombstone::bury(&self.run_folder(&tombstone.run)?, tombstone)
     }
 
     fn location(&self, run: &str) -> String {

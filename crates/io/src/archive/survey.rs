@@ -12,11 +12,11 @@ use super::keys::KEY_FILE;
 use super::reader::{self, Lock};
 use super::rows::Counter;
 use super::seal::Hashing;
-use super::{FolderArchive, batch_folder, faults, read_batch};
+use super::{FolderArchive, batch_folder, faults, read_batch, tombstone};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
-use unseed_core::archive::{BatchManifest, Manifest, Part, Problem, Survey};
+use unseed_core::archive::{BatchManifest, Manifest, Part, Problem, Survey, Tombstone};
 use unseed_core::fault::{Category, Fault, counted};
 
 /// What the state database says about an archive.
@@ -40,9 +40,13 @@ pub(super) fn look(archive: &FolderArchive, folder: &Path, claim: &Claim<'_>) ->
             Err(fault) => look.fault(format!("{}/batch.json", batch_folder(*batch)), &fault),
         }
     }
+    let buried = tombstone::read(folder)?;
+    if let Some(buried) = &buried {
+        look.buried(buried, claim);
+    }
     let encrypted = first_encrypted(&manifests);
     let lock = match encrypted {
-        Some(_) if !archive.unlock.is_given() => None,
+        Some(_) if !archive.unlock.is_given() || buried.is_some() => None,
         Some(_) | None => Some(archive.lock(folder, &manifests)?),
     };
     if let (Some(lock), Some(part)) = (&lock, encrypted) {
@@ -50,7 +54,10 @@ pub(super) fn look(archive: &FolderArchive, folder: &Path, claim: &Claim<'_>) ->
     }
     look.manifest(claim);
     for manifest in &manifests {
-        look.batch(manifest, lock.as_ref());
+        match buried {
+            Some(_) => look.survey.rows += manifest.parts.iter().map(|part| part.rows).sum::<u64>(),
+            None => look.batch(manifest, lock.as_ref()),
+        }
     }
     look.strangers(claim, &manifests);
     look.survey.recipients = manifests.iter().flat_map(|m| m.recipients.clone()).collect();
@@ -164,6 +171,23 @@ impl Look<'_> {
         reader::verified(self.folder, part)
     }
 
+    /// An archive whose rows were removed: all of them, and no others.
+    fn buried(&mut self, buried: &Tombstone, claim: &Claim<'_>) {
+        let named: Vec<(u64, &String)> = buried.batches.iter().map(|b| (b.batch, &b.hash)).collect();
+        let claimed: Vec<(u64, &String)> = claim.batches.iter().map(|(n, hash)| (*n, hash)).collect();
+        if buried.run != claim.run || named != claimed {
+            self.problem(tombstone::FILE, "speaks of other batches than the state database knows");
+        }
+        for (batch, _) in claim.batches {
+            let folder = batch_folder(*batch);
+            for path in tombstone::parts(&self.folder.join(&folder)).unwrap_or_default() {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.problem(format!("{folder}/{name}"), "is still there, although the archive expired");
+            }
+        }
+        self.survey.expired = Some(buried.expired.clone());
+    }
+
     /// Files and folders that neither a manifest nor the layout of an archive speaks of.
     fn strangers(&mut self, claim: &Claim<'_>, manifests: &[BatchManifest]) {
         let folders: BTreeSet<String> = claim.batches.iter().map(|(n, _)| batch_folder(*n)).collect();
@@ -186,10 +210,13 @@ impl Look<'_> {
     }
 }
 
-/// What `publish` and `prepare` write beside the batches.
+/// What `publish`, `prepare` and `expire` write beside the batches, and what a crash leaves of a file that was being
+/// written anew: the next attempt takes its place.
 fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".new").unwrap_or(name);
     let keys = name.starts_with("keys-") && name.ends_with(".jsonl");
-    keys || ["manifest.json", "plan.json", "schema.json", "restore.sql", KEY_FILE].contains(&name)
+    keys || ["manifest.json", "plan.json", "schema.json", "restore.sql", KEY_FILE, tombstone::FILE]
+        .contains(&name)
 }
 
 fn names(folder: &Path) -> Vec<String> {

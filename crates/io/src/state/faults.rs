@@ -60,7 +60,11 @@ pub(super) fn used(run: &Run) -> Fault {
         RunState::Running | RunState::Stopped => {
             format!("run `unseed resume {}` to finish it", run.id)
         }
-        RunState::Done | RunState::Verified | RunState::Restored | RunState::Failed => {
+        RunState::Done
+        | RunState::Verified
+        | RunState::Restored
+        | RunState::Failed
+        | RunState::Quarantined => {
             format!("run `unseed show {}` to see what it did, or `unseed plan` to make a new plan", run.id)
         }
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use unseed_core::archive::{BatchManifest, Manifest, Part};
+use unseed_core::archive::{BatchManifest, Manifest, Part, Tombstone};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::{ArchiveSink, ArchiveSource, SectionEntry, SectionHead};
@@ -19,6 +19,7 @@ struct Content {
     batches: BTreeMap<(String, u64), (BatchManifest, Files)>,
     manifests: BTreeMap<String, Manifest>,
     published: BTreeMap<String, BTreeMap<String, String>>,
+    tombstones: BTreeMap<String, Tombstone>,
 }
 
 impl MemArchive {
@@ -45,6 +46,12 @@ impl MemArchive {
             lines.into_iter().map(|line| (part.head.table.clone(), line))
         })
         .collect()
+    }
+
+    /// Whether any file with rows of a run is there.
+    pub fn holds_rows(&self, run: &str) -> bool {
+        let content = self.lock();
+        content.batches.iter().any(|((owner, _), (_, files))| owner == run && !files.is_empty())
     }
 
     /// The published files of a run, by name.
@@ -92,10 +99,8 @@ impl Content {
         for (number, hash) in batches {
             let (manifest, files) = self.batch(run, *number, hash)?;
             for part in &manifest.parts {
-                let bytes = &files[&part.file];
-                if hash_of(bytes) != part.hash {
-                    return Err(damaged(&part.file));
-                }
+                let bytes = files.get(&part.file).filter(|bytes| hash_of(bytes) == part.hash);
+                let bytes = bytes.ok_or_else(|| damaged(&part.file))?;
                 parts.push((*number, part.clone(), bytes.clone()));
             }
         }
@@ -136,6 +141,23 @@ impl ArchiveStore for MemArchive {
     fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault> {
         let parts = self.lock().checked(run, batches)?;
         Ok((super::length(&parts), parts.iter().map(|(_, part, _)| part.bytes_compressed).sum()))
+    }
+
+    fn tombstone(&mut self, run: &str) -> Result<Option<Tombstone>, Fault> {
+        Ok(self.lock().tombstones.get(run).cloned())
+    }
+
+    fn expire(&mut self, tombstone: &Tombstone) -> Result<(u64, u64), Fault> {
+        let mut content = self.lock();
+        content.tombstones.insert(tombstone.run.clone(), tombstone.clone());
+        let mut removed = (0, 0);
+        for entry in &tombstone.batches {
+            let batch = content.batches.get_mut(&(tombstone.run.clone(), entry.batch));
+            for (_, bytes) in batch.map(|(_, files)| std::mem::take(files)).unwrap_or_default() {
+                removed = (removed.0 + 1, removed.1 + super::length(&bytes));
+            }
+        }
+        Ok(removed)
     }
 
     fn location(&self, run: &str) -> String {

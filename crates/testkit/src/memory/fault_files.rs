@@ -1,7 +1,7 @@
 //! A state database and archives that fail at a chosen call; see `faults`.
 
 use super::{Fuse, MemArchive, MemState};
-use unseed_core::archive::{BatchManifest, Manifest};
+use unseed_core::archive::{BatchManifest, Manifest, Tombstone};
 use unseed_core::fault::Fault;
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::state::{AuditEntry, StateDb};
@@ -110,6 +110,18 @@ impl ArchiveStore for FaultArchive {
 
     fn check(&mut self, run: &str, batches: &[(u64, String)]) -> Result<(u64, u64), Fault> {
         self.fuse.around(|| self.inner.check(run, batches))
+    }
+
+    fn unclaimed(&mut self, run: &str, claimed: &[u64]) -> Result<Vec<String>, Fault> {
+        self.fuse.around(|| self.inner.unclaimed(run, claimed))
+    }
+
+    fn tombstone(&mut self, run: &str) -> Result<Option<Tombstone>, Fault> {
+        self.fuse.around(|| self.inner.tombstone(run))
+    }
+
+    fn expire(&mut self, tombstone: &Tombstone) -> Result<(u64, u64), Fault> {
+        self.fuse.around(|| self.inner.expire(tombstone))
     }
 
     fn location(&self, run: &str) -> String {

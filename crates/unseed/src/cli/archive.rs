@@ -3,7 +3,7 @@
 //! Not here: looking at files (`io::archive`), comparing with the journal (`engine::check`).
 
 use super::keys::UnlockArgs;
-use super::{Done, Env, run_and_plan};
+use super::{Done, Env, retention, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone};
 use clap::{Args, Subcommand};
@@ -18,11 +18,14 @@ use unseed_io::archive::FolderArchive;
 use unseed_io::state::State;
 use unseed_io::store::scratch::Rehearsed;
 
-/// Check the archives of this state folder
+/// List, check and keep the archives of this state folder, or remove those whose time is over
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  unseed archive list
   unseed archive check r-19
-  unseed archive check --all --identity key.txt")]
+  unseed archive check --all --identity key.txt
+  unseed archive hold r-19 --reason 'case 4711'
+  unseed archive expire --due                     for cron")]
 pub(crate) struct ArchiveArgs {
     #[command(subcommand)]
     command: ArchiveCommand,
@@ -30,7 +33,34 @@ pub(crate) struct ArchiveArgs {
 
 #[derive(Debug, Subcommand)]
 enum ArchiveCommand {
+    List(retention::ListArgs),
     Check(CheckArgs),
+    Hold(retention::HoldArgs),
+    Release(retention::ReleaseArgs),
+    Expire(retention::ExpireArgs),
+}
+
+impl ArchiveArgs {
+    /// The run that it is about.
+    pub(super) fn object(&self) -> String {
+        let run = match &self.command {
+            ArchiveCommand::List(_) => None,
+            ArchiveCommand::Check(args) => args.run.as_ref(),
+            ArchiveCommand::Hold(args) => Some(&args.run),
+            ArchiveCommand::Release(args) => Some(&args.run),
+            ArchiveCommand::Expire(args) => args.run.as_ref(),
+        };
+        run.cloned().unwrap_or_default()
+    }
+
+    /// Whether it changes archives or how long they are kept.
+    pub(super) fn changes(&self) -> bool {
+        match &self.command {
+            ArchiveCommand::List(_) | ArchiveCommand::Check(_) => false,
+            ArchiveCommand::Hold(_) | ArchiveCommand::Release(_) => true,
+            ArchiveCommand::Expire(args) => args.run.is_some() || args.due,
+        }
+    }
 }
 
 /// Check that an archive is whole: files, sizes, hashes, counts, and every row where it can be read
@@ -59,7 +89,11 @@ struct CheckArgs {
 
 pub(super) async fn run(env: &Env<'_>, args: &ArchiveArgs) -> Result<Done, Fault> {
     match &args.command {
+        ArchiveCommand::List(args) => retention::list(env, args),
         ArchiveCommand::Check(args) => check(env, args).await,
+        ArchiveCommand::Hold(args) => retention::hold(env, args),
+        ArchiveCommand::Release(args) => retention::release(env, args),
+        ArchiveCommand::Expire(args) => retention::expire(env, args),
     }
 }
 
@@ -68,7 +102,7 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
     let mut archive = args.unlock.any_archive(env)?;
     let runs = match &args.run {
         Some(run) => vec![state.run(run)?.id],
-        None => with_archive(&mut state)?,
+        None => with_archive(&mut state, &mut archive)?,
     };
     let mut checks = Vec::new();
     for run in &runs {
@@ -76,6 +110,12 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
         checks.push(check::execute(&mut state, &mut archive, run)?);
     }
     let mut rehearsed = None;
+    if let (Some(_), Some(expired)) =
+        (&args.restore_into, checks.iter().find_map(|c| c.survey.expired.as_ref()))
+    {
+        return Err(Fault::refused(format!("the archive of run `{}` expired at {}", runs[0], expired.at))
+            .hint("check it without `--restore-into`, which compares its manifests"));
+    }
     if let (Some(url), Some(first)) = (&args.restore_into, checks.first_mut().filter(|c| c.is_clean())) {
         rehearsed = Some(rehearse(env, (&mut state, &mut archive), first, url).await?);
     }
@@ -139,18 +179,18 @@ async fn rehearse(
     Ok(rehearsed)
 }
 
-fn existing(env: &Env<'_>) -> Result<State, Fault> {
+pub(super) fn existing(env: &Env<'_>) -> Result<State, Fault> {
     env.wire.existing_state()?.ok_or_else(|| {
         Fault::usage(format!("there are no runs in `{}`", env.wire.state_address()))
             .hint("name the right state with `--state DIR` or `--state URL`")
     })
 }
 
-/// Runs of which rows left.
-fn with_archive(state: &mut State) -> Result<Vec<String>, Fault> {
+/// Runs of which rows left, or that left segments.
+fn with_archive(state: &mut State, archive: &mut FolderArchive) -> Result<Vec<String>, Fault> {
     let mut found = Vec::new();
     for run in state.runs()? {
-        if !check::claimed(state, &run.id)?.is_empty() {
+        if !check::claimed(state, &run.id)?.is_empty() || !archive.unclaimed(&run.id, &[])?.is_empty() {
             found.push(run.id);
         }
     }
@@ -177,7 +217,11 @@ fn text(env: &Env<'_>, checks: &[ArchiveCheck]) -> String {
     let mut table = Table::new(&headings).right(&[1, 2, 3, 4]);
     for check in checks {
         let survey = &check.survey;
-        let (word, tone) = if check.is_clean() { ("ok", Tone::Good) } else { ("not ok", Tone::Bad) };
+        let (word, tone) = match &survey.expired {
+            _ if !check.is_clean() => ("not ok".to_owned(), Tone::Bad),
+            Some(expired) => (format!("expired at {}", expired.at), Tone::Plain),
+            None => ("ok".to_owned(), Tone::Good),
+        };
         table.row(&[
             check.run.clone(),
             ui::count(check.batches),
@@ -186,13 +230,18 @@ fn text(env: &Env<'_>, checks: &[ArchiveCheck]) -> String {
             ui::count(survey.rows),
             keys(&survey.recipients),
             if inside(check) { "all" } else { "no" }.to_owned(),
-            env.ui.painted(word, tone),
+            env.ui.painted(&word, tone),
         ]);
     }
     let unread = checks.iter().any(|check| !inside(check) && check.is_clean());
     let note =
         if unread { "\nrows were not read without the private key: give `--identity FILE`\n" } else { "" };
-    format!("{table}{note}")
+    let mut text = format!("{table}{note}");
+    for (run, warning) in checks.iter().flat_map(|c| c.survey.warnings.iter().map(move |w| (&c.run, w))) {
+        let word = env.ui.painted("warning", Tone::Warning);
+        text.push_str(&format!("\n{word} {run}/{} {}", warning.file, warning.what));
+    }
+    text
 }
 
 /// Public keys, short enough for a table.

@@ -125,8 +125,30 @@ fn of_run(
     approvals::weigh(env, asked, &found, now_s)
 }
 
+/// Consent to end the quarantine of a run: the approvals that its purge began with have to count still. Nobody is
+/// asked; which run is meant was said when it began.
+///
+/// # Errors
+/// `Refused` when an approval was taken back since.
+pub(crate) fn to_end(env: &Env<'_>, run: Run, whole: WholePlan) -> Result<ConfirmedRun, Fault> {
+    let gate = Gate::of(&env.wire.config.approval, whole.plan());
+    let (id, required) = (run.id.clone(), gate.required(&Agreed::Purge));
+    if required == 0 {
+        return approve::confirm_run(run, whole, &gate, Agreed::Purge, Given::Id(&id));
+    }
+    let asked = approvals::Asked {
+        plan: whole.plan(),
+        act: Agreed::Purge,
+        run: Some(&run),
+        required,
+        operator: Some(&env.wire.actor),
+    };
+    let verdict = of_run(env, &asked, &run, &Consent::default())?;
+    approve::confirm_run(run, whole, &gate, Agreed::Purge, Given::Approvals(verdict, Some(&id)))
+}
+
 /// The id that was given, typed or as an option.
-fn obtain(env: &Env<'_>, consent: &Consent, act: &Act<'_>) -> Result<String, Fault> {
+pub(super) fn obtain(env: &Env<'_>, consent: &Consent, act: &Act<'_>) -> Result<String, Fault> {
     if let Some(id) = &consent.confirm {
         return Ok(id.clone());
     }

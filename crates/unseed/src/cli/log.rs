@@ -23,6 +23,8 @@ pub(super) struct Deed {
     pub(super) object: String,
     /// Whether it changes a store or says who may.
     pub(super) changes: bool,
+    /// Whether it puts its own refusals into the log.
+    pub(super) logs_itself: bool,
 }
 
 /// An entry by the person at work, as of now.
@@ -39,6 +41,7 @@ pub(super) fn entry(env: &Env<'_>, action: &str, object: &str, outcome: &str) ->
 /// Logs a fault that is a refusal; returns it.
 pub(super) fn refusal(env: &Env<'_>, deed: &Deed, fault: Fault) -> Fault {
     match fault.category {
+        _ if deed.logs_itself => return fault,
         Category::Refused | Category::Stale => {}
         Category::Usage
         | Category::Store

@@ -18,6 +18,7 @@ mod classify;
 mod completions;
 mod consent;
 mod demo;
+mod due;
 mod init;
 mod keys;
 mod log;
@@ -29,6 +30,7 @@ mod purge;
 mod record;
 mod restore;
 mod resume;
+mod retention;
 mod runs;
 mod scan;
 mod show;
@@ -122,6 +124,8 @@ pub(crate) enum Done {
     Success,
     /// The result says that something is there that must not be.
     Findings,
+    /// The result says what went wrong.
+    Told(Category),
 }
 
 /// What a verb works with.
@@ -168,6 +172,7 @@ pub(crate) async fn execute(cli: Cli, ui: &Ui, interrupt: &Interrupt) -> ExitCod
     match result {
         Ok(Done::Success) => ExitCode::SUCCESS,
         Ok(Done::Findings) => ExitCode::from(Category::Findings.exit_code()),
+        Ok(Done::Told(category)) => ExitCode::from(category.exit_code()),
         Err(fault) => {
             ui.fault(&fault);
             ExitCode::from(fault.category.exit_code())
@@ -188,7 +193,11 @@ impl Command {
     /// What the command is about, for the audit log.
     fn deed(&self) -> Deed {
         let (verb, object, changes) = match self {
-            Self::Purge(args) => ("purge", args.plan.display().to_string(), true),
+            // Which logs what it is refused itself, since it is asked every minute.
+            Self::Purge(args) if args.due => {
+                return Deed { verb: "purge", object: "--due".to_owned(), changes: true, logs_itself: true };
+            }
+            Self::Purge(args) => ("purge", args.shown(), true),
             Self::Resume(args) => ("resume", args.run.clone(), true),
             Self::Restore(args) => ("restore", args.run.clone(), true),
             Self::Approve(args) => ("approve", args.what.clone(), true),
@@ -197,12 +206,12 @@ impl Command {
             Self::Show(args) => ("show", args.what.clone(), false),
             Self::Scan(_) => ("scan", String::new(), false),
             Self::Audit(_) => ("audit", String::new(), false),
-            Self::Archive(_) => ("archive", String::new(), false),
+            Self::Archive(args) => ("archive", args.object(), args.changes()),
             Self::Demo(_) | Self::Init(_) | Self::Classify(_) | Self::Runs(_) | Self::Completions(_) => {
                 ("", String::new(), false)
             }
         };
-        Deed { verb, object, changes }
+        Deed { verb, object, changes, logs_itself: false }
     }
 }
 

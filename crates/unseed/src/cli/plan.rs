@@ -6,6 +6,7 @@ use crate::wire::Target;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
+use unseed_core::keeping;
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{BuildIndexes, Path as Way};
 use unseed_core::policy::Policy;
@@ -21,6 +22,7 @@ use unseed_io::store::AnyStore;
   unseed plan --where \"tenants: name LIKE 'Test%'\" --protect 'tenants.id=1,2' -o plan.json
   unseed plan --ids tenants=ids.txt -o plan.json
   unseed plan --findings --build-indexes never -o plan.json
+  unseed plan app.db --findings --quarantine 30d  rows can be put back for 30 days, then they are gone for good
 
 Nothing is changed in the store. A plan is used once, by `unseed purge`.")]
 pub(crate) struct PlanArgs {
@@ -62,6 +64,9 @@ pub(crate) struct PlanArgs {
     /// Refuse a plan that removes a larger share of a table that roots are chosen from, 0 to 1
     #[arg(long, value_name = "SHARE")]
     pub(crate) max_share: Option<f64>,
+    /// How long rows can be put back after the purge before they are gone for good: 12h, 30d, 2w
+    #[arg(long, value_name = "TIME")]
+    pub(crate) quarantine: Option<String>,
 }
 
 /// `--path`.
@@ -167,6 +172,9 @@ fn policy(env: &Env<'_>, args: &PlanArgs) -> Result<Policy, Fault> {
     policy.allow_effects.extend(args.allow_effect.iter().cloned());
     if let Some(max_rows) = args.max_rows {
         policy.limits.max_rows = max_rows;
+    }
+    if let Some(text) = &args.quarantine {
+        policy.keeping.quarantine_s = Some(keeping::span(text, "`--quarantine`")?);
     }
     if let Some(share) = args.max_share {
         if !(0.0..=1.0).contains(&share) {

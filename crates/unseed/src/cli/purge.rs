@@ -2,13 +2,14 @@
 
 use super::consent::{self, Act, Consent};
 use super::keys::SealArgs;
-use super::{Address, Done, Env, Opened, permit, show};
+use super::{Address, Done, Env, Opened, due, permit, show};
 use crate::plan_file;
 use clap::Args;
 use std::path::PathBuf;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::hook::{At, HookFigures, Phase};
+use unseed_core::keeping::{self, Keeping};
 use unseed_core::keys::WholePlan;
 use unseed_core::permit::Change;
 use unseed_core::plan::Plan;
@@ -25,28 +26,47 @@ use unseed_io::archive::FolderArchive;
   unseed purge plan.json --url env:DATABASE_URL
   unseed purge plan.json --approval kim.json      where approvals are asked for; those beside the plan are found
   unseed purge plan.json --recipient age1…        the archive opens with that private key alone
+  unseed purge plan.json --quarantine 30d         rows leave now, and are gone for good in 30 days
+  unseed purge --due                              ends every quarantine whose time is over; for cron
 
 Every batch is archived durably before it is removed, and removed as a whole or not at all.
 Ctrl-C stops after the batch; `unseed resume RUN` goes on, `unseed restore RUN` puts the rows back.")]
 pub(crate) struct PurgeArgs {
     /// The plan
-    #[arg(value_name = "PLAN.json")]
-    pub(crate) plan: PathBuf,
+    #[arg(value_name = "PLAN.json", required_unless_present = "due")]
+    pub(crate) plan: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) address: Address,
     #[command(flatten)]
     pub(crate) seal: SealArgs,
     #[command(flatten)]
     pub(crate) consent: Consent,
+    /// Until this time is over, `unseed restore` puts the rows back; then `unseed purge --due` removes them for good:
+    /// 12h, 30d, 2w
+    #[arg(long, value_name = "TIME", conflicts_with = "due")]
+    pub(crate) quarantine: Option<String>,
+    /// Remove for good what was in quarantine long enough, after looking again; what is not due is left alone
+    #[arg(long, conflicts_with_all = ["plan", "recipients", "files", "confirm"])]
+    pub(crate) due: bool,
+}
+
+impl PurgeArgs {
+    /// The plan as it was named.
+    pub(super) fn shown(&self) -> String {
+        self.plan.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
 }
 
 pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> {
-    let whole = plan_file::read(&args.plan)?;
+    let Some(path) = &args.plan else { return due::run(env, &args.address).await };
+    let whole = plan_file::read(path)?;
     unused(env, whole.plan())?;
     permit::check(env, whole.plan(), &args.address, Change::Remove)?;
     let archive = args.seal.archive(env, &whole)?;
-    let command = format!("unseed purge {}", args.plan.display());
-    let summary = summary(whole.plan());
+    let quarantine_s =
+        args.quarantine.as_ref().map(|text| keeping::span(text, "`--quarantine`")).transpose()?;
+    let command = format!("unseed purge {}", path.display());
+    let summary = summary(whole.plan(), quarantine_s);
     let act = Act {
         verb: "purge",
         object: "plan",
@@ -54,7 +74,10 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
         summary: &summary,
         command: &command,
     };
-    let confirmed = consent::to_purge(env, whole.clone(), &args.plan, &args.consent, &act)?;
+    let mut confirmed = consent::to_purge(env, whole.clone(), path, &args.consent, &act)?;
+    if let Some(quarantine_s) = quarantine_s {
+        confirmed = confirmed.quarantined(quarantine_s)?;
+    }
     let report = execute(env, confirmed, archive, &args.address).await?;
     tell(env, &report)
 }
@@ -101,12 +124,17 @@ fn unused(env: &Env<'_>, plan: &Plan) -> Result<(), Fault> {
     }
 }
 
-fn summary(plan: &Plan) -> String {
+fn summary(plan: &Plan, quarantine_s: Option<u64>) -> String {
     let mut lines = vec![format!("plan {} {}", plan.id, show::in_one_line(plan))];
     lines.extend(plan.indexes.iter().map(|index| format!("  builds an index for the run: {}", index.on())));
     lines.extend(plan.policy.hooks.iter().map(|hook| format!("  hook {hook}")));
     lines.extend(plan.warnings.iter().map(|w| format!("  warning: {}: {}", w.table, w.says)));
-    lines.push("rows are archived before they are removed, and can be put back".to_owned());
+    let keeping =
+        Keeping { quarantine_s: quarantine_s.or(plan.policy.keeping.quarantine_s), ..plan.policy.keeping };
+    lines.push(match show::keeping_text(keeping) {
+        Some(text) => format!("rows are archived before they are removed; {text}"),
+        None => "rows are archived before they are removed, and can be put back".to_owned(),
+    });
     lines.join("\n")
 }
 
@@ -125,6 +153,8 @@ pub(super) fn tell(env: &Env<'_>, report: &RunReport) -> Result<Done, Fault> {
     }
     env.ui.text(&show::run_text(env.ui, report));
     let run = &report.run;
-    env.ui.note(&format!("next: `unseed verify {run}`; `unseed restore {run}` puts the rows back"));
+    let until = report.kept.quarantine.as_ref().map(|quarantine| format!(" until {}", quarantine.until));
+    let until = until.unwrap_or_default();
+    env.ui.note(&format!("next: `unseed verify {run}`; `unseed restore {run}` puts the rows back{until}"));
     fault.map_or(Ok(Done::Success), Err)
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use unseed_core::fault::{Category, Fault};
+use unseed_core::keeping::Kept;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::state::{AuditEntry, GovernanceDb};
 use unseed_core::run::{Consent, Run};
@@ -42,6 +43,9 @@ struct Record {
     removed: BTreeMap<String, TableFigures>,
     verification: Option<Verification>,
     restores: Vec<RestoreFigures>,
+    /// How long the rows can be put back, who holds them, since when they are gone.
+    #[serde(skip_serializing_if = "Kept::is_empty")]
+    kept: Kept,
     artefacts: Vec<Artefact>,
     log: Vec<AuditEntry>,
 }
@@ -135,6 +139,7 @@ fn gather(env: &Env<'_>, run: &Run, whole: &WholePlan) -> Result<Record, Fault> 
         artefacts: files(env, run, &report)?,
         verification: report.verification,
         restores: report.restores,
+        kept: report.kept,
         log: log(env, run)?,
     })
 }
@@ -286,6 +291,7 @@ fn afterwards(record: &Record) -> String {
     for restore in record.restores.iter().filter(|restore| restore.committed) {
         text.push_str(&format!("- restored at {}: {}\n", restore.at, restore.scope));
     }
+    text.push_str(&super::show::kept_text(&record.kept, "- "));
     text
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(env: &Env<'_>, _args: &RunsArgs) -> Result<Done, Fault> {
     for run in &runs {
         let tone = match run.state {
             RunState::Done | RunState::Verified => Tone::Good,
-            RunState::Running | RunState::Stopped => Tone::Warning,
+            RunState::Running | RunState::Stopped | RunState::Quarantined => Tone::Warning,
             RunState::Restored => Tone::Plain,
             RunState::Failed => Tone::Bad,
         };
@@ -43,7 +43,7 @@ pub(super) fn run(env: &Env<'_>, _args: &RunsArgs) -> Result<Done, Fault> {
         table.row(&[
             run.id.clone(),
             run.plan.clone(),
-            env.ui.painted(run.state.as_str(), tone),
+            format!("{}{}", env.ui.painted(run.state.as_str(), tone), until(run)),
             started,
             format!("{} of {}", figure(run, "batches", "done"), figure(run, "batches", "total")),
             ui::count(figure(run, "rows", "deleted")),
@@ -63,14 +63,36 @@ pub(super) fn run(env: &Env<'_>, _args: &RunsArgs) -> Result<Done, Fault> {
     Ok(Done::Success)
 }
 
+/// The day on which a quarantine ends, for people.
+fn until(run: &Run) -> String {
+    let due = due_at(run).filter(|_| run.state == RunState::Quarantined);
+    due.and_then(|due| due.get(..10)).map(|day| format!(" until {day}")).unwrap_or_default()
+}
+
+fn due_at(run: &Run) -> Option<&str> {
+    run.report.pointer("/kept/quarantine/until").and_then(Value::as_str)
+}
+
 fn line(run: &Run) -> Value {
-    json!({
+    let mut line = json!({
         "id": run.id, "plan": run.plan, "state": run.state, "started_at": run.started_at,
         "finished_at": run.finished_at, "actor": run.actor,
         "batches": {"done": figure(run, "batches", "done"), "total": figure(run, "batches", "total")},
         "rows": {"deleted": figure(run, "rows", "deleted"), "detached": figure(run, "rows", "detached")},
         "indexes_left": indexes_left(run),
-    })
+    });
+    let told = [("due_at", due_at(run)), ("expired_at", expired_at(run))];
+    for (name, value) in told.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        line[name] = value.into();
+    }
+    if let Some(reason) = run.report.pointer("/kept/hold/reason") {
+        line["held"] = reason.clone();
+    }
+    line
+}
+
+fn expired_at(run: &Run) -> Option<&str> {
+    run.report.pointer("/kept/expired/at").and_then(Value::as_str)
 }
 
 /// Indexes that were built for a run and, as far as its report knows, not dropped.

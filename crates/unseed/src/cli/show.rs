@@ -9,6 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
+use unseed_core::keeping::{Hold, Keeping, Kept, span_text};
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{Action, Path as Way, Plan, RunIndex};
 use unseed_core::run::Run;
@@ -120,13 +121,24 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
         0 => String::new(),
         rows => format!(" and detaches {}", ui::rows(rows)),
     };
+    let quarantine = plan.policy.keeping.quarantine_s.map(span_text);
+    let quarantine = quarantine.map(|time| format!(", with a quarantine of {time}")).unwrap_or_default();
     let word = if tables == 1 { "table" } else { "tables" };
     let roots = if plan.root_count() == 1 { "root" } else { "roots" };
     format!(
-        "removes {} of {tables} {word}{detached}, because of {} {roots}",
+        "removes {} of {tables} {word}{detached}, because of {} {roots}{quarantine}",
         ui::rows(plan.rows_deleted()),
         ui::count(plan.root_count())
     )
+}
+
+/// How long rows can be put back, where a plan says that it ends.
+pub(super) fn keeping_text(keeping: Keeping) -> Option<String> {
+    let quarantine_s = keeping.quarantine_s?;
+    let archive_s = keeping.archive_s.filter(|archive_s| *archive_s > quarantine_s);
+    let since = if archive_s.is_some() { ", as long as archives are kept" } else { "" };
+    let time = span_text(archive_s.unwrap_or(quarantine_s));
+    Some(format!("they can be put back for {time}{since}, then `unseed purge --due` removes them for good"))
 }
 
 /// A plan in words.
@@ -143,6 +155,9 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         Way::Checked => "checked",
     };
     text.push_str(&format!("path {way}: {}\n", plan.path_reason));
+    if let Some(keeping) = keeping_text(plan.policy.keeping) {
+        text.push_str(&format!("quarantine: rows leave when purged; {keeping}\n"));
+    }
     text.push_str(&format!("made by {} at {}\n\nroots\n", plan.created_by, plan.created_at));
     for roots in &plan.roots {
         let line = format!("  {}: {}, chosen by {}\n", roots.table, ui::rows(roots.count), roots.chosen_by);
@@ -259,6 +274,7 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
         ui::duration(report.statements.longest_transaction_us / 1000),
         report.archive,
     ));
+    text.push_str(&kept_text(&report.kept, ""));
     text
 }
 
@@ -289,4 +305,22 @@ fn live_text(report: &RunReport) -> String {
         text.push_str(&format!("\nindex {} on {} {fate}", index.name, index.on));
     }
     text
+}
+
+/// Until when rows can be put back, who holds them, since when they are gone: a line each.
+pub(super) fn kept_text(kept: &Kept, begin: &str) -> String {
+    let mut lines = Vec::new();
+    match (&kept.expired, &kept.quarantine) {
+        (Some(expired), _) => {
+            lines.push(format!("rows are gone for good since {}: {}", expired.at, expired.why));
+        }
+        (None, Some(quarantine)) => {
+            lines.push(format!("in quarantine until {}", quarantine.until));
+            lines.extend(quarantine.refused.as_ref().map(|why| format!("not ended when it was due: {why}")));
+        }
+        (None, None) => {}
+    }
+    let held = |hold: &Hold| format!("archive held by {} since {}: {}", hold.by, hold.at, hold.reason);
+    lines.extend(kept.hold.as_ref().map(held));
+    lines.into_iter().map(|line| format!("{begin}{line}\n")).collect()
 }

@@ -86,15 +86,22 @@ fn lines(found: &Verification) -> [(String, String, bool); 4] {
             found.protected_changed.is_empty(),
         ),
         (
-            format!(
-                "{}, {}",
-                ui::counted(found.archive_parts, "archive file"),
-                ui::counted(found.archive_bytes, "byte")
-            ),
+            archive(found),
             format!("{} other than removed", ui::counted(size(&found.archive_differs), "table")),
             found.archive_differs.is_empty(),
         ),
     ]
+}
+
+fn archive(found: &Verification) -> String {
+    match &found.archive_expired_at {
+        Some(at) => format!("manifests of an archive that expired at {at}"),
+        None => format!(
+            "{}, {}",
+            ui::counted(found.archive_parts, "archive file"),
+            ui::counted(found.archive_bytes, "byte")
+        ),
+    }
 }
 
 fn size(list: &[String]) -> u64 {

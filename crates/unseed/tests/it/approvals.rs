@@ -6,6 +6,7 @@ mod adversary;
 mod change_record;
 mod destructive;
 mod log;
+mod quarantine;
 mod restoring;
 mod ways;
 

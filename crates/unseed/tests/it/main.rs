@@ -10,6 +10,7 @@ mod archives;
 mod demo;
 mod detection;
 mod faults;
+mod keeping;
 mod lab;
 mod live;
 mod outputs;
