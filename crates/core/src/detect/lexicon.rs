@@ -255,7 +255,7 @@ impl<V: Copy> Table<V> {
     }
 }
 
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A fast hash for short texts, for counting what has the same one.
 pub(super) fn hash(text: &str) -> u64 {
@@ -281,7 +281,7 @@ fn mixed(text: &str, parts: impl Iterator<Item = u64>) -> u64 {
 }
 
 /// The last eight bytes; of fewer all, some of them twice, which is read without a loop.
-fn tail(bytes: &[u8]) -> u64 {
+pub(super) fn tail(bytes: &[u8]) -> u64 {
     if let Some(last) = bytes.last_chunk::<8>() {
         return u64::from_le_bytes(*last);
     }

@@ -7,7 +7,7 @@
 //! | file | looks at |
 //! |---|---|
 //! | `record` | the row, its context, the words of its fields |
-//! | `text`, `lexicon`, `mail`, `time`, `domain` | how values are read |
+//! | `text`, `lexicon`, `memory`, `mail`, `time`, `domain` | how values are read |
 //! | `score` | groups, damping, verdicts |
 //! | `examiner` | runs all detectors over rows, one after the other |
 //! | all others | one signal each |
@@ -39,6 +39,7 @@ mod machine_mail;
 mod mail;
 mod mail_local;
 mod members;
+pub mod memory;
 mod orphan;
 mod owner;
 mod paid;

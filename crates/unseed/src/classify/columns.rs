@@ -54,7 +54,7 @@ const KINDS: &[(&str, Entity)] = &[
 const PARTS: usize = 18;
 
 /// Values of one record by their parts; empty where there is none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Values<'a> {
     parts: [&'a str; PARTS],
     /// First and last name together, where there is no other name.
