@@ -31,6 +31,7 @@ mod flag;
 mod generator;
 mod handle;
 mod hold;
+mod hours;
 mod idle;
 mod junk;
 mod lexicon;
@@ -52,6 +53,7 @@ pub mod regular;
 mod reserved;
 pub mod rules;
 pub mod score;
+pub mod seed_password;
 mod sequence;
 mod suffix;
 mod system;
@@ -87,7 +89,9 @@ pub enum Group {
     Creation,
     Rhythm,
     Clone,
+    Password,
     Activity,
+    Hours,
     Graph,
     Role,
     Rule,
@@ -168,12 +172,14 @@ pub const DETECTORS: &[Detector] = &[
     burst::DETECTOR,
     regular::DETECTOR,
     cloned::DETECTOR,
+    seed_password::DETECTOR,
     idle::DETECTOR,
     orphan::DETECTOR,
     members::DETECTOR,
     owner::DETECTOR,
     paid::DETECTOR,
     active::DETECTOR,
+    hours::DETECTOR,
     company_domain::DETECTOR,
     system::DETECTOR,
     erased::DETECTOR,

@@ -30,6 +30,8 @@ pub struct Record<'a> {
     pub address: &'a str,
     /// What a payment provider calls it: a customer, a card, a checkout.
     pub payment: &'a str,
+    /// A hash of it, which nothing shows and no file holds.
+    pub password: &'a str,
     pub flags: &'a [FlagValue<'a>],
     /// Seconds since 1970.
     pub created_at: Option<i64>,
@@ -59,6 +61,7 @@ impl Record<'_> {
             role: "",
             address: "",
             payment: "",
+            password: "",
             flags: &[],
             created_at: None,
             has_last_seen: false,
@@ -115,6 +118,8 @@ pub enum Shared {
     Phone,
     Device,
     Ip,
+    /// Whoever, or whatever key, made the row.
+    Creator,
 }
 
 /// Payments, invoices and subscriptions that belong to the row.
@@ -133,6 +138,8 @@ pub struct Activity {
     pub days: u64,
     /// Seconds from the first to the last.
     pub span_s: i64,
+    /// Hours of the day at which something happened, a bit for each; 0 where they are not known.
+    pub hours: u32,
 }
 
 /// The users of a tenant, taken together.
