@@ -1,4 +1,4 @@
-//! Feeds everything that reads bytes from outside with damaged inputs, for a given time, on all cores.
+//! Feeds everything that reads bytes from outside with damaged inputs, for a given time of the processor, on all cores.
 //!
 //! Plain mutation of good inputs, without instrumentation, so that the one stable toolchain is enough. It finds
 //! panics, broken invariants and inputs that take far longer than their length explains.
@@ -21,9 +21,9 @@ use mutate::Mutator;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use targets::{TARGETS, Target};
-use watch::Watch;
+use watch::{Watch, processor_time};
 
 /// What was asked for.
 struct Arguments {
@@ -46,7 +46,12 @@ fn main() -> ExitCode {
         tell(&format!("no such parser; there are {}", known.join(", ")));
         return ExitCode::from(2);
     }
-    tell(&format!("seed {}, {} parsers, {} s each", arguments.seed, chosen.len(), arguments.seconds));
+    tell(&format!(
+        "seed {}, {} parsers, {} s of a processor each",
+        arguments.seed,
+        chosen.len(),
+        arguments.seconds
+    ));
     watch::be_silent();
     let queue = Mutex::new(chosen);
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -70,10 +75,10 @@ fn main() -> ExitCode {
 /// Feeds one parser until the time is over; false if it broke.
 fn feed(target: &Target, arguments: &Arguments) -> bool {
     let mut mutator = Mutator::new(arguments.seed, target.name, &(target.seeds)());
-    let until = Instant::now() + Duration::from_secs(arguments.seconds);
+    let until = processor_time() + Duration::from_secs(arguments.seconds);
     let watch = Watch::new(target.name, arguments.seed);
     let mut inputs = 0_u64;
-    while Instant::now() < until {
+    while processor_time() < until {
         let input = mutator.next();
         inputs += 1;
         if let Err(why) = watch.run(target.read, input) {

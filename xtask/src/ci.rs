@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: all checks in the order of their price, each with its duration.
 
 use crate::process::{self, cargo, say};
-use crate::{deny, fuzz, test, tidy};
+use crate::{deny, test, tidy};
 use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,6 @@ pub(crate) fn run(tests: Tests) -> Result<()> {
     let mut durations = Vec::new();
     let mut steps = CHECKS.to_vec();
     if tests == Tests::Run {
-        steps.push(("fuzz", fuzz_soon));
         steps.push(("tests", all_tests));
     }
     for (name, step) in steps {
@@ -56,11 +55,6 @@ fn documentation() -> Result<()> {
 
 fn without_advisories() -> Result<()> {
     deny::run(false)
-}
-
-/// A look at every parser; `cargo xtask fuzz --seconds 60` is the long one.
-fn fuzz_soon() -> Result<()> {
-    fuzz::run(&fuzz::FuzzArgs { seconds: 5, seed: None, targets: Vec::new() })
 }
 
 fn all_tests() -> Result<()> {

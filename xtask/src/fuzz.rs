@@ -1,12 +1,13 @@
 //! `cargo xtask fuzz`: damaged inputs for everything that reads bytes from outside (`fuzz/`).
 
 use crate::process::{self, cargo};
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use std::process::{Child, Command, Stdio};
 
 /// How long, and what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FuzzArgs {
-    /// How long each parser is fed; they share the cores of the machine
+    /// Seconds of a processor for each parser; they share the cores of the machine
     #[arg(long, default_value_t = 8)]
     pub seconds: u64,
     /// The seed that an earlier run printed [default: another one each time]
@@ -17,10 +18,46 @@ pub(crate) struct FuzzArgs {
 }
 
 pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
-    let mut command = cargo();
-    command.args(["run", "--quiet", "-p", "unseed-fuzz", "--", "--seconds", &args.seconds.to_string()]);
+    process::run(&mut fed(cargo(), args))
+}
+
+fn fed(mut cargo: Command, args: &FuzzArgs) -> Command {
+    cargo.args(["run", "--quiet", "-p", "unseed-fuzz", "--", "--seconds", &args.seconds.to_string()]);
     if let Some(seed) = args.seed {
-        command.args(["--seed", &seed.to_string()]);
+        cargo.args(["--seed", &seed.to_string()]);
     }
-    process::run(command.args(&args.targets))
+    cargo.args(&args.targets);
+    cargo
+}
+
+/// Every parser is fed while something else runs, at the lowest priority, with what that leaves of the cores.
+pub(crate) struct Beside(Child);
+
+impl Beside {
+    /// Builds first, so that nothing waits for the build of the other.
+    pub(crate) fn begin(seconds: u64) -> Result<Self> {
+        process::run(cargo().args(["build", "--quiet", "-p", "unseed-fuzz"]))?;
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "19"]).arg(cargo().get_program()).current_dir(process::root());
+        let mut command = fed(nice, &FuzzArgs { seconds, seed: None, targets: Vec::new() });
+        let child =
+            command.stdin(Stdio::null()).spawn().with_context(|| format!("{command:?} did not start"))?;
+        Ok(Self(child))
+    }
+
+    /// Waits for the end.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let status = self.0.wait().context("the fuzz run cannot be waited for")?;
+        if !status.success() {
+            bail!("a parser broke under damaged inputs, see above ({status})");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Ended already, unless what it ran beside has failed.
+        drop(self.0.kill().and_then(|()| self.0.wait()));
+    }
 }

@@ -30,6 +30,9 @@ pub fn weight(cloned: Cloned) -> f64 {
         (Shared::Phone | Shared::Device, _) => 2.0,
         (Shared::Ip, ..10) => 0.0,
         (Shared::Ip, _) => 1.0,
+        // Importers and resellers make customers for others.
+        (Shared::Creator, ..25) => 0.0,
+        (Shared::Creator, _) => 1.0,
     }
 }
 
@@ -39,6 +42,7 @@ fn says(cloned: Cloned) -> String {
         Shared::Phone => "telephone number",
         Shared::Device => "device",
         Shared::Ip => "IP address",
+        Shared::Creator => "creator or API key",
     };
     format!("{} rows share its {what}", cloned.rows)
 }
@@ -59,6 +63,10 @@ mod tests {
         assert!(weigh(Shared::Password, 40, false) > 2.0 && weigh(Shared::Phone, 12, true) > 1.5);
         assert!(weigh(Shared::Phone, 12, false).abs() < 1e-9 && weigh(Shared::Ip, 5, true).abs() < 1e-9);
         assert!(weigh(Shared::Password, 2, true).abs() < 1e-9);
+        assert!(weigh(Shared::Creator, 300, true) > 0.5);
+        assert!(
+            weigh(Shared::Creator, 300, false).abs() < 1e-9 && weigh(Shared::Creator, 9, true).abs() < 1e-9
+        );
     }
 
     #[test]

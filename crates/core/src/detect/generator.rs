@@ -18,6 +18,9 @@ const PROVIDERS: &[&str] = &["gmail.com", "yahoo.com", "hotmail.com"];
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let record = subject.record;
+    if record.phone.is_empty() && record.address.is_empty() {
+        return None;
+    }
     let extension = if has_extension(record.phone) { 1.8 } else { 0.0 };
     let door = if has_numbered_door(record.address) { 1.4 } else { 0.0 };
     // One shape alone is silent, and all but these two speak of one field each.

@@ -54,8 +54,10 @@ mod tests {
     #[test]
     fn a_table_that_records_nothing_says_nothing() {
         assert!(check::weight(&DETECTOR, &check::user("Jane", ""), &Context::default()).abs() < 1e-9);
-        let used =
-            Context { activity: Some(Activity { rows: 9, days: 4, span_s: 400_000 }), ..Context::default() };
+        let used = Context {
+            activity: Some(Activity { rows: 9, days: 4, span_s: 400_000, hours: 0 }),
+            ..Context::default()
+        };
         assert!(check::weight(&DETECTOR, &check::user("Jane", ""), &used).abs() < 1e-9);
     }
 }

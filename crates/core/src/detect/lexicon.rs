@@ -65,7 +65,8 @@ const FILLERS: &str = "\
     me us now later a an the my our your this that is it new old some any only just for of to in on by with and or \
     please ignore do not use keep no yes number nr num id v from at one two three another other copy \
     final hello hi der die das ein eine mein meine le la les un une mon ma el los mi de il mio o um uma \
-    meu het een";
+    meu het een \
+    de del della da dos du des pour para per von zum zur für van voor och og und et y";
 
 const TRADES: &str = "\
     group partner foods food motors motor services service solutions systems logistics freight shipping transport \
@@ -142,8 +143,10 @@ pub(super) fn known(word: &str) -> Known {
     if let Some(known) = TABLE.get(word) {
         return known;
     }
-    if let Some(class) = glued(word) {
-        return Known { class, erased: false, glued: true };
+    if let Some((class, frame)) = glued(word) {
+        // `株式会社サンプル` is a company called so, as `Sample GmbH` is.
+        let glued = word.is_ascii() || frame != Class::Legal;
+        return Known { class, erased: false, glued };
     }
     let class = if junk::is_typed(word) { Class::Junk } else { Class::Content };
     Known { class, erased: false, glued: false }
@@ -179,25 +182,32 @@ const GLUE: &[(&str, Class)] = &[
     ("演示用", Class::Soft),
 ];
 
-fn glued(word: &str) -> Option<Class> {
-    let noun =
-        |rest: &str| rest.len() >= 3 && TABLE.get(rest).is_some_and(|known| is_frame(rest, known.class));
+/// The class of the test word, and of what it is run together with.
+fn glued(word: &str) -> Option<(Class, Class)> {
+    let noun = |rest: &str| {
+        let class = TABLE.get(rest).filter(|_| rest.len() >= 3)?.class;
+        is_frame(rest, class).then_some(class)
+    };
     let first = word.as_bytes().first();
     if matches!(first, Some(b't' | b'e' | b'd' | b'f' | b'l' | b'm' | b'q' | b's' | 0xd0..=0xed)) {
         // The first byte rules most out, which is cheaper than comparing texts.
         let mut likely = GLUE.iter().filter(|(glue, _)| glue.as_bytes().first() == first);
-        let before = likely.find(|(glue, _)| word.strip_prefix(glue).is_some_and(noun));
-        if let Some((_, class)) = before {
-            return Some(*class);
+        let before = likely.find_map(|(glue, class)| Some((*class, word.strip_prefix(glue).and_then(noun)?)));
+        if before.is_some() {
+            return before;
         }
     }
     if first.is_some_and(u8::is_ascii) {
-        return word.strip_suffix("test").is_some_and(noun).then_some(Class::Strong);
+        // Shorter ones make other words by chance: `protest`.
+        let before = word.strip_suffix("test").filter(|before| before.len() >= 4);
+        return Some((Class::Strong, before.and_then(noun)?));
     }
     // Scripts without spaces put the test word behind as well: `株式会社テスト`, `会社テスト`.
-    let frame = |rest: &str| matches!(TABLE.get(rest).map(|k| k.class), Some(Class::Noun | Class::Legal));
-    let behind = GLUE.iter().filter(|(glue, _)| !glue.is_ascii());
-    behind.into_iter().find(|(glue, _)| word.strip_suffix(glue).is_some_and(frame)).map(|(_, class)| *class)
+    let frame = |rest: &str| {
+        TABLE.get(rest).map(|known| known.class).filter(|class| matches!(class, Class::Noun | Class::Legal))
+    };
+    let mut behind = GLUE.iter().filter(|(glue, _)| !glue.is_ascii());
+    behind.find_map(|(glue, class)| Some((*class, word.strip_suffix(glue).and_then(frame)?)))
 }
 
 /// Nouns, and the legal forms that are long enough to be meant.
@@ -255,7 +265,7 @@ impl<V: Copy> Table<V> {
     }
 }
 
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A fast hash for short texts, for counting what has the same one.
 pub(super) fn hash(text: &str) -> u64 {
@@ -281,7 +291,7 @@ fn mixed(text: &str, parts: impl Iterator<Item = u64>) -> u64 {
 }
 
 /// The last eight bytes; of fewer all, some of them twice, which is read without a loop.
-fn tail(bytes: &[u8]) -> u64 {
+pub(super) fn tail(bytes: &[u8]) -> u64 {
     if let Some(last) = bytes.last_chunk::<8>() {
         return u64::from_le_bytes(*last);
     }
@@ -338,9 +348,17 @@ mod tests {
             assert_eq!(class(word), Class::Strong, "{word}");
         }
         assert_eq!(class("demouser"), Class::Soft);
-        for word in
-            ["testarossa", "demopolis", "qatar", "sampling", "testimony", "contest", "newton", "测试技术"]
-        {
+        for word in [
+            "testarossa",
+            "demopolis",
+            "qatar",
+            "sampling",
+            "testimony",
+            "contest",
+            "protest",
+            "newton",
+            "测试技术",
+        ] {
             assert_eq!(class(word), Class::Content, "{word}");
         }
     }

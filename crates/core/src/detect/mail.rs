@@ -6,6 +6,8 @@
 //!
 //! Not here: what a domain means (`domain`), what a local part means (`mail_local`).
 
+use super::text;
+
 /// Longest domain that is looked at; longer ones cannot be delivered to.
 pub(super) const DOMAIN_BYTES_MAX: usize = 253;
 /// Labels from the right that a domain is looked up by.
@@ -21,10 +23,11 @@ pub(super) struct Parts<'a> {
 
 /// Splits at the last `@`, and the local part at its first `+`.
 pub(super) fn split(address: &str) -> Option<Parts<'_>> {
-    let address = address.trim();
+    let address = text::trimmed(address);
     let at = address.bytes().rposition(|b| b == b'@')?;
-    let (before, domain) = (&address[..at], address[at + 1..].trim_end_matches('.'));
-    if before.is_empty() || domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX {
+    let (before, behind) = (&address[..at], &address[at + 1..]);
+    let domain = &behind[..=behind.bytes().rposition(|b| b != b'.')?];
+    if before.is_empty() || domain.len() > DOMAIN_BYTES_MAX {
         return None;
     }
     let (local, tag) = match before.bytes().position(|b| b == b'+') {
@@ -36,8 +39,12 @@ pub(super) fn split(address: &str) -> Option<Parts<'_>> {
 
 /// `c`, `b.c`, `a.b.c`: the top of the domain, what is below it, and so on for a few labels.
 pub(super) fn suffixes(domain: &str) -> impl Iterator<Item = &str> {
-    let dots = domain.bytes().enumerate().rev().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
-    dots.chain([0]).take(LABELS_MAX).map(|start| &domain[start..])
+    let mut end = Some(domain.len());
+    let next = move || {
+        end = domain.as_bytes()[..end?].iter().rposition(|b| *b == b'.');
+        Some(&domain[end.map_or(0, |dot| dot + 1)..])
+    };
+    std::iter::from_fn(next).take(LABELS_MAX)
 }
 
 /// Where the label stands that a domain is known by: `acme` of `mail.acme.co.uk`.

@@ -53,9 +53,16 @@ fn beside_name(subject: &Subject<'_>) -> f64 {
     if own && exact && subject.words.name.counts.strong == 0 { 4.0 } else { 0.7 }
 }
 
-/// `QA Manager`, `qa.manager@`: what the name says already counts less the second time.
+/// `QA Manager`, `qa.manager@`: what the name says already counts less the second time; so does the test word of a
+/// name that holds more, whatever stands beside it: `mail.pilot@` of `Pilot Corporation`, `a.test@` of Alain Test.
 fn capped(subject: &Subject<'_>, weight: f64) -> f64 {
-    if subject.repeats_name(subject.words.local.joined()) { weight.min(2.0) } else { weight }
+    let (name, local) = (&subject.words.name.counts, &subject.words.local);
+    let is_named = !name.no_name_left() || name.legal > 0;
+    let is_test = |class| matches!(class, Class::Strong | Class::Soft | Class::Junk);
+    let mut said = local.iter().filter(|(t, _)| is_test(t.class)).peekable();
+    let again = is_named && said.peek().is_some() && said.all(|(_, word)| subject.repeats_name(word));
+    let numbered = local.counts.number + local.counts.mixed > 0;
+    if subject.repeats_name(local.joined()) || (again && !numbered) { weight.min(2.0) } else { weight }
 }
 
 /// `user17@`, `customer3@`: a noun with a number.
@@ -113,5 +120,16 @@ mod tests {
         ] {
             assert!(weigh(email) <= 2.0, "{email}: {}", weigh(email));
         }
+    }
+
+    #[test]
+    fn the_test_word_of_a_real_name_says_little_the_second_time() {
+        let weigh = |name: &str, email: &str| {
+            check::weight(&DETECTOR, &check::tenant(name, "", email), &Context::default())
+        };
+        assert!(weigh("Pilot Corporation", "mail.pilot@gmail.com") <= 2.0);
+        assert!(weigh("Alain Test", "a.test@wanadoo.fr") <= 2.0);
+        assert!(weigh("Alain Moreau", "a.test@wanadoo.fr") >= 5.0);
+        assert!(weigh("Alain Test", "test.user17@wanadoo.fr") >= 6.0);
     }
 }

@@ -7,7 +7,7 @@
 //! | file | looks at |
 //! |---|---|
 //! | `record` | the row, its context, the words of its fields |
-//! | `text`, `lexicon`, `mail`, `time`, `domain` | how values are read |
+//! | `text`, `lexicon`, `memory`, `mail`, `time`, `domain` | how values are read |
 //! | `score` | groups, damping, verdicts |
 //! | `examiner` | runs all detectors over rows, one after the other |
 //! | all others | one signal each |
@@ -31,6 +31,7 @@ mod flag;
 mod generator;
 mod handle;
 mod hold;
+mod hours;
 mod idle;
 mod junk;
 mod lexicon;
@@ -39,6 +40,7 @@ mod machine_mail;
 mod mail;
 mod mail_local;
 mod members;
+pub mod memory;
 mod orphan;
 mod owner;
 mod paid;
@@ -51,6 +53,7 @@ pub mod regular;
 mod reserved;
 pub mod rules;
 pub mod score;
+pub mod seed_password;
 mod sequence;
 mod suffix;
 mod system;
@@ -86,7 +89,9 @@ pub enum Group {
     Creation,
     Rhythm,
     Clone,
+    Password,
     Activity,
+    Hours,
     Graph,
     Role,
     Rule,
@@ -167,12 +172,14 @@ pub const DETECTORS: &[Detector] = &[
     burst::DETECTOR,
     regular::DETECTOR,
     cloned::DETECTOR,
+    seed_password::DETECTOR,
     idle::DETECTOR,
     orphan::DETECTOR,
     members::DETECTOR,
     owner::DETECTOR,
     paid::DETECTOR,
     active::DETECTOR,
+    hours::DETECTOR,
     company_domain::DETECTOR,
     system::DETECTOR,
     erased::DETECTOR,

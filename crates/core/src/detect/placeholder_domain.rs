@@ -4,8 +4,10 @@
 //! They exist and someone owns them, so they weigh less than reserved ones. The label must be a test word as a
 //! whole; `testo.com` and `demopolis.com` are companies.
 
-use super::lexicon::{self, Class};
+use super::lexicon::{Class, WordSet};
+use super::memory::Memory;
 use super::{Detector, Found, Group, Subject, junk, placeholder, reserved, vocabulary};
+use std::sync::LazyLock;
 
 pub(super) const DETECTOR: Detector = Detector {
     id: "mail.placeholder-domain",
@@ -15,53 +17,52 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 /// Labels that are no test words but no company either.
-const LABELS: &[&str] = &[
-    "yourdomain",
-    "mydomain",
-    "domain",
-    "yourcompany",
-    "mycompany",
-    "somecompany",
-    "somedomain",
-    "anydomain",
-    "nowhere",
-    "noemail",
-    "nomail",
-    "no-email",
-    "asdf",
-    "foobar",
-    "company",
-    "corp",
-    "mail-test",
-    "test-mail",
-];
+static LABELS: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(LABEL_LIST.split_whitespace()));
+
+const LABEL_LIST: &str = "\
+    yourdomain mydomain domain yourcompany mycompany somecompany somedomain anydomain nowhere noemail nomail \
+    no-email asdf foobar company corp mail-test test-mail";
+
+/// Soft words whose bare domain belongs to no known business that gives out addresses.
+static SOFT: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(SOFT_LIST.split_whitespace()));
+
+const SOFT_LIST: &str = "\
+    foo bar baz sample demo tester temp tmp null undefined abc xyz blah placeholder ejemplo beispiel exemple \
+    muster mock dev localhost example";
+
 /// Bytes of the longest label that several words could make.
 const LABEL_BYTES_MAX: usize = 63;
-/// Soft words whose bare domain belongs to no known business that gives out addresses.
-const SOFT: &[&str] = &[
-    "foo",
-    "bar",
-    "baz",
-    "sample",
-    "demo",
-    "tester",
-    "temp",
-    "tmp",
-    "null",
-    "undefined",
-    "abc",
-    "xyz",
-    "blah",
-    "placeholder",
-    "ejemplo",
-    "beispiel",
-    "exemple",
-    "muster",
-    "mock",
-    "dev",
-    "localhost",
-    "example",
-];
+
+/// What a label is that people type without a company in mind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Typed {
+    #[default]
+    Not,
+    /// One of the list.
+    Listed,
+    /// `test-company`, `my-test-org`: several words that leave no name.
+    Composed,
+}
+
+impl Typed {
+    pub(super) fn of(label: &str, memory: &mut Memory) -> Self {
+        if LABELS.contains(label) {
+            return Self::Listed;
+        }
+        if label.len() > LABEL_BYTES_MAX || !label.contains('-') {
+            return Self::Not;
+        }
+        let mut strong = false;
+        for part in label.split('-') {
+            match memory.known(part).class {
+                Class::Strong | Class::Junk => strong = true,
+                Class::Noun | Class::Activity | Class::Filler | Class::Soft | Class::Placeholder => {}
+                Class::Trade | Class::Legal | Class::System | Class::Content => return Self::Not,
+            }
+        }
+        if strong { Self::Composed } else { Self::Not }
+    }
+}
 
 fn examine(subject: &Subject<'_>) -> Option<Found> {
     let domain = subject.words.domain.as_str();
@@ -71,8 +72,7 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
     }
     let label = subject.words.label();
     // Most labels are names, and nothing more is asked of them.
-    let plain = label.len() > LABEL_BYTES_MAX || (!LABELS.contains(&label) && !label.contains('-'));
-    if site.label_class == Class::Content && label.len() > 1 && plain {
+    if site.label_class == Class::Content && label.len() > 1 && site.typed == Typed::Not {
         return tool(subject, label).or_else(|| twice(subject, label));
     }
     if reserved::is_reserved(domain) || subject.is_from_name(label) {
@@ -89,16 +89,16 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         Class::Junk if label.len() > 3 => 5.5,
         Class::Junk if typed_twice => 5.0,
         Class::Placeholder => 3.5,
-        Class::Soft if SOFT.contains(&label) && typed_twice => 5.0,
+        Class::Soft if SOFT.contains(label) && typed_twice => 5.0,
         // `a@a.com`; `x.com` by itself is a company's.
         Class::Content | Class::Filler if label.len() == 1 && local.joined() == label => 6.0,
         Class::Content | Class::Filler if label.len() == 1 && (typed_twice || local.joined().len() < 2) => {
             5.0
         }
-        Class::Soft if SOFT.contains(&label) => 3.5,
+        Class::Soft if SOFT.contains(label) => 3.5,
         // `user@user.com`
         Class::Noun if local.joined() == label => 4.5,
-        Class::Noun | Class::Content | Class::Filler | Class::Legal if LABELS.contains(&label) => 4.5,
+        Class::Noun | Class::Content | Class::Filler | Class::Legal if site.typed == Typed::Listed => 4.5,
         Class::Junk
         | Class::Soft
         | Class::Noun
@@ -107,9 +107,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         | Class::Trade
         | Class::Legal
         | Class::System
-        | Class::Content => match composed(label) {
-            Some(weight) => weight,
-            None => return twice(subject, label),
+        | Class::Content => match site.typed {
+            Typed::Composed => 4.5,
+            Typed::Listed | Typed::Not => return twice(subject, label),
         },
     };
     Some(Found::new(weight, "mail domain is one that people type for tests"))
@@ -117,8 +117,11 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
 
 /// `asd@asd.asd`, `no@no.com`: the same few letters before and behind the `@`.
 fn twice(subject: &Subject<'_>, label: &str) -> Option<Found> {
-    let top = subject.words.domain.rsplit('.').next().unwrap_or("");
-    if subject.words.local.joined() != label || (subject.is_from_name(label) && top != label) {
+    if subject.words.local.joined() != label {
+        return None;
+    }
+    let top = reserved::top(&subject.words.domain);
+    if subject.is_from_name(label) && top != label {
         return None;
     }
     let weight = match label.len() {
@@ -142,22 +145,6 @@ fn tool(subject: &Subject<'_>, label: &str) -> Option<Found> {
 fn says_the_name(subject: &Subject<'_>, label: &str) -> bool {
     let name = &subject.words.name;
     subject.repeats_name(label) && (vocabulary::may_be_chosen(name) || placeholder::may_be_chosen(name))
-}
-
-/// `test-company.com`, `my-test-org.io`: several words that leave no name.
-fn composed(label: &str) -> Option<f64> {
-    if !label.contains('-') {
-        return None;
-    }
-    let mut strong = 0;
-    for part in label.split('-') {
-        match lexicon::class(part) {
-            Class::Strong | Class::Junk => strong += 1,
-            Class::Noun | Class::Activity | Class::Filler | Class::Soft | Class::Placeholder => {}
-            Class::Trade | Class::Legal | Class::System | Class::Content => return None,
-        }
-    }
-    (strong > 0).then_some(4.5)
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@
 //! Not here: how a context comes about (`engine::scan`), what anything is worth (one file per signal).
 
 use super::domain::{self, Classes};
-use super::lexicon::{self, Class};
+use super::lexicon::Class;
 use super::mail;
+use super::memory::Memory;
+use super::placeholder_domain::Typed;
 use super::rules::Rules;
 use super::text::{self, Words};
 use crate::entity::Entity;
@@ -28,6 +30,8 @@ pub struct Record<'a> {
     pub address: &'a str,
     /// What a payment provider calls it: a customer, a card, a checkout.
     pub payment: &'a str,
+    /// A hash of it, which nothing shows and no file holds.
+    pub password: &'a str,
     pub flags: &'a [FlagValue<'a>],
     /// Seconds since 1970.
     pub created_at: Option<i64>,
@@ -57,6 +61,7 @@ impl Record<'_> {
             role: "",
             address: "",
             payment: "",
+            password: "",
             flags: &[],
             created_at: None,
             has_last_seen: false,
@@ -113,6 +118,8 @@ pub enum Shared {
     Phone,
     Device,
     Ip,
+    /// Whoever, or whatever key, made the row.
+    Creator,
 }
 
 /// Payments, invoices and subscriptions that belong to the row.
@@ -131,6 +138,8 @@ pub struct Activity {
     pub days: u64,
     /// Seconds from the first to the last.
     pub span_s: i64,
+    /// Hours of the day at which something happened, a bit for each; 0 where they are not known.
+    pub hours: u32,
 }
 
 /// The users of a tenant, taken together.
@@ -156,6 +165,7 @@ pub struct Prepared {
     /// In lower case.
     pub domain: String,
     pub site: Site,
+    memory: Memory,
 }
 
 /// What is known of a mail domain, looked up once.
@@ -164,58 +174,66 @@ pub struct Site {
     pub classes: Classes,
     /// Class of the label that the domain is known by.
     pub label_class: Class,
+    pub(super) typed: Typed,
     /// Where that label stands in the domain.
     label: (usize, usize),
 }
 
 impl Default for Site {
     fn default() -> Self {
-        Self { classes: Classes::default(), label_class: Class::Content, label: (0, 0) }
+        Self { classes: Classes::default(), label_class: Class::Content, typed: Typed::Not, label: (0, 0) }
     }
 }
 
 impl Site {
-    fn of(domain: &str) -> Self {
-        let label = mail::main_label(domain);
-        Self { classes: domain::classes(domain), label_class: label_class(&domain[label.0..label.1]), label }
+    fn of(domain: &str, memory: &mut Memory) -> Self {
+        let place = mail::main_label(domain);
+        let label = &domain[place.0..place.1];
+        Self {
+            classes: domain::classes(domain),
+            label_class: label_class(label, memory),
+            typed: Typed::of(label, memory),
+            label: place,
+        }
     }
 }
 
 /// `test1` of `test1.com` is `test`; numbers behind other words make other names.
-fn label_class(label: &str) -> Class {
-    let class = lexicon::class(label);
+fn label_class(label: &str, memory: &mut Memory) -> Class {
+    let class = memory.known(label).class;
     let stem = without_number(label);
     if class != Class::Content || stem.len() == label.len() || stem.is_empty() {
         return class;
     }
-    let known = lexicon::class(stem);
+    let known = memory.known(stem).class;
     if matches!(known, Class::Strong | Class::Junk) { known } else { class }
 }
 
 impl Prepared {
     /// Reads all fields of a row.
     pub fn read(&mut self, record: &Record<'_>) {
-        self.name.read(record.name);
-        self.slug.read(record.slug);
+        let memory = &mut self.memory;
+        self.name.read(record.name, memory);
+        self.slug.read(record.slug, memory);
         let address = if record.email.is_empty() { record.username } else { record.email };
         let parts = mail::split(address);
         let username_is_mail = record.username.contains('@');
-        self.username.read(if username_is_mail { "" } else { record.username });
+        self.username.read(if username_is_mail { "" } else { record.username }, memory);
         match parts {
             Some(parts) => {
-                self.local.read(parts.local);
-                self.tag.read(parts.tag.unwrap_or(""));
+                self.local.read(parts.local, memory);
+                self.tag.read(parts.tag.unwrap_or(""), memory);
                 // Neighbours often share their domain, and what is known of it.
                 if !self.domain.eq_ignore_ascii_case(parts.domain) {
                     self.domain.clear();
                     self.domain.push_str(parts.domain);
                     self.domain.make_ascii_lowercase();
-                    self.site = Site::of(&self.domain);
+                    self.site = Site::of(&self.domain, memory);
                 }
             }
             None => {
-                self.local.read("");
-                self.tag.read("");
+                self.local.read("", memory);
+                self.tag.read("", memory);
                 self.domain.clear();
                 self.site = Site::default();
             }
@@ -253,7 +271,8 @@ impl Subject<'_> {
 
 /// `weber1984` is `weber`.
 fn without_number(handle: &str) -> &str {
-    handle.trim_end_matches(|c: char| c.is_ascii_digit())
+    let last = handle.bytes().rposition(|b| !b.is_ascii_digit());
+    last.map_or("", |last| &handle[..=last])
 }
 
 /// What a detector gets.

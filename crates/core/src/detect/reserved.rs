@@ -39,7 +39,7 @@ pub(super) fn is_reserved(domain: &str) -> bool {
 }
 
 /// The last label.
-fn top(domain: &str) -> &str {
+pub(super) fn top(domain: &str) -> &str {
     domain.bytes().rposition(|b| b == b'.').map_or(domain, |dot| &domain[dot + 1..])
 }
 

@@ -36,6 +36,9 @@ fn examine(subject: &Subject<'_>) -> Option<Found> {
         return Some(Found::new(-3.0, "row belongs to the application itself"));
     }
     let role = subject.record.role;
+    if role.is_empty() {
+        return None;
+    }
     let rules = ROLES.iter().chain(TRUE).any(|r| role.eq_ignore_ascii_case(r));
     let applies = rules && subject.record.entity == Entity::User;
     match (applies, subject.context.belongs) {

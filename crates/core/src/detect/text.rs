@@ -1,7 +1,8 @@
 //! Cuts a value into words, numbers and mixed runs, and looks every word up once.
 //!
 //! Detectors work on words, never on substrings, which is what keeps `Testarossa` apart from `Test`. A field is
-//! read once into reusable buffers; the class of each word comes from one hash table that all detectors share.
+//! read once into reusable buffers; the class of each word comes from one hash table that all detectors share, by way
+//! of a [`Memory`] of the words that were met last.
 //!
 //! Invariants
 //! - linear in the text, and no more than `FIELD_CHARS_MAX` characters and `TOKENS_MAX` tokens are looked at;
@@ -9,7 +10,8 @@
 //!
 //! Not here: which words exist (`lexicon`), what they are worth (one file per signal).
 
-use super::lexicon::{self, Class, Known};
+use super::lexicon::{Class, Known};
+use super::memory::Memory;
 
 /// Characters of a field that are looked at; what follows says nothing new about a name.
 pub(super) const FIELD_CHARS_MAX: usize = 256;
@@ -77,78 +79,13 @@ pub struct Counts {
 
 impl Words {
     /// Reads a field, replacing what was read before.
-    pub fn read(&mut self, raw: &str) {
+    pub fn read(&mut self, raw: &str, memory: &mut Memory) {
         self.text.clear();
         self.tokens.clear();
         self.counts = Counts::default();
-        if raw.is_empty() {
-            return;
+        if !raw.is_empty() {
+            Reader { words: self, memory, chunk: Chunk::default(), run: None }.read(head(raw));
         }
-        let raw = head(raw);
-        let bytes = raw.as_bytes();
-        let mut chunk = Chunk::default();
-        // Number of tokens before a run that a capital has cut.
-        let mut run = None;
-        let mut at = 0;
-        while at < bytes.len() {
-            let sort = Sort::of(bytes[at]);
-            let end = match sort {
-                Sort::Apart | Sort::Beyond => at + 1,
-                Sort::Lower | Sort::Upper | Sort::Digit => alike(bytes, at, sort),
-            };
-            match sort {
-                Sort::Lower | Sort::Upper | Sort::Digit => {
-                    self.ascii(&raw[at..end], sort, &mut chunk, &mut run);
-                    at = end;
-                }
-                Sort::Apart => {
-                    if bytes[at] != b'\'' && !is_dot_between_letters(bytes, at) {
-                        self.finish_run(&mut chunk, &mut run);
-                    }
-                    at = end;
-                }
-                Sort::Beyond => {
-                    let letter = raw[at..].chars().next().expect("the text does not end here");
-                    self.letter(letter, &mut chunk, &mut run);
-                    at += letter.len_utf8();
-                }
-            }
-        }
-        self.finish_run(&mut chunk, &mut run);
-    }
-
-    /// Takes in a stretch of letters or digits of one sort.
-    fn ascii(&mut self, stretch: &str, sort: Sort, chunk: &mut Chunk, run: &mut Option<usize>) {
-        if sort == Sort::Upper && chunk.last_lower {
-            run.get_or_insert(self.tokens.len());
-            self.finish(chunk);
-        }
-        chunk.last_lower = sort == Sort::Lower;
-        let before = self.text.len();
-        self.text.push_str(stretch);
-        if sort == Sort::Digit {
-            chunk.digits += stretch.len();
-        } else {
-            chunk.letters += stretch.len();
-            self.text[before..].make_ascii_lowercase();
-        }
-    }
-
-    /// Takes in one character that is not ASCII.
-    fn letter(&mut self, letter: char, chunk: &mut Chunk, run: &mut Option<usize>) {
-        if letter == '’' {
-            return;
-        }
-        if !letter.is_alphanumeric() {
-            return self.finish_run(chunk, run);
-        }
-        if letter.is_uppercase() && chunk.last_lower {
-            run.get_or_insert(self.tokens.len());
-            self.finish(chunk);
-        }
-        chunk.last_lower = letter.is_lowercase();
-        self.text.extend(letter.to_lowercase());
-        chunk.letters += 1;
     }
 
     /// The text of a token, in lower case.
@@ -170,28 +107,106 @@ impl Words {
     pub fn joined(&self) -> &str {
         &self.text
     }
+}
 
-    /// Ends a run of letters and digits; `GmbH` was cut by its capitals and is put together again.
-    fn finish_run(&mut self, chunk: &mut Chunk, run: &mut Option<usize>) {
-        self.finish(chunk);
-        let Some(first) = run.take() else { return };
-        let start = first.checked_sub(1).map_or(0, |before| self.tokens[before].end);
-        if first < self.tokens.len() && lexicon::class(&self.text[start..]) == Class::Legal {
-            self.tokens.truncate(first);
-            self.counts = Counts::default();
-            for token in &self.tokens {
-                let known = Known { class: token.class, erased: token.erased, glued: token.glued };
-                self.counts.add(token.kind, known);
+/// Cuts one field.
+struct Reader<'a> {
+    words: &'a mut Words,
+    memory: &'a mut Memory,
+    chunk: Chunk,
+    /// Number of tokens before a run that a capital has cut.
+    run: Option<usize>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, raw: &str) {
+        let bytes = raw.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let sort = Sort::of(bytes[at]);
+            match sort {
+                Sort::Lower | Sort::Upper | Sort::Digit => {
+                    let end = alike(bytes, at, sort);
+                    self.ascii(&raw[at..end], sort);
+                    at = end;
+                }
+                Sort::Apart => {
+                    if bytes[at] != b'\'' && !is_dot_between_letters(bytes, at) {
+                        self.finish_run();
+                    }
+                    at += 1;
+                }
+                Sort::Beyond => {
+                    let letter = raw[at..].chars().next().expect("the text does not end here");
+                    self.letter(letter);
+                    at += letter.len_utf8();
+                }
             }
-            self.push(start, self.text.len(), Kind::Word);
+        }
+        self.finish_run();
+    }
+
+    /// Takes in a stretch of letters or digits of one sort.
+    fn ascii(&mut self, stretch: &str, sort: Sort) {
+        if sort == Sort::Upper && self.chunk.last_lower {
+            self.cut();
+        }
+        self.chunk.last_lower = sort == Sort::Lower;
+        let text = &mut self.words.text;
+        let before = text.len();
+        text.push_str(stretch);
+        match sort {
+            Sort::Digit => self.chunk.digits += stretch.len(),
+            Sort::Upper | Sort::Lower | Sort::Apart | Sort::Beyond => self.chunk.letters += stretch.len(),
+        }
+        if sort == Sort::Upper {
+            text[before..].make_ascii_lowercase();
         }
     }
 
-    fn finish(&mut self, chunk: &mut Chunk) {
-        let start = self.tokens.last().map_or(0, |t| t.end);
-        let end = self.text.len();
-        let (letters, digits) = (chunk.letters, chunk.digits);
-        *chunk = Chunk::default();
+    /// Takes in one character that is not ASCII.
+    fn letter(&mut self, letter: char) {
+        if letter == '’' {
+            return;
+        }
+        if !letter.is_alphanumeric() {
+            return self.finish_run();
+        }
+        if letter.is_uppercase() && self.chunk.last_lower {
+            self.cut();
+        }
+        self.chunk.last_lower = letter.is_lowercase();
+        self.words.text.extend(letter.to_lowercase());
+        self.chunk.letters += 1;
+    }
+
+    /// Ends a token where a capital stands behind small letters.
+    fn cut(&mut self) {
+        self.run.get_or_insert(self.words.tokens.len());
+        self.finish();
+    }
+
+    /// Ends a run of letters and digits; `GmbH` was cut by its capitals and is put together again.
+    fn finish_run(&mut self) {
+        self.finish();
+        let Some(first) = self.run.take() else { return };
+        let words = &mut *self.words;
+        let start = first.checked_sub(1).map_or(0, |before| words.tokens[before].end);
+        if first < words.tokens.len() && self.memory.known(&words.text[start..]).class == Class::Legal {
+            words.tokens.truncate(first);
+            words.counts = Counts::default();
+            for token in &words.tokens {
+                let known = Known { class: token.class, erased: token.erased, glued: token.glued };
+                words.counts.add(token.kind, known);
+            }
+            self.push(start, self.words.text.len(), Kind::Word);
+        }
+    }
+
+    fn finish(&mut self) {
+        let start = self.words.tokens.last().map_or(0, |t| t.end);
+        let end = self.words.text.len();
+        let Chunk { letters, digits, .. } = std::mem::take(&mut self.chunk);
         if start == end {
             return;
         }
@@ -205,8 +220,8 @@ impl Words {
 
     /// `user17` is a word and a number, `e2e` a word, `3fa9c1` stays as it is.
     fn finish_woven(&mut self, start: usize, end: usize) {
-        let text = &self.text[start..end];
-        let whole = lexicon::known(text);
+        let text = &self.words.text[start..end];
+        let whole = self.memory.known(text);
         if whole.class != Class::Content {
             return self.push_known((start, end), Kind::Word, whole);
         }
@@ -224,14 +239,14 @@ impl Words {
         let tail_is_number = bytes[head..].iter().all(u8::is_ascii_digit);
         let hex = bytes.len() >= 6 && bytes.iter().all(u8::is_ascii_hexdigit);
         if head > 0 && tail_is_number {
-            let known = lexicon::known(&text[..head]);
+            let known = self.memory.known(&text[..head]);
             if known.class != Class::Content || !hex {
                 self.push_known((start, start + head), Kind::Word, known);
                 return self.push(start + head, end, Kind::Number);
             }
         }
         let lead = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
-        if lead > 0 && lexicon::class(&text[lead..]) != Class::Content {
+        if lead > 0 && self.memory.known(&text[lead..]).class != Class::Content {
             self.push(start, start + lead, Kind::Number);
             self.push(start + lead, end, Kind::Word);
             return;
@@ -241,17 +256,17 @@ impl Words {
 
     fn push(&mut self, start: usize, end: usize, kind: Kind) {
         let known = match kind {
-            Kind::Word => lexicon::known(&self.text[start..end]),
+            Kind::Word => self.memory.known(&self.words.text[start..end]),
             Kind::Number | Kind::Mixed => Known { class: Class::Content, erased: false, glued: false },
         };
         self.push_known((start, end), kind, known);
     }
 
     fn push_known(&mut self, (start, end): (usize, usize), kind: Kind, known: Known) {
-        if self.tokens.len() >= TOKENS_MAX {
+        if self.words.tokens.len() >= TOKENS_MAX {
             return;
         }
-        self.tokens.push(Token {
+        self.words.tokens.push(Token {
             start,
             end,
             kind,
@@ -259,7 +274,7 @@ impl Words {
             erased: known.erased,
             glued: known.glued,
         });
-        self.counts.add(kind, known);
+        self.words.counts.add(kind, known);
     }
 }
 
@@ -330,6 +345,13 @@ fn head(raw: &str) -> &str {
     raw.char_indices().nth(FIELD_CHARS_MAX).map_or(raw, |(end, _)| &raw[..end])
 }
 
+/// Without spaces around it. Most values have none, which their first and last bytes tell.
+pub fn trimmed(value: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    let bytes = value.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) { value } else { value.trim() }
+}
+
 /// Whether a short text stands in another one. The search of the standard library prepares itself for long ones.
 pub(super) fn contains(text: &str, part: &str) -> bool {
     let (text, part) = (text.as_bytes(), part.as_bytes());
@@ -381,7 +403,7 @@ mod tests {
     #[track_caller]
     fn cut(raw: &str) -> Vec<String> {
         let mut words = Words::default();
-        words.read(raw);
+        words.read(raw, &mut Memory::default());
         words.iter().map(|(_, text)| text.to_owned()).collect()
     }
 
@@ -403,7 +425,7 @@ mod tests {
     fn names_that_contain_a_test_word_are_one_word() {
         for name in ["Testarossa", "Demopolis", "Contest", "Attestation", "Fakenham", "Mockingbird"] {
             let mut words = Words::default();
-            words.read(name);
+            words.read(name, &mut Memory::default());
             assert_eq!(words.counts, Counts { content: 1, ..Counts::default() }, "{name}");
         }
     }
@@ -411,7 +433,7 @@ mod tests {
     #[test]
     fn a_megabyte_is_cut_short() {
         let mut words = Words::default();
-        words.read(&"a1 ".repeat(400_000));
+        words.read(&"a1 ".repeat(400_000), &mut Memory::default());
         assert_eq!(words.tokens.len(), TOKENS_MAX);
         assert!(words.joined().len() <= FIELD_CHARS_MAX * 4);
     }

@@ -33,19 +33,22 @@ fn parse_count(text: &str) -> Option<i64> {
     }
 }
 
-fn number(text: &str, from: usize, to: usize) -> Option<i64> {
-    let digits = text.as_bytes().get(from..to)?;
-    digits.iter().try_fold(0_i64, |number, b| b.is_ascii_digit().then(|| number * 10 + i64::from(b - b'0')))
+/// So many digits from a place on.
+fn number<const DIGITS: usize>(bytes: &[u8], from: usize) -> Option<i64> {
+    let digits = bytes.get(from..)?.first_chunk::<DIGITS>()?;
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 fn parse_calendar(text: &str) -> Option<i64> {
-    let (year, month, day) = (number(text, 0, 4)?, number(text, 5, 7)?, number(text, 8, 10)?);
+    let bytes = text.as_bytes();
+    let (year, month, day) = (number::<4>(bytes, 0)?, number::<2>(bytes, 5)?, number::<2>(bytes, 8)?);
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     let midnight = days_from_civil(year, month, day) * DAY_S;
-    let Some(rest) = text.as_bytes().get(19..) else { return Some(midnight) };
-    let (hour, minute, second) = (number(text, 11, 13)?, number(text, 14, 16)?, number(text, 17, 19)?);
+    let Some(rest) = bytes.get(19..) else { return Some(midnight) };
+    let (hour, minute, second) = (number::<2>(bytes, 11)?, number::<2>(bytes, 14)?, number::<2>(bytes, 17)?);
     Some(midnight + hour * 3_600 + minute * 60 + second - offset(rest))
 }
 

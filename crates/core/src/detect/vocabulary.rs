@@ -168,6 +168,8 @@ fn bare(words: &Words) -> f64 {
         (0, 0 | 1) if counts.junk == 0 => soft_alone(words),
         // What a program writes where it knows no name; the row may be anybody's.
         (0, _) if is_nullish(words) => 2.5,
+        // `Alpha Tester GmbH`
+        (0, 2..) if counts.junk == 0 && counts.legal > 0 && !numbered => 4.5,
         (0, _) => 6.0,
         // `Load Testing Ltd`, `User Testing`, `Dummy GmbH`: what somebody does or is called.
         (1, 0) if counts.junk == 0 && !numbered && has_ordinary(words) => ordinary(words),
@@ -330,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_surname_is_not_enough_and_longer_words_are_silent() {
-        for name in ["Demo", "Null", "Tester", "Sample", "Demo Lewis", "Sample GmbH"] {
+        for name in ["Demo", "Null", "Tester", "Sample", "Demo Lewis", "Sample GmbH", "株式会社サンプル"]
+        {
             assert!(weigh_name(name) <= 3.5, "{name}: {}", weigh_name(name));
         }
         for name in [

@@ -39,6 +39,8 @@ pub struct Fields {
     /// Where somebody signed up from.
     pub ip: Option<ColumnIndex>,
     pub device: Option<ColumnIndex>,
+    /// The person or API key that made the row.
+    pub creator: Option<ColumnIndex>,
 }
 
 /// A column that says outright whether a row is test data.
@@ -83,8 +85,10 @@ pub fn fields(table: &Table) -> Fields {
         password: pick(&[PASSWORD], |_| true),
         ip: pick(&[IP], is_text),
         device: pick(&[DEVICE], is_text),
+        creator: pick(&[CREATOR], |_| true),
     };
     fields.address = fields.address.filter(|c| fields.email != Some(*c));
+    fields.creator = fields.creator.filter(|c| fields.flags.iter().all(|flag| flag.column != *c));
     fields.slug = fields.slug.filter(|c| !fields.name.contains(c));
     fields.username = fields.username.filter(|c| !fields.name.contains(c));
     fields
@@ -144,6 +148,9 @@ const PASSWORD: &str = "\
     user pass, pwd, crypted password";
 const IP: &str = "\
     signup ip, sign up ip, registration ip, created ip, create ip, registered ip, ip, ip address, ipaddress, remote ip";
+const CREATOR: &str = "\
+    api key id, api token id, apikey id, token id, oauth client id, access token id, created by id, created by user id, \
+    creator id, created by user, created by, creator, added by id, imported by id";
 const DEVICE: &str = "device id, device fingerprint, browser fingerprint, device uuid, device token";
 
 fn is_text(kind: ColumnKind) -> bool {

@@ -175,6 +175,8 @@ pub struct Tally<'a> {
     pub paid: u64,
     /// Distinct days of the time column; 0 without one.
     pub days: u64,
+    /// Hours of the day of the time column, a bit for each; 0 where it holds none.
+    pub hours: u32,
     /// First and last value of the time column, as text.
     pub first: Option<&'a str>,
     pub last: Option<&'a str>,

@@ -47,6 +47,7 @@ pub(super) struct Counts {
     paid: u32,
     days: u32,
     span_s: i64,
+    hours: u32,
 }
 
 /// Asks the store for every table that is evidence.
@@ -136,6 +137,7 @@ impl Counts {
             paid: narrow(tally.paid),
             days: narrow(tally.days),
             span_s,
+            hours: tally.hours,
         }
     }
 }
@@ -162,7 +164,12 @@ impl Evidence {
                     money.marked += u64::from(counts.marked);
                     money.paid += u64::from(counts.paid);
                 }
-                Entity::Session => add_activity(activity.get_or_insert_with(Activity::default), counts),
+                Entity::Session => {
+                    let activity = activity.get_or_insert_with(Activity::default);
+                    add_activity(activity, counts);
+                    // Payments follow the clocks of machines.
+                    activity.hours |= counts.hours;
+                }
                 Entity::Tenant | Entity::User | Entity::Other => {}
             }
             if source.has_time && counts.paid > 0 {

@@ -8,6 +8,7 @@
 //! - what is encoded comes back as it was;
 //! - all rows of one table are encoded in the same number of bytes, but for their values.
 
+use unseed_core::detect::seed_password::is_published;
 use unseed_core::detect::{Reasons, Stem};
 
 /// The numbers of one row.
@@ -106,10 +107,10 @@ fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     *first
 }
 
-/// Appends the values of a row, but for a secret one, which no file may hold.
+/// Appends the values of a row, but for a secret one, which no file may hold unless everybody knows it.
 pub(super) fn encode_values(row: &[Option<&str>], secret: Option<usize>, into: &mut Vec<u8>) {
     for (position, value) in row.iter().enumerate() {
-        let value = value.filter(|_| secret != Some(position));
+        let value = value.filter(|text| secret != Some(position) || is_published(text));
         let length = value.map_or(0, |text| u32::try_from(text.len() + 1).unwrap_or(u32::MAX));
         into.extend_from_slice(&length.to_le_bytes());
         into.extend_from_slice(value.unwrap_or("").as_bytes());

@@ -121,6 +121,7 @@ impl Layout {
                 (f.phone, Shared::Phone),
                 (f.device, Shared::Device),
                 (f.ip, Shared::Ip),
+                (f.creator, Shared::Creator),
             ]
             .into_iter()
             .filter_map(|(column, what)| Some((columns.one(column?), what)))
@@ -191,6 +192,7 @@ impl Layout {
             role: text(self.role),
             address: text(self.address),
             payment: text(self.payment),
+            password: text(self.secret()),
             flags: &flags[..self.flags.len()],
             created_at: at(self.created_at),
             has_last_seen: self.last_seen.is_some(),
@@ -209,6 +211,7 @@ impl Layout {
             let tells = |text: &&str| match what {
                 Shared::Password => clones::is_salted(text),
                 Shared::Phone | Shared::Ip | Shared::Device => text.len() >= 7,
+                Shared::Creator => !text.is_empty(),
             };
             let value = row[*position].filter(tells);
             into.push(

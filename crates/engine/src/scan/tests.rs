@@ -92,7 +92,16 @@ impl ScanSource for MemSource {
         for (key, (rows, marked)) in &groups {
             let key = [key.as_deref()];
             let paid = if request.paid.external_id.is_some() { rows - marked } else { 0 };
-            visit(&Tally { key: &key, rows: *rows, marked: *marked, paid, days: 0, first: None, last: None });
+            visit(&Tally {
+                key: &key,
+                rows: *rows,
+                marked: *marked,
+                paid,
+                days: 0,
+                hours: 0,
+                first: None,
+                last: None,
+            });
             counted += rows;
         }
         Ok(counted)

@@ -34,6 +34,7 @@ pub(super) enum Part {
     Payment,
     Hold,
     Source,
+    Password,
 }
 
 /// What a record may call itself.
@@ -51,10 +52,10 @@ const KINDS: &[(&str, Entity)] = &[
     ("contact", Entity::User),
 ];
 /// How many parts there are.
-const PARTS: usize = 18;
+const PARTS: usize = 19;
 
 /// Values of one record by their parts; empty where there is none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Values<'a> {
     parts: [&'a str; PARTS],
     /// First and last name together, where there is no other name.
@@ -134,6 +135,9 @@ fn part_of(plain: &str) -> Option<Part> {
             Part::Hold
         }
         "source" | "origin" | "signupsource" | "createdby" | "createdvia" => Part::Source,
+        "password" | "passwordhash" | "hashedpassword" | "encryptedpassword" | "passworddigest" => {
+            Part::Password
+        }
         _ => return None,
     })
 }
@@ -158,6 +162,7 @@ fn place(part: Part) -> usize {
         Part::Payment => 15,
         Part::Hold => 16,
         Part::Source => 17,
+        Part::Password => 18,
     }
 }
 
@@ -267,6 +272,7 @@ impl<'a> Values<'a> {
             role: self.get(Part::Role),
             address: self.get(Part::Address),
             payment: self.get(Part::Payment),
+            password: self.get(Part::Password),
             flags,
             created_at: time::parse(self.get(Part::CreatedAt)),
             has_last_seen: self.has_last_seen,

@@ -4,6 +4,8 @@
 //! - any text is read: a quote that nobody closes ends with the record;
 //! - nothing is allocated once the buffers have grown.
 
+use unseed_core::detect::text::trimmed;
+
 /// One record, in buffers that are used again for the next.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -87,13 +89,6 @@ impl Row {
         let start = column.checked_sub(1).map_or(0, |before| self.ends[before] + self.behind);
         trimmed(&self.text[start..*end])
     }
-}
-
-/// Without spaces around it. Most values have none, which their first and last bytes tell.
-pub(super) fn trimmed(value: &str) -> &str {
-    let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
-    let bytes = value.as_bytes();
-    if plain(bytes.first()) && plain(bytes.last()) { value } else { value.trim() }
 }
 
 #[cfg(test)]

@@ -63,12 +63,12 @@ pub fn run<W: Write>(from: impl Read, options: &Options, output: &mut Output<W>)
         },
     };
     let examiner = Examiner::new(Arc::clone(&options.rules));
-    let mut judge = Judge { examiner, signals: Vec::new(), options, record: 0, judged: 0 };
+    let mut judge = Judge { examiner, signals: Vec::new(), options, record: 0, is_judged: false };
     let ignored = match form {
         Form::Csv => judge.csv(&mut input, output)?,
         Form::Ndjson => judge.ndjson(&mut input, output)?,
     };
-    if judge.record > 0 && judge.judged == 0 {
+    if judge.record > 0 && !judge.is_judged {
         return Err(Fault::usage("no record holds a value that can be judged")
             .hint("call the values for example `kind`, `name`, `slug`, `email`"));
     }
@@ -88,8 +88,8 @@ struct Judge<'a> {
     signals: Vec<Signal>,
     options: &'a Options,
     record: u64,
-    /// Records with anything that can be judged.
-    judged: u64,
+    /// Some record held anything that can be judged.
+    is_judged: bool,
 }
 
 impl Judge<'_> {
@@ -125,18 +125,18 @@ impl Judge<'_> {
                 continue;
             }
             let text = text(bytes);
-            let values = ndjson::read(&text, &mut names).map_err(|error| {
+            let read = ndjson::read(&text, &mut names, |values| self.judge(values, output));
+            read.map_err(|error| {
                 Fault::usage(format!("record {} is no JSON object: {error}", self.record + 1))
                     .hint("write one object per line, or CSV with a line of column names")
             })?;
-            self.judge(&values.values(), output);
         }
         Ok(columns::listed(&names.ignored()))
     }
 
     fn judge<W: Write>(&mut self, values: &Values<'_>, output: &mut Output<W>) {
         self.record += 1;
-        self.judged += u64::from(values.can_be_judged());
+        self.is_judged = self.is_judged || values.can_be_judged();
         let (flags, count) = values.flags();
         let record = values.record(self.options.kind, &flags[..count]);
         let score = self.examiner.tell_into(&record, &Context::default(), &mut self.signals);

@@ -5,10 +5,10 @@
 //! - numbers and truth values are read as their text, so that `"is_test": true` and a Unix time are understood.
 
 use super::columns::{Part, Values, part};
-use super::csv::trimmed;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use unseed_core::detect::text::trimmed;
 
 /// The names that were met, and which of them stood at each place of the last record: the next one's mostly stand
 /// there too.
@@ -25,65 +25,108 @@ const PLACES: usize = 32;
 const NAMES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 64;
 
-/// The values of an object that play a part.
-#[derive(Debug, Default)]
-pub(super) struct Object<'a> {
-    values: Vec<(Part, Cow<'a, str>)>,
+/// Reads one object and gives its values to `take`.
+pub(super) fn read(
+    text: &str,
+    names: &mut Names,
+    take: impl FnOnce(&Values<'_>),
+) -> Result<(), serde_json::Error> {
+    if let Some(values) = plain(text, names) {
+        take(&values);
+        return Ok(());
+    }
+    let values = any(text, names)?;
+    take(&gathered(&values));
+    Ok(())
 }
 
-/// Reads one object.
-pub(super) fn read<'a>(text: &'a str, names: &mut Names) -> Result<Object<'a>, serde_json::Error> {
-    if let Some(values) = plain(text, names) {
-        return Ok(Object { values });
-    }
+/// The values of an object that play a part.
+fn any<'a>(text: &'a str, names: &mut Names) -> Result<Vec<(Part, Cow<'a, str>)>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let values = deserializer.deserialize_map(ObjectVisitor { names })?;
     deserializer.end()?;
-    Ok(Object { values })
+    Ok(values)
+}
+
+/// The values by their parts.
+fn gathered<'a>(values: &'a [(Part, Cow<'a, str>)]) -> Values<'a> {
+    let mut gathered = Values::empty();
+    values.iter().for_each(|(part, value)| gathered.set(*part, trimmed(value)));
+    gathered.finish();
+    gathered
 }
 
 /// The values of an object of nothing but texts without escapes, truth values and nulls, as most are; none of any
 /// other text, right or wrong.
-fn plain<'a>(text: &'a str, names: &mut Names) -> Option<Vec<(Part, Cow<'a, str>)>> {
-    let mut values = Vec::with_capacity(8);
-    let mut rest = space(text).strip_prefix('{')?;
+fn plain<'a>(text: &'a str, names: &mut Names) -> Option<Values<'a>> {
+    // Texts must escape control characters, and few objects are spread over tabs.
+    if text.bytes().fold(u8::MAX, u8::min) < b' ' {
+        return None;
+    }
+    let mut values = Values::empty();
+    let mut cursor = Cursor { text, at: 0 };
+    cursor.pass(b'{')?;
     for place in 0.. {
-        let (name, behind) = string(space(rest))?;
-        let value = space(space(behind).strip_prefix(':')?);
-        let (value, behind) = match value.as_bytes().first()? {
-            b'"' => string(value)?,
-            b't' => ("true", value.strip_prefix("true")?),
-            b'f' => ("false", value.strip_prefix("false")?),
-            b'n' => ("", value.strip_prefix("null")?),
+        let name = cursor.string()?;
+        cursor.pass(b':')?;
+        let value = cursor.value()?;
+        if let Some(part) = names.part(place, name) {
+            values.set(part, trimmed(value));
+        }
+        if cursor.pass(b',').is_none() {
+            break;
+        }
+    }
+    cursor.pass(b'}')?;
+    values.finish();
+    cursor.is_at_end().then_some(values)
+}
+
+/// A place in a text without control characters. What is asked for and not there is none.
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// The next character that is no space.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at) == Some(&b' ') {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.peek().is_none()
+    }
+
+    fn pass(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    /// A text in which nothing is escaped.
+    fn string(&mut self) -> Option<&'a str> {
+        self.pass(b'"')?;
+        let rest = &self.text[self.at..];
+        let end = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+        self.at += end + 1;
+        (rest.as_bytes()[end] == b'"').then(|| &rest[..end])
+    }
+
+    /// A text, a truth value or a null.
+    fn value(&mut self) -> Option<&'a str> {
+        let (word, value) = match self.peek()? {
+            b'"' => return self.string(),
+            b't' => ("true", "true"),
+            b'f' => ("false", "false"),
+            b'n' => ("null", ""),
             _ => return None,
         };
-        if let Some(part) = names.part(place, name) {
-            values.push((part, Cow::Borrowed(value)));
-        }
-        rest = space(behind);
-        match rest.strip_prefix(',') {
-            Some(behind) => rest = behind,
-            None => break,
-        }
+        self.text[self.at..].starts_with(word).then(|| self.at += word.len())?;
+        Some(value)
     }
-    space(rest.strip_prefix('}')?).is_empty().then_some(values)
-}
-
-/// What stands behind the spaces of JSON.
-fn space(text: &str) -> &str {
-    match text.as_bytes().first() {
-        Some(b' ' | b'\t' | b'\r' | b'\n') => text.trim_start_matches([' ', '\t', '\r', '\n']),
-        Some(_) | None => text,
-    }
-}
-
-/// A text at the beginning, and what stands behind it; none where something in it is escaped or should be.
-fn string(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('"')?;
-    let end = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
-    let (value, behind) = (&text[..end], text[end..].strip_prefix('"')?);
-    let control = value.bytes().fold(false, |found, byte| found | (byte < b' '));
-    (!control).then_some((value, behind))
 }
 
 impl Names {
@@ -111,16 +154,6 @@ impl Names {
             *last = at;
         }
         self.known[at].1
-    }
-}
-
-impl Object<'_> {
-    /// The values by their parts.
-    pub(super) fn values(&self) -> Values<'_> {
-        let mut values = Values::empty();
-        self.values.iter().for_each(|(part, value)| values.set(*part, trimmed(value)));
-        values.finish();
-        values
     }
 }
 
@@ -223,16 +256,11 @@ mod tests {
     fn the_short_way_reads_what_the_long_way_reads_and_nothing_else() {
         for text in [
             r#"{"name":"a","email":"b","x":"c","is_test":true,"phone":null}"#,
-            " {\t\"name\" : \"ü\" , \"x\":false }\r",
+            " { \"name\" : \"ü \" , \"x\":false } ",
             r#"{"name":"a","name":"b"}"#,
         ] {
-            let long: Object<'_> = {
-                let mut names = Names::default();
-                let mut deserializer = serde_json::Deserializer::from_str(text);
-                let values = deserializer.deserialize_map(ObjectVisitor { names: &mut names }).unwrap();
-                Object { values }
-            };
-            assert_eq!(plain(text, &mut Names::default()), Some(long.values), "{text}");
+            let long = any(text, &mut Names::default()).unwrap();
+            assert_eq!(plain(text, &mut Names::default()), Some(gathered(&long)), "{text}");
         }
         for text in [
             "",
@@ -248,6 +276,7 @@ mod tests {
             "{\"name\":1}",
             "{\"name\":[]}",
             "{\"name\":tru}",
+            "{\t\"name\":\"a\"}",
             "[1]",
         ] {
             assert_eq!(plain(text, &mut Names::default()), None, "{text}");

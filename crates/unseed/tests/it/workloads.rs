@@ -3,6 +3,7 @@
 //! Not here: single traps (`semantics_*`), schemas of real applications (`applications`).
 
 use crate::lab::{Lab, assert_same};
+use std::collections::{BTreeMap, BTreeSet};
 use unseed_testkit::server::{Postgres, SqliteFile};
 use unseed_testkit::workloads::{Atom, Scale, load_dashboard, load_dashboard_sqlite};
 
@@ -80,6 +81,34 @@ fn a_plan_that_reaches_a_protected_tenant_names_each_way_in() {
         assert!(said.contains(way), "{way} is not named in {said}");
     }
     assert_same(&lab.picture(), &before);
+}
+
+/// Test tenants by what made them, as their subdomains tell; the rest are named like companies.
+const KIND: &str = "CASE WHEN subdomain ~ '^test-tenant' THEN 'test' WHEN subdomain ~ '^e2e-' THEN 'e2e' \
+    WHEN subdomain ~ '^loadtest-' THEN 'load' WHEN subdomain ~ '^demo-' THEN 'demo' WHEN subdomain ~ '^acme-' THEN 'acme' \
+    WHEN subdomain ~ '^(test|tmp|foo|dev|try)[0-9]+$' THEN 'junk' ELSE 'real-looking' END";
+
+/// What a tenant pays is left out: names, addresses, times and what belongs to it have to be enough.
+#[test]
+fn a_scan_of_atom_finds_the_test_tenants_of_every_kind_and_spares_every_real_one() {
+    let lab = atom(&Atom::at(Scale::S).with_near_misses());
+    let real = lab.sql("SELECT id FROM tenants WHERE plan_code <> 'free'");
+    let kinds = lab.sql(&format!("SELECT id, {KIND} FROM tenants WHERE plan_code = 'free'"));
+    lab.sql("UPDATE tenants SET plan_code = 'free'");
+    let report = lab.json(1, &["scan", &lab.url()]);
+    let findings = report["findings"].as_array().unwrap();
+    let tenants = findings.iter().filter(|f| f["table"] == "public.tenants" && f["verdict"] == "test");
+    let found: BTreeSet<&str> = tenants.map(|f| f["key"]["id"].as_str().unwrap()).collect();
+    let lost: Vec<&str> = real.lines().filter(|id| found.contains(id)).collect();
+    assert!(real.lines().count() == 13 && lost.is_empty(), "real tenants among the findings: {lost:?}");
+    let mut by_kind: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (id, kind) in kinds.lines().filter_map(|line| line.split_once('|')) {
+        let counts = by_kind.entry(kind).or_default();
+        counts.0 += usize::from(found.contains(id));
+        counts.1 += 1;
+    }
+    assert!(by_kind.len() == 7, "{by_kind:?}");
+    assert!(by_kind.values().all(|(found, of)| found * 100 >= of * 98), "{by_kind:?}");
 }
 
 /// Scans, plans all findings, purges, and puts back.

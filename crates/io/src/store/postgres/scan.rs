@@ -122,6 +122,8 @@ async fn gather(stream: CopyOutStream, blocks: Sender<Result<Lines, tokio_postgr
 struct Time {
     value: String,
     day: String,
+    /// The hour of the day as a bit of a number, null where only days are known.
+    hour: String,
 }
 
 impl Time {
@@ -130,8 +132,9 @@ impl Time {
         let shape = &table.columns[column];
         let name = name(table, column);
         match shape.kind {
-            ColumnKind::Time if shape.type_name.starts_with("timestamp") || shape.type_name == "date" => {
-                Some(Self::point(name))
+            ColumnKind::Time if shape.type_name.starts_with("timestamp") => Some(Self::point(name)),
+            ColumnKind::Time if shape.type_name == "date" => {
+                Some(Self { hour: "NULL::int".to_owned(), ..Self::point(name) })
             }
             ColumnKind::Integer | ColumnKind::Number => {
                 // Milliseconds have twelve digits or more from 1973 on.
@@ -139,7 +142,13 @@ impl Time {
                     format!("CASE WHEN {name} >= 100000000000 THEN {name} / 1000.0 ELSE {name} END");
                 Some(Self::point(format!("CASE WHEN {name} > 0 THEN to_timestamp({seconds}) END")))
             }
-            ColumnKind::Text => Some(Self { day: format!("left({name}, 10)"), value: name }),
+            ColumnKind::Text => Some(Self {
+                day: format!("left({name}, 10)"),
+                hour: format!(
+                    "CASE WHEN substr({name}, 11, 3) ~ '^[T ]([01][0-9]|2[0-3])$' THEN 1 << substr({name}, 12, 2)::int END"
+                ),
+                value: name,
+            }),
             ColumnKind::Time
             | ColumnKind::Boolean
             | ColumnKind::Uuid
@@ -150,7 +159,9 @@ impl Time {
     }
 
     fn point(value: String) -> Self {
-        Self { day: format!("date_trunc('day', {value})"), value }
+        // An infinity has no hour.
+        let hour = format!("CASE WHEN isfinite({value}) THEN 1 << extract(hour FROM {value})::int END");
+        Self { day: format!("date_trunc('day', {value})"), hour, value }
     }
 }
 
@@ -161,14 +172,18 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
     let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     let time = request.time.and_then(|c| Time::of(table, c));
-    let (value, day) =
-        time.map_or(("NULL::timestamp".to_owned(), "NULL::timestamp".to_owned()), |t| (t.value, t.day));
+    let none = || Time {
+        value: "NULL::timestamp".to_owned(),
+        day: "NULL::timestamp".to_owned(),
+        hour: "NULL::int".to_owned(),
+    };
+    let Time { value, day, hour } = time.unwrap_or_else(none);
     let (marked, paid) = classes(table, &request.paid);
     let keys = keys.join(", ");
     format!(
-        "COPY (SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(first), max(last) FROM \
+        "COPY (SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(first), max(last), bit_or(hours) FROM \
          (SELECT {}, {day} AS day, count(*) AS n, count(*) FILTER (WHERE {marked}) AS marked, \
-         count(*) FILTER (WHERE {paid}) AS paid, min({value}) AS first, max({value}) AS last \
+         count(*) FILTER (WHERE {paid}) AS paid, min({value}) AS first, max({value}) AS last, bit_or({hour}) AS hours \
          FROM {} WHERE {} GROUP BY {}, {day}) AS days GROUP BY {keys}) TO STDOUT",
         named.join(", "),
         relation(table),
@@ -224,5 +239,6 @@ fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
         days: number(3),
         first: cell(4),
         last: cell(5),
+        hours: cell(6).and_then(|text| text.parse().ok()).unwrap_or(0),
     }
 }

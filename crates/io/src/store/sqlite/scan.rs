@@ -160,6 +160,21 @@ fn day(time: &str) -> String {
     format!("CASE typeof({time}) WHEN 'text' THEN substr({time}, 1, 10) ELSE {} / 86400 END", seconds(time))
 }
 
+/// The hour of the day as a bit of a number, null where only days are known.
+fn hour(time: &str) -> String {
+    format!(
+        "CASE typeof({time}) WHEN 'text' THEN CASE WHEN substr({time}, 11, 3) GLOB '[T ][0-2][0-9]' \
+         THEN 1 << CAST(substr({time}, 12, 2) AS INTEGER) END ELSE 1 << ({} / 3600 % 24) END",
+        seconds(time)
+    )
+}
+
+/// All bits of a column together; there is no function for that.
+fn all_bits(column: &str) -> String {
+    let bits: Vec<String> = (0..24).map(|bit| format!("max({column} & {})", 1 << bit)).collect();
+    bits.join(" | ")
+}
+
 /// First by key and day, then by key, so that no list of distinct days is kept per key.
 fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     let by: Vec<String> = request.by.iter().map(|c| name(table, *c)).collect();
@@ -167,14 +182,16 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
     let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     let time = request.time.map(|c| name(table, c));
+    let hour = time.as_deref().map_or("NULL".to_owned(), hour);
     let day = time.as_deref().map_or("NULL".to_owned(), day);
     let time = time.unwrap_or_else(|| "NULL".to_owned());
     let (marked, paid) = classes(table, &request.paid);
     let keys = keys.join(", ");
     format!(
-        "SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(earliest), max(latest) FROM \
+        "SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(earliest), max(latest), {} FROM \
          (SELECT {}, {day} AS day, count(*) AS n, sum({marked}) AS marked, sum({paid}) AS paid, \
-         min({time}) AS earliest, max({time}) AS latest FROM {} WHERE {} GROUP BY {}, {day}) GROUP BY {keys}",
+         min({time}) AS earliest, max({time}) AS latest, sum(DISTINCT {hour}) AS hours FROM {} WHERE {} GROUP BY {}, {day}) GROUP BY {keys}",
+        all_bits("hours"),
         named.join(", "),
         relation(table),
         present.join(" AND "),
@@ -221,6 +238,7 @@ fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
         days: number(3),
         first: cell(4),
         last: cell(5),
+        hours: cell(6).and_then(|text| text.parse().ok()).unwrap_or(0),
     }
 }
 
@@ -257,5 +275,21 @@ mod tests {
         let cell = |text: &str| Some(text.to_owned());
         assert_eq!((&rows[0][0], &rows[1][0]), (&cell("2026-03-14"), &cell("20526")));
         assert_eq!(rows[1], rows[2]);
+    }
+
+    #[test]
+    fn hours_of_several_days_are_put_together_and_bare_days_have_none() {
+        let setup = "CREATE TABLE t (v); INSERT INTO t VALUES ('2026-03-14 09:26:53.1'), ('2026-03-15T23:00:00Z'), \
+                     ('2026-03-15T09:59:59Z'), ('2026-03-16'), ('soon'), (NULL), (1773480413), (1773483999100)";
+        let sql = format!(
+            "SELECT {} FROM (SELECT sum(DISTINCT {}) AS hours FROM t GROUP BY {})",
+            all_bits("hours"),
+            hour("v"),
+            day("v")
+        );
+        let rows = read(setup, &sql);
+        assert_eq!(rows[0][0].as_deref(), Some((1 << 9 | 1 << 10 | 1 << 23_u32).to_string().as_str()));
+        let none = read("CREATE TABLE t (v); INSERT INTO t VALUES ('2026-03-16'), (NULL)", &sql);
+        assert_eq!(none[0][0], None);
     }
 }
