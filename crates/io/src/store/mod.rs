@@ -4,14 +4,17 @@
 //! line to [`open`].
 
 mod postgres;
+mod redis;
 pub mod scratch;
 mod sql;
 mod sqlite;
 
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
+pub use redis::RedisSettings;
 
 use unseed_core::fault::Fault;
+use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;
 
@@ -60,4 +63,17 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
     };
     Err(Fault::usage(message)
         .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
+}
+
+/// Whether an address leads to a Redis or Valkey server.
+pub fn is_redis(url: &str) -> bool {
+    redis::is_ours(url)
+}
+
+/// A Redis or Valkey server as a derived store; it connects when it is inspected.
+///
+/// # Errors
+/// A usage fault when a pattern or the address cannot be used. It does not carry a password.
+pub fn redis(url: &str, settings: RedisSettings, lookup: Lookup<'_>) -> Result<Box<dyn DerivedStore>, Fault> {
+    Ok(Box::new(redis::Redis::new(url, settings, lookup)?))
 }
