@@ -92,15 +92,7 @@ impl Redis {
         let folder = folder.map_err(|error| ServerError::file(std::env::temp_dir(), &error))?;
         let mut stop = Command::new("redis-cli");
         stop.arg("-s").arg(folder.path().join("socket"));
-        stop.args([
-            "--no-auth-warning",
-            "--user",
-            KEEPER,
-            "--pass",
-            KEEPER_PASSWORD,
-            "shutdown",
-            "nosave",
-        ]);
+        stop.args(["--no-auth-warning", "--user", KEEPER, "--pass", KEEPER_PASSWORD, "shutdown", "nosave"]);
         let watchdog = Watchdog::start(folder.path(), &stop)?;
         // From here on the watchdog removes the folder.
         let folder = folder.keep();

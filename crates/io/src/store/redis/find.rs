@@ -65,6 +65,7 @@ impl Redis {
             if self.identity().await? == before {
                 (self.entries, self.position) = (entries, Position::default());
                 self.archived.clear();
+                self.unwatch();
                 self.gone = 0;
                 return Ok(found);
             }

@@ -5,6 +5,7 @@
 
 use super::connect::{Node, Target};
 use super::faults::{self, UNTOUCHED};
+use super::watch;
 use redis::{InfoDict, Value};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::Server;
@@ -23,6 +24,8 @@ pub(super) struct Facts {
     pub(super) tells_size: bool,
     /// Scripts may be run.
     pub(super) runs_scripts: bool,
+    /// Keys may be watched, and transactions opened.
+    pub(super) watches: bool,
     pub(super) is_cluster: bool,
 }
 
@@ -54,6 +57,7 @@ pub(super) async fn inspect(target: &Target) -> Result<(Vec<Node>, Facts), Fault
         tells_expiry: true,
         tells_size: true,
         runs_scripts: true,
+        watches: true,
         is_cluster,
     };
     let mut nodes = nodes;
@@ -117,7 +121,15 @@ async fn probe(node: &mut Node, facts: &mut Facts) -> Result<(), Fault> {
     };
     facts.tells_expiry &= may(&node.one("PEXPIRETIME", &[PROBE], UNTOUCHED).await?);
     facts.tells_size &= may(&node.one("MEMORY", &["USAGE", PROBE], UNTOUCHED).await?);
-    facts.runs_scripts &= may(&node.one("SCRIPT", &["LOAD", "return 1"], UNTOUCHED).await?);
+    let script = node.one("EVAL", &["return 1", "0"], UNTOUCHED).await?;
+    facts.runs_scripts &= may(&script) && may(&node.one("SCRIPT", &["LOAD", "return 1"], UNTOUCHED).await?);
+    facts.watches &= watch::is_allowed(node).await?;
+    if !facts.runs_scripts && !facts.watches {
+        let message = format!("the user of `{}` may neither run scripts nor watch keys", node.location);
+        let fault =
+            Fault::refused(format!("{message}, so it cannot be told what changed since it was archived"));
+        return Err(fault.hint("grant `+evalsha +eval +script|load`, or `+@transaction`"));
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! | `find` | one pass over all keys |
 //! | `found` | what the pass found, packed |
 //! | `archive` | lines of the archive, and the version of each entry |
-//! | `remove` | compare and unlink |
+//! | `remove`, `watch` | compare and unlink |
 //! | `restore`, `lines` | putting back |
 //! | `dump` | what a payload of DUMP holds |
 //! | `text` | bytes as `redis-cli` reads them |
@@ -28,6 +28,7 @@ mod restore;
 mod script;
 mod slot;
 mod text;
+mod watch;
 
 pub(super) use connect::is_ours;
 
@@ -70,6 +71,8 @@ pub(super) struct Redis {
     patterns: PatternSet,
     facts: Option<Facts>,
     nodes: Vec<Node>,
+    /// Connections that watch what waits for `remove`.
+    watchers: Vec<Node>,
     /// What the last pass found, and how much of it was archived.
     entries: Entries,
     position: Position,
@@ -90,6 +93,7 @@ impl Redis {
             patterns,
             facts: None,
             nodes: Vec::new(),
+            watchers: Vec::new(),
             entries: Entries::default(),
             position: Position::default(),
             archived: Vec::new(),
@@ -130,6 +134,7 @@ impl DerivedStore for Redis {
         let (nodes, facts) = inspect::inspect(&self.target).await?;
         let server = facts.server.clone();
         (self.nodes, self.facts) = (nodes, Some(facts));
+        self.unwatch();
         Ok(server)
     }
 
