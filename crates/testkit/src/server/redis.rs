@@ -205,7 +205,7 @@ impl Redis {
         let folder = self.folder.display();
         let mut text = format!(
             "bind 127.0.0.1\ndir {folder}\nunixsocket {folder}/socket\nsave \"\"\nappendonly no\ndaemonize no\n\
-             user {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\nuser default on nopass ~* &* +@all\n"
+             user {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\n"
         );
         if self.options.tls {
             text.push_str(&format!(

@@ -6,7 +6,7 @@
 use super::connect::{Node, Target};
 use super::faults::{self, UNTOUCHED};
 use super::watch;
-use redis::{InfoDict, Value};
+use redis::{InfoDict, ServerError, Value};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::Server;
 
@@ -110,13 +110,13 @@ async fn probe(node: &mut Node, facts: &mut Facts) -> Result<(), Fault> {
         [("SCAN", &["0", "COUNT", "1"]), ("TIME", &[]), ("DUMP", &[PROBE]), ("UNLINK", &[PROBE])];
     for (command, arguments) in needed {
         if let Value::ServerError(error) = node.one(command, arguments, UNTOUCHED).await?
-            && !is_about_keys(error.details())
+            && !is_about_keys(&error)
         {
             return Err(faults::reply(&node.location, &error, UNTOUCHED));
         }
     }
     let may = |answer: &Value| match answer {
-        Value::ServerError(error) => is_about_keys(error.details()),
+        Value::ServerError(error) => is_about_keys(error),
         _ => true,
     };
     facts.tells_expiry &= may(&node.one("PEXPIRETIME", &[PROBE], UNTOUCHED).await?);
@@ -133,9 +133,11 @@ async fn probe(node: &mut Node, facts: &mut Facts) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether a refusal is about the probe's key, not about the command.
-fn is_about_keys(details: Option<&str>) -> bool {
-    details.is_some_and(|text| text.contains("to access") || text.contains("one of the keys"))
+/// Whether a refusal is about the probe's key, which may belong to another node, and not about the command.
+fn is_about_keys(error: &ServerError) -> bool {
+    let is_elsewhere = matches!(error.code(), "MOVED" | "ASK");
+    is_elsewhere
+        || error.details().is_some_and(|text| text.contains("to access") || text.contains("one of the keys"))
 }
 
 /// The primaries of a cluster; together they must serve every slot.

@@ -234,7 +234,7 @@ async fn redis_cli_alone_restores_by_payload_and_by_commands() {
         for (name, text) in store.restore_script(&files) {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let mut run = || {
+        let run = || {
             let mut script = Command::new("sh");
             script.args(["restore.sh", "-p", &scene.server.port().to_string()]);
             script.env("RESTORE_BY", by).current_dir(&folder).stdin(Stdio::null()).output().unwrap()

@@ -1,13 +1,12 @@
 //! A server with tenants' keys, an archive in a folder, and the calls in the order in which a purge makes them.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use tempfile::TempDir;
 use unseed_core::fault::Fault;
 use unseed_core::pattern::{MemberSpec, PatternSpec};
 use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::derived::{Cleared, DerivedStore, Found, Need, Subjects, VisitSubject};
-use unseed_core::port::progress::{Progress, Silent};
+use unseed_core::port::progress::Silent;
 use unseed_core::port::store::Restored;
 use unseed_io::archive::{FolderArchive, extension};
 use unseed_io::store::{self, RedisSettings};
@@ -79,18 +78,6 @@ pub(super) fn patterns() -> Vec<PatternSpec> {
 
 pub(super) fn settings() -> RedisSettings {
     RedisSettings { keys: patterns(), orphans: true, ..RedisSettings::default() }
-}
-
-/// Notes are kept.
-#[derive(Default)]
-pub(super) struct Notes(pub(super) Mutex<Vec<String>>);
-
-impl Progress for Notes {
-    fn update(&self, _stage: &str, _done: u64, _total: Option<u64>) {}
-
-    fn note(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
-    }
 }
 
 /// A server, an archive, and what was archived so far.
