@@ -1,7 +1,7 @@
 //! Store adapters: one folder per kind of store, and what SQL stores share.
 //!
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
-//! line to [`open`].
+//! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
 
 mod postgres;
 mod redis;
@@ -11,6 +11,9 @@ mod sqlite;
 
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
+#[doc(hidden)]
+pub use redis::parsing as redis_parsing;
+
 pub use redis::RedisSettings;
 
 use unseed_core::fault::Fault;

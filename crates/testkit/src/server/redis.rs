@@ -30,7 +30,7 @@ pub enum Reply {
     Nil,
     Int(i64),
     Text(Vec<u8>),
-    List(Vec<Reply>),
+    List(Vec<Self>),
     Error(String),
 }
 
@@ -287,9 +287,8 @@ impl RedisCluster {
         let mut reply = Reply::Nil;
         for node in &self.nodes {
             reply = node.client()?.run(parts)?;
-            match &reply {
-                Reply::Error(text) if text.starts_with("MOVED") => {}
-                _ => return Ok(reply),
+            if !reply.text().starts_with("MOVED") {
+                return Ok(reply);
             }
         }
         Ok(reply)

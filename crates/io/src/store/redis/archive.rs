@@ -80,7 +80,13 @@ impl Redis {
         let mut out = Out { sink, text: Vec::new(), rows: 0, open: None };
         while out.rows < entries_max {
             let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
-            let chunk = self.chunk(wanted);
+            let mut chunk = self.chunk(wanted);
+            if chunk.is_empty() && out.rows == 0 && self.refill(progress).await? {
+                chunk = self.chunk(wanted);
+                if chunk.is_empty() {
+                    continue;
+                }
+            }
             let Some((last, is_member)) =
                 chunk.last().map(|at| (self.behind(*at), self.entry(*at).member.is_some()))
             else {

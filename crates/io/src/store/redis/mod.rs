@@ -15,6 +15,11 @@
 //!
 //! Not here: what patterns mean (`core::pattern`), the order of calls (`engine`).
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the driver's enums may grow; any answer but those asked for is refused"
+)]
+
 mod archive;
 mod connect;
 mod dump;
@@ -23,6 +28,7 @@ mod find;
 mod found;
 mod inspect;
 mod lines;
+pub mod parsing;
 mod remove;
 mod restore;
 mod script;
@@ -36,6 +42,7 @@ use crate::store::Lookup;
 use archive::Archived;
 use async_trait::async_trait;
 use connect::{Node, Target};
+use find::Rest;
 use found::{Entries, Position};
 use inspect::Facts;
 use std::time::Duration;
@@ -56,11 +63,13 @@ pub struct RedisSettings {
     pub pause_ms: u64,
     /// Also archive commands that make the same content on a server of another version.
     pub portable: bool,
+    /// Bytes of found keys that are kept in memory; beyond that, they are looked for again when their turn comes.
+    pub found_bytes_max: usize,
 }
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true }
+        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 64 << 20 }
     }
 }
 
@@ -76,6 +85,8 @@ pub(super) struct Redis {
     /// What the last pass found, and how much of it was archived.
     entries: Entries,
     position: Position,
+    /// Where to look for more, if not all that was found is kept.
+    rest: Option<Rest>,
     /// What waits for `remove`.
     archived: Vec<Archived>,
     /// Entries that were gone when they should have been archived.
@@ -96,6 +107,7 @@ impl Redis {
             watchers: Vec::new(),
             entries: Entries::default(),
             position: Position::default(),
+            rest: None,
             archived: Vec::new(),
             gone: 0,
         })

@@ -4,6 +4,7 @@ use super::scene::{self, Scene, command, contents, find, id, nearly_all, odd, op
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unseed_core::port::progress::Silent;
+use unseed_io::store::RedisSettings;
 use unseed_testkit::server::{RedisClient, RedisOptions, Reply};
 
 fn session(number: u64, of: u64) -> String {
@@ -43,6 +44,25 @@ async fn a_crash_between_archive_and_removal_loses_nothing() {
     let restored = scene.restore(store.as_mut()).await.unwrap();
     assert_eq!((restored.inserted["keys"], restored.conflicts.len()), (15, 0));
     assert!(contents(&mut client) == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_keys_than_are_kept_in_memory_leave_and_come_back() {
+    let mut scene = Scene::new(&RedisOptions::default());
+    let tenants = nearly_all(9000);
+    sessions(&mut scene.client(), tenants.count, 4);
+    let before = contents(&mut scene.client());
+    let settings = RedisSettings { found_bytes_max: 1 << 18, ..settings() };
+    let mut store = open(&scene.server.url(), settings).await.unwrap();
+    let found = find(store.as_mut(), &tenants).await.unwrap();
+    assert_eq!(found.entries(), 4 * (9000 - 90));
+    let (archived, cleared) = scene.clear(store.as_mut(), 100_000).await.unwrap();
+    assert!(scene.batches.len() > 2, "{} batches", scene.batches.len());
+    assert_eq!((archived, cleared.changed, cleared.gone), (found.entries(), 0, 0));
+    assert_eq!(find(store.as_mut(), &tenants).await.unwrap().entries(), 0);
+    let restored = scene.restore(store.as_mut()).await.unwrap();
+    assert_eq!((restored.inserted["keys"], restored.conflicts.len()), (archived, 0));
+    assert!(contents(&mut scene.client()) == before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
