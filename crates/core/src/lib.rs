@@ -11,6 +11,7 @@
 //! | [`plan`] | the immutable plan and its digest |
 //! | [`keys`] | a plan together with the keys of its roots |
 //! | [`approve`] | the proof that whoever has to agree has agreed |
+//! | [`pattern`] | which keys of a derived store belong to which rows |
 //! | [`permit`] | what may be removed at all |
 //! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
 //! | [`throttle`] | when a purge waits for others, and when it gives up |
@@ -36,6 +37,7 @@ pub mod fault;
 pub mod hook;
 pub mod keeping;
 pub mod keys;
+pub mod pattern;
 pub mod permit;
 pub mod plan;
 pub mod policy;

@@ -60,6 +60,7 @@ pub struct FolderArchive {
 pub fn extension(store_kind: &str) -> &'static str {
     match store_kind {
         "postgresql" => "copy",
+        "redis" => "tsv",
         _ => "sql",
     }
 }

@@ -1,20 +1,26 @@
 //! Store adapters: one folder per kind of store, and what SQL stores share.
 //!
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
-//! line to [`open`].
+//! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
 
 mod postgres;
+mod redis;
 pub mod scratch;
 mod sql;
 mod sqlite;
 
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
+#[doc(hidden)]
+pub use redis::parsing as redis_parsing;
+
+pub use redis::RedisSettings;
 
 pub(crate) use postgres::connection as postgres_connection;
 
 use unseed_core::fault::Fault;
 use unseed_core::port::gauges::Gauges;
+use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;
 use unseed_core::throttle::Throttle;
@@ -82,4 +88,17 @@ pub fn gauges(url: &str, lookup: Lookup<'_>, throttle: &Throttle) -> Result<Opti
     let keys: Vec<String> = asked.iter().map(|key| format!("`throttle.{key}`")).collect();
     let message = format!("{} cannot be measured on this kind of store", keys.join(", "));
     Err(Fault::usage(message).hint("take it out; `rows_per_second` and `window` work on every store"))
+}
+
+/// Whether an address leads to a Redis or Valkey server.
+pub fn is_redis(url: &str) -> bool {
+    redis::is_ours(url)
+}
+
+/// A Redis or Valkey server as a derived store; it connects when it is inspected.
+///
+/// # Errors
+/// A usage fault when a pattern or the address cannot be used. It does not carry a password.
+pub fn redis(url: &str, settings: RedisSettings, lookup: Lookup<'_>) -> Result<Box<dyn DerivedStore>, Fault> {
+    Ok(Box::new(redis::Redis::new(url, settings, lookup)?))
 }

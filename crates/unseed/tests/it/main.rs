@@ -18,6 +18,7 @@ mod property;
 mod reliability;
 mod roundtrip;
 mod semantics_postgres;
+mod semantics_redis;
 mod semantics_sqlite;
 mod state;
 mod support;
