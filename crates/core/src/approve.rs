@@ -79,6 +79,12 @@ impl ConfirmedPlan {
         &self.consent
     }
 
+    /// The same agreement to one leg of the plan: who agreed to the whole agreed to its parts.
+    pub fn leg(&self, store: &str) -> Option<Self> {
+        let whole = self.whole.leg(store)?;
+        Some(Self { whole, consent: self.consent.clone() })
+    }
+
     /// Gives the plan up for execution.
     pub fn into_parts(self) -> (WholePlan, Consent) {
         (self.whole, self.consent)
@@ -108,6 +114,24 @@ impl ConfirmedRun {
     /// Who agreed.
     pub fn consent(&self) -> &Consent {
         &self.consent
+    }
+
+    /// The same agreement to one leg of the run: who agreed to the whole agreed to its parts.
+    pub fn leg(&self, store: &str, run: Run) -> Option<Self> {
+        let whole = self.whole.leg(store)?;
+        let act = match &self.act {
+            Act::Purge => Act::Purge,
+            Act::Restore { .. } => Act::Restore { run: run.id.clone() },
+        };
+        Some(Self { run, whole, act, consent: self.consent.clone() })
+    }
+
+    /// The same agreement to a leg that has not begun, where a purge goes on.
+    pub fn new_leg(&self, store: &str) -> Option<ConfirmedPlan> {
+        match self.act {
+            Act::Restore { .. } => None,
+            Act::Purge => Some(ConfirmedPlan { whole: self.whole.leg(store)?, consent: self.consent.clone() }),
+        }
     }
 
     /// Ends what was agreed to something else: consent to resume is none to restore.

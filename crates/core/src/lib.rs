@@ -10,6 +10,8 @@
 //! | [`protect`] | to whom a row belongs, and what must never be touched |
 //! | [`plan`] | the immutable plan and its digest |
 //! | [`keys`] | a plan together with the keys of its roots |
+//! | [`legs`] | one plan over several stores: how they follow from one another, and their order |
+//! | [`subjects`] | values of rows by which entries of derived stores are found |
 //! | [`approve`] | the proof that whoever has to agree has agreed |
 //! | [`permit`] | what may be removed at all |
 //! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
@@ -31,6 +33,7 @@ pub mod detect;
 pub mod entity;
 pub mod fault;
 pub mod keys;
+pub mod legs;
 pub mod permit;
 pub mod plan;
 pub mod policy;
@@ -39,3 +42,4 @@ pub mod protect;
 pub mod run;
 pub mod scan;
 pub mod schema;
+pub mod subjects;

@@ -8,6 +8,7 @@
 //! | [`resume`] | goes on from the journal |
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
+//! | [`legs`] | one plan over several stores: order, values that flow between them, one run |
 //! | [`check`] | looks at an archive without a store |
 //! | [`report`] | what a run tells about itself |
 //! | [`scan`] | finds test data: streams tenants and users, weighs them, reports |
@@ -22,6 +23,7 @@ pub mod check;
 pub mod context;
 mod ending;
 pub mod interrupt;
+pub mod legs;
 pub mod plan;
 mod positions;
 pub mod purge;

@@ -101,7 +101,7 @@ mod tests {
     use unseed_core::policy::Policy;
 
     fn whole(rows: u64, inline_rows_max: usize) -> WholePlan {
-        let roots = Roots {
+        let roots = Roots { store: None,
             table: "users".to_owned(),
             count: 0,
             columns: vec!["id".to_owned()],
@@ -123,6 +123,8 @@ mod tests {
             steps: Vec::new(),
             warnings: Vec::new(),
             conflicts: Vec::new(),
+            legs: Vec::new(),
+            leg_of: None,
         };
         let row = |n: u64| RootRow { key: vec![n.to_string()], version: "v".to_owned() };
         WholePlan::seal(plan, vec![(0..rows).map(row).collect()], inline_rows_max)

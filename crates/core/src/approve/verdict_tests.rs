@@ -27,6 +27,8 @@ pub(crate) fn plan() -> Plan {
         steps: Vec::new(),
         warnings: Vec::new(),
         conflicts: Vec::new(),
+        legs: Vec::new(),
+        leg_of: None,
     }
     .sealed()
 }

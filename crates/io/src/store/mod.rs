@@ -3,6 +3,7 @@
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
 //! line to [`open`].
 
+mod command;
 mod postgres;
 pub mod scratch;
 mod sql;
@@ -11,7 +12,10 @@ mod sqlite;
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
 
+use std::path::Path;
+use unseed_core::config::StoreConfig;
 use unseed_core::fault::Fault;
+use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;
 
@@ -60,4 +64,17 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
     };
     Err(Fault::usage(message)
         .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
+}
+
+/// Opens a store whose entries follow from rows elsewhere. Commands run in `folder`.
+///
+/// # Errors
+/// A usage fault when it is of no known kind, a store fault when the connection fails.
+pub fn open_derived(name: &str, config: &StoreConfig, folder: &Path) -> Result<Box<dyn DerivedStore>, Fault> {
+    if let Some(commands) = &config.commands {
+        return Ok(Box::new(command::CommandStore::new(name, commands.clone(), folder.to_path_buf())));
+    }
+    let kind = config.url.split(':').next().unwrap_or_default();
+    Err(Fault::usage(format!("store `{name}` has `keys`, but stores of kind `{kind}` hold none"))
+        .hint("remove `keys`, or give the store `commands`"))
 }

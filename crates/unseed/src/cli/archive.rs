@@ -14,6 +14,8 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::state::StateDb;
 use unseed_engine::check::{self, ArchiveCheck};
+use unseed_engine::legs::{leg_id, leg_state};
+use unseed_engine::report::RunReport;
 use unseed_io::archive::FolderArchive;
 use unseed_io::state::SqliteState;
 use unseed_io::store::scratch::Rehearsed;
@@ -73,7 +75,7 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
     let mut checks = Vec::new();
     for run in &runs {
         env.ui.progress().note(&format!("checking the archive of run {run}"));
-        checks.push(check::execute(&mut state, &mut archive, run)?);
+        checks.extend(one(&mut state, &mut archive, run)?);
     }
     let mut rehearsed = None;
     if let (Some(url), Some(first)) = (&args.restore_into, checks.first_mut().filter(|c| c.is_clean())) {
@@ -101,6 +103,20 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
         ));
     }
     fault.map_or(Ok(Done::Success), Err)
+}
+
+/// Checks the archive of a run; of one over several stores the archive of each.
+fn one(state: &mut SqliteState, archive: &mut FolderArchive, run: &str) -> Result<Vec<ArchiveCheck>, Fault> {
+    let report = RunReport::of(&state.run(run)?)?;
+    if report.legs.is_empty() {
+        return Ok(vec![check::execute(state, archive, run)?]);
+    }
+    let mut checks = Vec::new();
+    for (position, leg) in report.legs.iter().enumerate().filter(|(_, leg)| leg.state.is_some()) {
+        let id = leg_id(run, &leg.store);
+        checks.push(check::execute(&mut leg_state(state, run, position, &leg.store), archive, &id)?);
+    }
+    Ok(checks)
 }
 
 /// Loads the rows into a scratch database; sections that differ become problems of the check.

@@ -19,7 +19,9 @@ mod completions;
 mod consent;
 mod demo;
 mod init;
+mod inventory;
 mod keys;
+mod legs;
 mod log;
 #[doc(hidden)]
 pub mod parsing;
@@ -97,6 +99,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Init(init::InitArgs),
     Scan(scan::ScanArgs),
+    Inventory(inventory::InventoryArgs),
     Classify(classify::ClassifyArgs),
     Plan(Box<plan::PlanArgs>),
     Show(show::ShowArgs),
@@ -139,6 +142,7 @@ impl Cli {
             Command::Demo(_)
             | Command::Init(_)
             | Command::Scan(_)
+            | Command::Inventory(_)
             | Command::Classify(_)
             | Command::Plan(_)
             | Command::Show(_)
@@ -191,6 +195,7 @@ impl Command {
             Self::Plan(args) => ("plan", args.output.display().to_string(), false),
             Self::Show(args) => ("show", args.what.clone(), false),
             Self::Scan(_) => ("scan", String::new(), false),
+            Self::Inventory(_) => ("inventory", String::new(), false),
             Self::Audit(_) => ("audit", String::new(), false),
             Self::Archive(_) => ("archive", String::new(), false),
             Self::Demo(_) | Self::Init(_) | Self::Classify(_) | Self::Runs(_) | Self::Completions(_) => {
@@ -206,6 +211,7 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Demo(args) => demo::run(env, &args).await,
         Command::Init(args) => init::run(env, &args).await,
         Command::Scan(args) => scan::run(env, &args).await,
+        Command::Inventory(args) => inventory::run(env, &args).await,
         Command::Classify(args) => classify::run(env, &args),
         Command::Plan(args) => plan::run(env, &args).await,
         Command::Show(args) => show::run(env, &args).await,
@@ -289,6 +295,10 @@ impl<'a> Opened<'a> {
 pub(crate) fn run_and_plan(env: &Env<'_>, id: &str) -> Result<(Run, WholePlan), Fault> {
     let missing =
         || Fault::usage(format!("no such run `{id}`")).hint("run `unseed runs` to see which runs there are");
+    if let Some((own, store)) = id.split_once('/') {
+        return Err(Fault::usage(format!("`{id}` is what run `{own}` did in store `{store}`"))
+            .hint(format!("name the whole run, `{own}`")));
+    }
     let mut state = env.wire.existing_state()?.ok_or_else(missing)?;
     let run = state.run(id)?;
     let whole = crate::plan_file::read(&env.wire.plan_copy(&run.plan_digest)).map_err(|fault| {

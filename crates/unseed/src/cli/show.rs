@@ -1,8 +1,9 @@
 //! `unseed show`: explains a plan or a run, in words, as SQL, as a picture.
 
-use super::{Address, Done, Env, record, run_and_plan};
+use super::{Address, Done, Env, legs, record, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone, Ui};
+use crate::wire::Target;
 use crate::{graph, plan_file, wire};
 use clap::Args;
 use serde_json::json;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
-use unseed_core::plan::{Action, Path as Way, Plan};
+use unseed_core::plan::{Action, LegWork, Path as Way, Plan};
 use unseed_core::run::Run;
 use unseed_engine::plan::path_text;
 use unseed_engine::report::RunReport;
@@ -90,15 +91,41 @@ fn tell_run(env: &Env<'_>, run: &Run) -> Result<(), Fault> {
 async fn sql(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Done, Fault> {
     let planned = whole.plan().stores.first().ok_or_else(|| Fault::usage("the plan names no store"))?;
     let target = env.wire.target_of_plan(planned, address.get())?;
-    let mut store = env.wire.open(&target).await?;
-    let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
-    let statements = store.store().explain(&opened.work);
+    let statements = match whole.plan().has_legs() {
+        false => explained(env, &target, whole).await?,
+        true => of_legs(env, whole, address).await?,
+    };
     if env.ui.is_table() {
         env.ui.text(&statements.join("\n"));
     } else {
         env.ui.json(&json!({"format": "unseed.sql/1", "plan": whole.plan().id, "statements": statements}));
     }
     Ok(Done::Success)
+}
+
+async fn explained(env: &Env<'_>, target: &Target, whole: &WholePlan) -> Result<Vec<String>, Fault> {
+    let mut store = env.wire.open(target).await?;
+    let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
+    Ok(store.store().explain(&opened.work))
+}
+
+/// The statements of every leg, each below a line with the name of its store.
+async fn of_legs(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Vec<String>, Fault> {
+    let plan = whole.plan();
+    let mut all = Vec::new();
+    for leg in &plan.legs {
+        all.push(format!("-- store {}", leg.store));
+        match (&leg.work, whole.leg(&leg.store), plan.store(&leg.store)) {
+            (LegWork::Entries(entries), _, _) => all.extend(entries.says.clone()),
+            (LegWork::Rows(_), Some(single), Some(store)) => {
+                let first = plan.stores.first().is_some_and(|first| first.store == leg.store);
+                let target = env.wire.target_of_plan(store, address.get().filter(|_| first))?;
+                all.extend(explained(env, &target, &single).await?);
+            }
+            (LegWork::Rows(_), _, _) => {}
+        }
+    }
+    Ok(all)
 }
 
 /// `removes 7,300 rows of 12 tables and detaches 3 rows, because of 1,826 roots`.
@@ -110,8 +137,12 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
     };
     let word = if tables == 1 { "table" } else { "tables" };
     let roots = if plan.root_count() == 1 { "root" } else { "roots" };
+    let entries = match plan.entries_cleared() {
+        0 => String::new(),
+        entries => format!(" and {} entries of other stores", ui::count(entries)),
+    };
     format!(
-        "removes {} of {tables} {word}{detached}, because of {} {roots}",
+        "removes {} of {tables} {word}{detached}{entries}, because of {} {roots}",
         ui::rows(plan.rows_deleted()),
         ui::count(plan.root_count())
     )
@@ -136,6 +167,7 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         let line = format!("  {}: {}, chosen by {}\n", roots.table, ui::rows(roots.count), roots.chosen_by);
         text.push_str(&line);
     }
+    text.push_str(&order(plan));
     text.push_str(&format!("\n{}", steps(plan)));
     text.push_str(&warnings(ui, plan));
     if !plan.warnings.is_empty() {
@@ -171,6 +203,12 @@ fn warnings(ui: &Ui, plan: &Plan) -> String {
     text
 }
 
+/// In which order the stores are worked on.
+fn order(plan: &Plan) -> String {
+    let names: Vec<&str> = plan.legs.iter().map(|leg| leg.store.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("\norder of the stores: {}\n", names.join(" → ")) }
+}
+
 fn steps(plan: &Plan) -> Table {
     let mut table = Table::new(&["", "table", "rows", "of", "because of"]).right(&[0, 2, 3]);
     for (index, step) in plan.steps.iter().enumerate() {
@@ -178,9 +216,11 @@ fn steps(plan: &Plan) -> Table {
             Action::Delete if step.via.is_empty() => "chosen".to_owned(),
             Action::Delete => shortened(&step.via),
             Action::Detach => format!("sets {} to null: {}", step.columns.join(", "), shortened(&step.via)),
+            Action::Clear => "found by the values of rows that leave".to_owned(),
         };
         let number = (index + 1).to_string();
-        table.row(&[number, step.table.clone(), ui::count(step.rows), ui::count(step.of), why]);
+        let name = if plan.has_legs() { format!("{}: {}", step.store, step.table) } else { step.table.clone() };
+        table.row(&[number, name, ui::count(step.rows), ui::count(step.of), why]);
     }
     table
 }
@@ -196,6 +236,9 @@ fn shortened(via: &str) -> String {
 
 /// A run in words.
 pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
+    if !report.legs.is_empty() {
+        return legs::text(ui, report);
+    }
     let detached = match report.rows.detached {
         0 => String::new(),
         rows => format!(", {} detached", ui::count(rows)),

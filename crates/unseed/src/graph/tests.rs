@@ -17,7 +17,7 @@ fn step(table: &str, action: Action, via: &str) -> Step {
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
-    let roots = Roots {
+    let roots = Roots { store: None,
         table: "public.tenants".to_owned(),
         count: 3,
         columns: Vec::new(),
@@ -39,6 +39,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         steps,
         warnings: Vec::new(),
         conflicts: Vec::new(),
+        legs: Vec::new(),
+        leg_of: None,
     }
 }
 
