@@ -13,6 +13,7 @@
 //! | [`legs`] | one plan over several stores: how they follow from one another, and their order |
 //! | [`subjects`] | values of rows by which entries of derived stores are found |
 //! | [`approve`] | the proof that whoever has to agree has agreed |
+//! | [`pattern`] | which keys of a derived store belong to which rows |
 //! | [`permit`] | what may be removed at all |
 //! | [`audit`] | the chain of the audit log, its checkpoints and anchors |
 //! | [`batch`] | how roots are packed into transactions |
@@ -34,6 +35,7 @@ pub mod entity;
 pub mod fault;
 pub mod keys;
 pub mod legs;
+pub mod pattern;
 pub mod permit;
 pub mod plan;
 pub mod policy;

@@ -35,7 +35,8 @@ pub type VisitSubject<'a> = dyn FnMut(&[Option<&str>]) -> Result<(), Fault> + 'a
 pub trait Subjects: Send + Sync {
     /// Visits the doomed rows that answer `need`.
     fn doomed(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<(), Fault>;
-    /// Visits every row that answers `need`, doomed or not; for finding entries that belong to nobody.
+    /// Visits every row that answers `need`, each once, doomed ones too, even when those have left their store already:
+    /// for finding entries that belong to nobody, and for keeping those whose value a row that stays has as well.
     /// `false`, and nothing visited, where that is not known.
     fn known(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<bool, Fault>;
 }
@@ -51,6 +52,12 @@ pub struct Found {
     /// A few of the orphaned ones, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
+    /// Entries that could belong to a doomed row and also to one that stays; they are in no other figure, and stay.
+    #[serde(default)]
+    pub ambiguous: u64,
+    /// Values of doomed rows that were not looked for, since they are null, empty or far too short.
+    #[serde(default)]
+    pub skipped: u64,
     /// Entries looked at.
     pub seen: u64,
 }

@@ -293,6 +293,9 @@ pub struct Restored {
     /// conflicts too, unless as many rows referred to nothing before the purge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<(ReferenceId, RestoreConflict)>,
+    /// Entries of a derived store whose time had passed meanwhile, so that they stay away; in no other figure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expired: BTreeMap<String, u64>,
     /// Set when the restore is done and waits for `commit`.
     pub token: Option<String>,
 }
