@@ -155,7 +155,7 @@ impl Wire {
         name: &str,
         config: &StoreConfig,
     ) -> Result<(String, Box<dyn DerivedStore>), Fault> {
-        let folder = self.beside_config("");
+        let folder = self.beside_config(".");
         if let Some(program) = config.program() {
             return Ok((program, unseed_io::store::open_derived(name, config, &folder)?));
         }

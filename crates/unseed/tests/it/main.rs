@@ -17,5 +17,6 @@ mod reliability;
 mod roundtrip;
 mod semantics_postgres;
 mod semantics_sqlite;
+mod stores;
 mod support;
 mod workloads;

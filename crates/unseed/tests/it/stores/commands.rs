@@ -1,0 +1,1 @@
+//! What a store behind commands may do wrong.
