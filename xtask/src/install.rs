@@ -1,4 +1,4 @@
-//! What the tests need from the machine: PostgreSQL, SQLite's client, OpenSSH's, `age`, Python. Debian's and Ubuntu's `apt-get` is
+//! What the tests need from the machine: PostgreSQL, Redis, SQLite's client, OpenSSH's, `age`, Python. Debian's and Ubuntu's `apt-get` is
 //! used if something is missing; elsewhere the list is printed.
 
 use crate::process::{self, exists, say};
@@ -11,8 +11,9 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need { packages: &["postgresql", "postgresql-contrib"], is_there: || postgres_programs().is_ok() },
+    Need { packages: &["redis-server", "redis-tools"], is_there: has_redis },
     Need { packages: &["sqlite3"], is_there: || exists("sqlite3", "-version") },
     Need { packages: &["openssh-client"], is_there: || exists("ssh", "-V") },
     Need { packages: &["age"], is_there: || exists("age", "--version") },
@@ -69,6 +70,10 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> Command {
     let mut command = Command::new(prefix[0]);
     command.args(&prefix[1..]).arg("DEBIAN_FRONTEND=noninteractive").arg("apt-get").args(arguments);
     command
+}
+
+fn has_redis() -> bool {
+    exists("redis-server", "--version") && exists("redis-cli", "--version")
 }
 
 fn has_python() -> bool {

@@ -18,7 +18,7 @@ mod stores;
 pub use archive::Archive;
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
-pub use stores::{Commands, StoreConfig};
+pub use stores::{Commands, KeySettings, StoreConfig};
 
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;

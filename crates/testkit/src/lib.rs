@@ -1,8 +1,8 @@
 //! What tests of every crate share: private servers, contaminated databases and schemas of real applications.
 //!
 //! Code map
-//! - `server`: PostgreSQL servers that live as long as the test process, and SQLite files; both are spoken to with
-//!   their own command-line clients, so no driver is needed here and a test can prove that a client alone is enough;
+//! - `server`: PostgreSQL and Redis servers that live as long as the test process, and SQLite files; they are spoken to
+//!   with their own command-line clients, so no driver is needed here and a test can prove that a client alone is enough;
 //! - `workloads`: loads the contaminated databases of the folder `workloads/`;
 //! - `schemas`: where the schemas of public applications lie, and which ones there must be;
 //! - `memory`: a store, a state database and an archive over vectors, and ports that fail at a chosen call;

@@ -157,11 +157,11 @@ impl Wire {
     ) -> Result<(String, Box<dyn DerivedStore>), Fault> {
         let folder = self.beside_config(".");
         if let Some(program) = config.program() {
-            return Ok((program, unseed_io::store::open_derived(name, config, &folder)?));
+            return Ok((program, unseed_io::store::open_derived(name, config, &folder, &variable)?));
         }
         let target = target(name, &config.url)?;
         let config = StoreConfig { url: target.url, ..config.clone() };
-        Ok((target.address, unseed_io::store::open_derived(name, &config, &folder)?))
+        Ok((target.address, unseed_io::store::open_derived(name, &config, &folder, &variable)?))
     }
 
     /// The store of a plan: what was given, else where the plan says, else the configured store of that name.

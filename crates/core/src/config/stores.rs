@@ -8,6 +8,7 @@ use super::{Node, Place};
 use crate::address;
 use crate::fault::Fault;
 use crate::legs::{self, Rule};
+use crate::pattern::{PatternSet, PatternSpec};
 use crate::policy::{ConfiguredProtection, ConfiguredReference};
 use crate::port::derived::Need;
 use serde::Deserialize;
@@ -23,7 +24,8 @@ pub struct StoreConfig {
     /// A URL without a password, or `env:NAME`; empty for a store behind commands.
     pub url: String,
     /// Key patterns of stores that hold keys instead of tables.
-    pub keys: Vec<String>,
+    pub keys: Vec<PatternSpec>,
+    pub settings: KeySettings,
     /// Programs that stand for the store.
     pub commands: Option<Commands>,
     /// How its roots follow from the rows of another store.
@@ -35,6 +37,23 @@ pub struct StoreConfig {
     /// are chosen in.
     pub protect: Vec<ConfiguredProtection>,
     pub references: Vec<ConfiguredReference>,
+}
+
+/// How a store of keys is searched and archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySettings {
+    /// Also count the keys that fit a pattern and belong to no row.
+    pub orphans: bool,
+    /// Milliseconds to wait between round trips.
+    pub pause_ms: u64,
+    /// Also archive what a server of another version can read.
+    pub portable: bool,
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self { orphans: false, pause_ms: 0, portable: true }
+    }
 }
 
 impl StoreConfig {
@@ -85,8 +104,10 @@ pub struct Commands {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileStore {
     url: Option<Spanned<String>>,
-    #[serde(default)]
-    keys: Vec<String>,
+    keys: Option<Spanned<Vec<PatternSpec>>>,
+    orphans: Option<bool>,
+    pause_ms: Option<u64>,
+    portable: Option<bool>,
     commands: Option<FileCommands>,
     #[serde(default)]
     subjects: Vec<Spanned<String>>,
@@ -117,7 +138,14 @@ impl Place<'_> {
     pub(super) fn store(&self, name: &str, store: FileStore) -> Result<StoreConfig, Fault> {
         let url = self.url(name, &store)?;
         let commands = self.commands(name, &store)?;
-        let mut found = StoreConfig { url, keys: store.keys, commands, ..StoreConfig::default() };
+        let default = KeySettings::default();
+        let settings = KeySettings {
+            orphans: store.orphans.unwrap_or(default.orphans),
+            pause_ms: store.pause_ms.unwrap_or(default.pause_ms),
+            portable: store.portable.unwrap_or(default.portable),
+        };
+        let keys = store.keys.map_or(Ok(Vec::new()), |keys| self.keys(keys))?;
+        let mut found = StoreConfig { url, keys, settings, commands, ..StoreConfig::default() };
         for rule in store.roots {
             let span = rule.span();
             found.roots.push(Rule::parse(rule.get_ref()).map_err(|fault| self.placed(span, fault))?);
@@ -138,6 +166,11 @@ impl Place<'_> {
             store.references.into_iter().map(|reference| self.reference(reference)).collect::<Result<_, _>>()?;
         (found.before, found.after) = (store.before, store.after);
         Ok(found)
+    }
+
+    fn keys(&self, keys: Spanned<Vec<PatternSpec>>) -> Result<Vec<PatternSpec>, Fault> {
+        PatternSet::compile(keys.get_ref()).map_err(|fault| self.placed(keys.span(), fault))?;
+        Ok(keys.into_inner())
     }
 
     fn url(&self, name: &str, store: &FileStore) -> Result<String, Fault> {

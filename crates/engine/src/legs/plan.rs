@@ -275,6 +275,14 @@ fn warnings(name: &str, found: &Found) -> Vec<Warning> {
         let says = format!("{} fit a pattern and belong to no row; they stay", entries_text(orphaned));
         all.push(warning("orphaned-entries", says));
     }
+    if found.ambiguous > 0 {
+        let says = format!("{} could also be of a row that stays, so they stay", entries_text(found.ambiguous));
+        all.push(warning("ambiguous-entries", says));
+    }
+    if found.skipped > 0 {
+        let says = format!("{} of rows that leave are too short to be looked for", counted(found.skipped, "value"));
+        all.push(warning("skipped-values", says));
+    }
     all
 }
 

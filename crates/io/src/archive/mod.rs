@@ -59,6 +59,7 @@ pub fn extension(store_kind: &str) -> &'static str {
     match store_kind {
         "postgresql" => "copy",
         "command" => "jsonl",
+        "redis" => "tsv",
         _ => "sql",
     }
 }

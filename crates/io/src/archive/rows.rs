@@ -17,8 +17,10 @@ pub(super) enum Counter {
 impl Counter {
     /// For the file of a section with so many columns.
     pub(super) fn of(file: &str, columns: usize) -> Self {
-        if file.contains(".copy.gz") {
+        if file.contains(".copy.gz") || file.contains(".tsv.gz") {
             Self::Copy(Lines { tabs: columns.saturating_sub(1), ..Lines::default() })
+        } else if file.contains(".jsonl.gz") {
+            Self::Copy(Lines::default())
         } else {
             Self::Sql(Statements::default())
         }
@@ -45,7 +47,7 @@ impl Counter {
     }
 }
 
-/// PostgreSQL's text of COPY: a row is a line, since line ends within values are written as `\n`.
+/// PostgreSQL's text of COPY, and the lines of a derived store: a row is a line, since line ends within values are written as `\n`.
 #[derive(Default)]
 pub(super) struct Lines {
     tabs: usize,
@@ -133,6 +135,8 @@ mod tests {
     fn rows_of_copy_are_lines_of_so_many_columns() {
         count("a.copy.gz.age", 2, b"1\ta\n2\t\\N\n", Ok(2));
         count("a.copy.gz", 1, b"\n\n", Ok(2));
+        count("a.tsv.gz", 2, b"\"1\"\ta\n", Ok(1));
+        count("a.jsonl.gz", 3, b"{}\n{}\n", Ok(2));
         count("a.copy.gz", 2, b"", Ok(0));
         count("a.copy.gz", 2, b"1\ta\n2\tb", Err(()));
         count("a.copy.gz", 2, b"1\ta\n2\n", Err(()));

@@ -5,6 +5,7 @@
 
 mod command;
 mod postgres;
+mod redis;
 pub mod scratch;
 mod sql;
 mod sqlite;
@@ -13,7 +14,7 @@ mod sqlite;
 pub use postgres::parsing as postgres_parsing;
 
 use std::path::Path;
-use unseed_core::config::StoreConfig;
+use unseed_core::config::{KeySettings, StoreConfig};
 use unseed_core::fault::Fault;
 use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::scan::ScanSource;
@@ -66,15 +67,26 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
         .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
 }
 
-/// Opens a store whose entries follow from rows elsewhere. Commands run in `folder`.
+/// Opens a store whose entries follow from rows elsewhere. A server connects when it is inspected; commands run in
+/// `folder`.
 ///
 /// # Errors
-/// A usage fault when it is of no known kind, a store fault when the connection fails.
-pub fn open_derived(name: &str, config: &StoreConfig, folder: &Path) -> Result<Box<dyn DerivedStore>, Fault> {
+/// A usage fault when it is of no known kind, or a pattern or the address cannot be used. It does not carry a password.
+pub fn open_derived(
+    name: &str,
+    config: &StoreConfig,
+    folder: &Path,
+    lookup: Lookup<'_>,
+) -> Result<Box<dyn DerivedStore>, Fault> {
     if let Some(commands) = &config.commands {
         return Ok(Box::new(command::CommandStore::new(name, commands.clone(), folder.to_path_buf())));
     }
+    if redis::is_ours(&config.url) {
+        let KeySettings { orphans, pause_ms, portable } = config.settings;
+        let settings = redis::RedisSettings { keys: config.keys.clone(), orphans, pause_ms, portable };
+        return Ok(Box::new(redis::Redis::new(&config.url, settings, lookup)?));
+    }
     let kind = config.url.split(':').next().unwrap_or_default();
     Err(Fault::usage(format!("store `{name}` has `keys`, but stores of kind `{kind}` hold none"))
-        .hint("remove `keys`, or give the store `commands`"))
+        .hint("remove `keys`, or give the address of a Redis or Valkey server"))
 }

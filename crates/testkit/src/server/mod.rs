@@ -4,6 +4,7 @@
 //! the error, running a program to its end, and the watchdog that removes a server when the tests are gone.
 
 pub mod postgres;
+pub mod redis;
 pub mod sqlite;
 
 mod certificate;
@@ -16,6 +17,7 @@ mod watchdog;
 pub use database::Database;
 pub use locate::postgres_programs;
 pub use postgres::Postgres;
+pub use redis::{Redis, RedisClient, RedisCluster, RedisOptions, Reply};
 pub use settings::{Settings, Tls};
 pub use sqlite::SqliteFile;
 

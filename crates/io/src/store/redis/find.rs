@@ -1,0 +1,220 @@
+//! One pass over all keys, against all patterns at once.
+//!
+//! `SCAN` promises every key that is there from the beginning to the end of a pass, however the table grows or shrinks
+//! meanwhile; it may name a key twice. That promise is one server's, so a pass during which a node, its role or its slots
+//! changed is made again.
+//!
+//! Invariants
+//! - a pass that was not over one and the same data is never counted.
+
+use super::Redis;
+use super::connect::Node;
+use super::faults::{self, UNTOUCHED};
+use super::found::{Entries, Entry, Position};
+use super::inspect::identity;
+use super::text::shown;
+use redis::{Pipeline, Value};
+use tokio::task::JoinHandle;
+use unseed_core::fault::Fault;
+use unseed_core::pattern::{Matcher, Verdict};
+use unseed_core::port::derived::{Found, Subjects};
+use unseed_core::port::progress::Progress;
+
+/// Keys that the server looks at in one step, which takes it about 6 ms …
+const KEYS_PER_SCAN: u64 = 10_000;
+/// … and 1 ms, where others must not wait.
+const KEYS_PER_SCAN_PAUSED: u64 = 1_000;
+const MEMBERS_PER_SCAN: u64 = 1_000;
+const PASSES_MAX: u32 = 3;
+const SAMPLES_MAX: usize = 10;
+
+/// A pass that is going on.
+struct Pass<'a> {
+    redis: &'a mut Redis,
+    matcher: Matcher,
+    entries: Entries,
+    /// Orphans, so that one that is named twice counts once.
+    orphans: Entries,
+    found: Found,
+    progress: &'a dyn Progress,
+}
+
+impl Redis {
+    /// See [`unseed_core::port::derived::DerivedStore::find`].
+    pub(super) async fn pass(
+        &mut self,
+        subjects: &dyn Subjects,
+        progress: &dyn Progress,
+    ) -> Result<Found, Fault> {
+        let matcher = self.patterns.matcher(subjects)?;
+        if !matcher.knows_all() {
+            progress.note("rows that stay are not known here, so a value that they share with a doomed row is not noticed");
+        }
+        for _ in 0..PASSES_MAX {
+            let before = self.identity().await?;
+            let mut pass = Pass {
+                redis: self,
+                matcher: matcher.clone(),
+                entries: Entries::default(),
+                orphans: Entries::default(),
+                found: Found { skipped: matcher.skipped(), ..Found::default() },
+                progress,
+            };
+            pass.run().await?;
+            let Pass { entries, found, .. } = pass;
+            if self.identity().await? == before {
+                (self.entries, self.position) = (entries, Position::default());
+                self.archived.clear();
+                self.gone = 0;
+                return Ok(found);
+            }
+            progress.note("the servers changed their roles during the pass over the keys; it is made again");
+        }
+        let message = format!("the servers of `{}` change their roles all the time", self.target.location);
+        Err(Fault::refused(format!("{message}, so nobody can say that all keys were seen"))
+            .hint("wait until failovers and moves of slots are over, then run the same command again"))
+    }
+
+    async fn identity(&mut self) -> Result<super::inspect::Identity, Fault> {
+        let facts = self.facts()?.clone();
+        identity(&self.target, &mut self.nodes, &facts).await
+    }
+}
+
+impl Pass<'_> {
+    async fn run(&mut self) -> Result<(), Fault> {
+        for number in 0..self.redis.nodes.len() {
+            let node = self.redis.nodes[number].clone();
+            self.keys(number, node).await?;
+        }
+        Ok(())
+    }
+
+    async fn keys(&mut self, number: usize, mut node: Node) -> Result<(), Fault> {
+        let count = if self.redis.settings.pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
+        let mut step = Some(scan(&node, &[b"SCAN"], "0".to_owned(), count));
+        while let Some(asked) = step.take() {
+            let (cursor, keys) = answered(asked).await?;
+            self.redis.pause().await;
+            // The server looks for the next keys while these are compared.
+            step = (cursor != "0").then(|| scan(&node, &[b"SCAN"], cursor, count));
+            let mut shared = Vec::new();
+            for key in keys {
+                if !self.key(number, &key)?
+                    && self.redis.patterns.has_members()
+                    && self.redis.patterns.opens(&key)
+                {
+                    shared.push(key);
+                }
+            }
+            for key in shared {
+                self.members(number, &mut node, &key).await?;
+            }
+            self.progress.update("keys", self.found.seen, None);
+        }
+        Ok(())
+    }
+
+    /// Whether a whole key leaves, so that nobody has to look inside.
+    fn key(&mut self, node: usize, key: &[u8]) -> Result<bool, Fault> {
+        self.found.seen += 1;
+        let verdict = self.matcher.key(key)?;
+        self.judged(verdict, node, key, None);
+        Ok(matches!(verdict, Verdict::Doomed(_)))
+    }
+
+    fn judged(&mut self, verdict: Verdict, node: usize, key: &[u8], member: Option<&[u8]>) {
+        let patterns = &self.redis.patterns;
+        match verdict {
+            Verdict::Other => {}
+            Verdict::Ambiguous(_) => self.found.ambiguous += 1,
+            Verdict::Doomed(pattern) => {
+                if self.entries.add(&Entry { key, member, pattern, node }) {
+                    *self.found.doomed.entry(patterns.name(pattern).to_owned()).or_default() += 1;
+                }
+            }
+            Verdict::Orphan(pattern) if self.redis.settings.orphans => {
+                if self.orphans.add(&Entry { key, member, pattern, node }) {
+                    *self.found.orphaned.entry(patterns.name(pattern).to_owned()).or_default() += 1;
+                    if self.found.samples.len() < SAMPLES_MAX {
+                        let within = member.map(|member| format!(" → {}", shown(member))).unwrap_or_default();
+                        self.found.samples.push(shown(key) + &within);
+                    }
+                }
+            }
+            Verdict::Orphan(_) => {}
+        }
+    }
+
+    async fn members(&mut self, number: usize, node: &mut Node, key: &[u8]) -> Result<(), Fault> {
+        let mut asked = Pipeline::new();
+        asked.cmd("TYPE").arg(key);
+        let answers = node.ask(&asked, UNTOUCHED).await?;
+        let (command, values_too): (&[u8], bool) = match answers.first() {
+            Some(Value::SimpleString(kind)) => match kind.as_str() {
+                "none" => return Ok(()),
+                "hash" => (b"HSCAN", true),
+                "set" => (b"SSCAN", false),
+                "zset" => (b"ZSCAN", true),
+                other => return Err(not_shared(key, other)),
+            },
+            _ => return Err(not_shared(key, "of an unknown type")),
+        };
+        let mut cursor = "0".to_owned();
+        loop {
+            let (next, members) = answered(scan(node, &[command, key], cursor, MEMBERS_PER_SCAN)).await?;
+            for member in members.iter().step_by(if values_too { 2 } else { 1 }) {
+                self.found.seen += 1;
+                let verdict = self.matcher.member(key, member)?;
+                self.judged(verdict, number, key, Some(member));
+            }
+            self.redis.pause().await;
+            if next == "0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+fn not_shared(key: &[u8], kind: &str) -> Fault {
+    let message = format!(
+        "the key `{}` is a {kind}, whose entries cannot be taken out and put back one by one",
+        shown(key)
+    );
+    Fault::refused(message).hint("write the pattern so that it means hashes, sets and sorted sets only")
+}
+
+type Scanned = (String, Vec<Vec<u8>>);
+
+/// Asks for the next keys on a task of its own, so that the server works while we do.
+fn scan(node: &Node, command: &[&[u8]], cursor: String, count: u64) -> JoinHandle<Result<Scanned, Fault>> {
+    let mut pipeline = Pipeline::new();
+    let mut cmd = redis::Cmd::new();
+    command.iter().for_each(|part| {
+        cmd.arg(*part);
+    });
+    cmd.arg(cursor).arg("COUNT").arg(count);
+    pipeline.add_command(cmd);
+    let mut node = node.clone();
+    tokio::spawn(async move {
+        let mut answers = node.ask(&pipeline, UNTOUCHED).await?.into_iter();
+        let not_understood = || {
+            Fault::store(format!("`{}` answered a scan with something else", node.location))
+                .hint("see its version")
+        };
+        let Some(Value::Array(parts)) = answers.next() else { return Err(not_understood()) };
+        let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else {
+            return Err(not_understood());
+        };
+        let keys = keys.into_iter().filter_map(|key| match key {
+            Value::BulkString(bytes) => Some(bytes),
+            _ => None,
+        });
+        Ok((String::from_utf8_lossy(&cursor).into_owned(), keys.collect()))
+    })
+}
+
+async fn answered(step: JoinHandle<Result<Scanned, Fault>>) -> Result<Scanned, Fault> {
+    step.await.unwrap_or_else(|_| Err(faults::lost_task()))
+}
