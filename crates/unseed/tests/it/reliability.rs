@@ -14,3 +14,5 @@ mod journal;
 mod scene;
 mod server;
 mod traffic;
+
+pub(crate) use scene::{When, killed};

@@ -3,5 +3,6 @@
 //! Not here: what each kind of store does alone.
 
 mod commands;
+mod examples;
 mod prego;
 mod scene;

@@ -3,7 +3,7 @@
 use super::books::{assert_chained, assert_settled};
 use crate::lab::{Lab, Picture, assert_same};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Tenants with users and sessions, and notes that lose a reference. `{serial}` keys, small batches.
@@ -51,7 +51,7 @@ const OBJECTS: &str = "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigg
 
 /// When a process is killed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum When {
+pub(crate) enum When {
     /// So long after its start.
     After(Duration),
     /// Right after so many writes to the state database.
@@ -117,24 +117,7 @@ impl Scene {
 
     /// Runs the binary and kills it; returns how it ended and how often the state database was written to.
     pub(super) fn killed(&self, arguments: &[&str], when: When) -> (ExitStatus, u64) {
-        let mut command = self.lab.command(arguments);
-        let begun = Instant::now();
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut written = Written::of(self.lab.path(".unseed/state.db-wal"));
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return (status, written.times);
-            }
-            written.look();
-            let due = match when {
-                When::After(wait) => begun.elapsed() >= wait,
-                When::Writes(times) => written.times >= times,
-            };
-            if due {
-                return (kill(&mut child), written.times);
-            }
-            std::thread::yield_now();
-        }
+        killed(&mut self.lab.command(arguments), self.lab.path(".unseed/state.db-wal"), when)
     }
 
     /// Settled and verified: rows, archive, journal, audit log, triggers and indexes.
@@ -162,6 +145,27 @@ impl Scene {
 
     fn objects_now(&self) -> String {
         if self.lab.url().starts_with("sqlite:") { String::new() } else { self.lab.sql(OBJECTS) }
+    }
+}
+
+/// Runs a command and kills it; returns how it ended and how often the log of the state database was written to.
+pub(crate) fn killed(command: &mut Command, log: PathBuf, when: When) -> (ExitStatus, u64) {
+    let begun = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut written = Written::of(log);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, written.times);
+        }
+        written.look();
+        let due = match when {
+            When::After(wait) => begun.elapsed() >= wait,
+            When::Writes(times) => written.times >= times,
+        };
+        if due {
+            return (kill(&mut child), written.times);
+        }
+        std::thread::yield_now();
     }
 }
 

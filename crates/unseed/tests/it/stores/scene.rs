@@ -22,17 +22,22 @@ pub(crate) fn example(name: &str) -> PathBuf {
 }
 
 impl Scene {
+    /// A folder without any file.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
     /// A folder with a copy of every file of an example.
     #[track_caller]
     pub(crate) fn of(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let scene = Self::empty();
         for entry in std::fs::read_dir(example(name)).unwrap() {
             let entry = entry.unwrap();
             if entry.path().is_file() {
-                std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+                std::fs::copy(entry.path(), scene.folder.path().join(entry.file_name())).unwrap();
             }
         }
-        Self { folder, environment: Vec::new() }
+        scene
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
