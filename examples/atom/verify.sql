@@ -5,4 +5,4 @@ SELECT 'Brennan Machinery, 1 expected: ' || count(*) FROM tenants WHERE id = '7d
 SELECT 'users of removed tenants, 0 expected: ' || count(*) FROM users u
     WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = u.tenant_id);
 SELECT 'logs of removed tenants, 0 expected: ' || count(*) FROM audit_logs l
-    WHERE l.tenant_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = l.tenant_id);
+    WHERE l.tenant_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id::text = l.tenant_id);

@@ -111,6 +111,10 @@ fn one(state: &mut SqliteState, archive: &mut FolderArchive, run: &str) -> Resul
     if report.legs.is_empty() {
         return Ok(vec![check::execute(state, archive, run)?]);
     }
+    if let Some(subjects) = &report.subjects {
+        // The values that entries are found by; what is wrong with them is a fault of its own.
+        archive.check(run, &[(1, subjects.hash.clone())])?;
+    }
     let mut checks = Vec::new();
     for (position, leg) in report.legs.iter().enumerate().filter(|(_, leg)| leg.state.is_some()) {
         let id = leg_id(run, &leg.store);
