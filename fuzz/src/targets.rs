@@ -11,10 +11,12 @@ use unseed_core::detect::{Context, Examiner, Record, Rules, Thresholds, time};
 use unseed_core::entity::Entity;
 use unseed_core::fault::Fault;
 use unseed_core::keys::WholePlan;
+use unseed_core::pattern::{MemberSpec, PatternSet, PatternSpec};
 use unseed_core::plan::Plan;
+use unseed_core::port::derived::{Need, Subjects, VisitSubject};
 use unseed_core::{address, detect};
 use unseed_io::archive;
-use unseed_io::store::postgres_parsing;
+use unseed_io::store::{postgres_parsing, redis_parsing};
 
 /// One parser.
 pub(crate) struct Target {
@@ -35,6 +37,9 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "manifest", read: manifest, seeds: manifest_seeds },
     Target { name: "segment", read: segment, seeds: segment_seeds },
     Target { name: "copy-rows", read: copy_rows, seeds: copy_seeds },
+    Target { name: "redis-payload", read: redis_payload, seeds: payload_seeds },
+    Target { name: "redis-lines", read: redis_lines, seeds: line_seeds },
+    Target { name: "patterns", read: patterns, seeds: pattern_seeds },
     Target { name: "arguments", read: arguments, seeds: argument_seeds },
 ];
 
@@ -162,6 +167,7 @@ fn addresses(input: &[u8]) {
         "`{text}` shows its password: `{shown}`"
     );
     drop(postgres_parsing::location(&text).map_err(|fault: Fault| fault.message));
+    drop(redis_parsing::location(&text).map_err(|fault: Fault| fault.message));
 }
 
 fn address_seeds() -> Vec<Vec<u8>> {
@@ -244,6 +250,76 @@ fn copy_seeds() -> Vec<Vec<u8>> {
     seeds.push(wide);
     seeds.push(b"\xff\xfe\t\\\xc3\n".to_vec());
     seeds
+}
+
+fn redis_payload(input: &[u8]) {
+    redis_parsing::payload(input);
+}
+
+fn payload_seeds() -> Vec<Vec<u8>> {
+    let bodies: [&[u8]; 7] = [
+        &[0, 0xc3, 5, 10, 0, b'a', 0xe0, 0, 0],
+        &[0, 0xc1, 0, 0x80],
+        &[11, 12, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0xfe, 0xff],
+        &[20, 15, 15, 0, 0, 0, 2, 0, 0x81, b'a', 2, 5, 1, 0xdf, 0xff, 2, 0xff],
+        &[10, 16, 16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, b'a', 3, 0xf3, 0xff],
+        &[5, 1, 1, b'm', 0, 0, 0, 0, 0, 0, 0xf8, 0x3f],
+        &[18, 1, 1, 3, b'a', b'b', b'c'],
+    ];
+    bodies.map(|body| [body, &[10, 0, 1, 2, 3, 4, 5, 6, 7, 8]].concat()).into()
+}
+
+fn redis_lines(input: &[u8]) {
+    for are_members in [false, true] {
+        let read = |piece_bytes| redis_parsing::archived(input, piece_bytes, are_members);
+        assert_eq!(read(input.len()), read(7), "the cuts of the text changed the lines");
+    }
+}
+
+fn line_seeds() -> Vec<Vec<u8>> {
+    texts(&[
+        "\"k\"\tset\t1700000000000\t\"\\x00\\x7c\"\t\"SADD\" \"k\" \"a\" | \"SADD\" \"k\" \"b\"\n",
+        "\"k\"\thash\t\t\"f\"\t\"v\\\"\"\n\"k\"\tzset\t5\t\"\"\t\"1.5\"\n",
+    ])
+}
+
+/// Two tenants, of which the first is doomed.
+struct Tenants;
+
+impl Subjects for Tenants {
+    fn doomed(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<(), Fault> {
+        visit(&vec![Some("a:long-value"); need.columns.len()])
+    }
+
+    fn known(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<bool, Fault> {
+        self.doomed(need, visit)?;
+        visit(&vec![Some("b"); need.columns.len()])?;
+        Ok(true)
+    }
+}
+
+/// The first line is a pattern, the second one of a member; the others are keys.
+fn patterns(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.split('\n');
+    let (key, member) = (lines.next().unwrap_or("").to_owned(), lines.next().unwrap_or("").to_owned());
+    let shared = PatternSpec::Member(MemberSpec { key: key.clone(), member });
+    for spec in [PatternSpec::Key(key), shared] {
+        let Ok(set) = PatternSet::compile(&[spec]) else { continue };
+        let mut matcher = set.matcher(&Tenants).expect("visiting tenants does not fail");
+        for line in lines.clone() {
+            drop(matcher.key(line.as_bytes()).map_err(|fault| fault.message));
+            drop(matcher.member(line.as_bytes(), line.as_bytes()).map_err(|fault| fault.message));
+            set.opens(line.as_bytes());
+        }
+    }
+}
+
+fn pattern_seeds() -> Vec<Vec<u8>> {
+    texts(&[
+        "tenant:{tenant.id}:*\n{tenant.id}\ntenant:a:long-value:x\ntenant:b:",
+        "*:{t.a|lower}-{t.b|sha256}:{t.a|lower}\n\\*{t.b|urlencode}:*\nx:a:long-value-b:a:long-value",
+    ])
 }
 
 fn arguments(input: &[u8]) {

@@ -130,7 +130,9 @@ impl ConfirmedRun {
     pub fn new_leg(&self, store: &str) -> Option<ConfirmedPlan> {
         match self.act {
             Act::Restore { .. } => None,
-            Act::Purge => Some(ConfirmedPlan { whole: self.whole.leg(store)?, consent: self.consent.clone() }),
+            Act::Purge => {
+                Some(ConfirmedPlan { whole: self.whole.leg(store)?, consent: self.consent.clone() })
+            }
         }
     }
 

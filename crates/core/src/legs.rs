@@ -117,7 +117,8 @@ pub fn order(places: &[Place]) -> Result<Vec<String>, Fault> {
         for other in place.before.iter().chain(&place.after) {
             if !names.contains(other.as_str()) {
                 let known: Vec<&str> = names.iter().copied().collect();
-                let message = format!("the order of store `{}` names `{other}`, which is no store", place.store);
+                let message =
+                    format!("the order of store `{}` names `{other}`, which is no store", place.store);
                 return Err(Fault::usage(message).hint(format!("name one of {}", known.join(", "))));
             }
         }
@@ -185,7 +186,9 @@ mod tests {
         let rule = Rule::parse(" public.sites.name = {tenant.subdomain|lower} ").unwrap();
         assert_eq!((rule.table.as_str(), rule.column.as_str(), rule.lower), ("public.sites", "name", true));
         assert_eq!(rule.need, Need { entity: "tenant".to_owned(), columns: vec!["subdomain".to_owned()] });
-        for wrong in ["", "sites = {tenant.id}", "sites.name = tenant.id", "a.b = {tenant}", "a.b = {t.c|upper}"] {
+        for wrong in
+            ["", "sites = {tenant.id}", "sites.name = tenant.id", "a.b = {tenant}", "a.b = {t.c|upper}"]
+        {
             assert!(Rule::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -13,7 +13,8 @@ fn planned() -> Plan {
         server_version: String::new(),
         schema_fingerprint: String::new(),
     }];
-    plan.roots = vec![Roots { store: None,
+    plan.roots = vec![Roots {
+        store: None,
         table: "public.tenants".to_owned(),
         count: 0,
         columns: Vec::new(),

@@ -118,7 +118,8 @@ impl SubjectSet {
         }
         let mut shared = 0;
         for line in &group.leaving {
-            shared += u64::from(common(&parse(line)?, &columns).is_some_and(|values| stays.contains(&values)));
+            shared +=
+                u64::from(common(&parse(line)?, &columns).is_some_and(|values| stays.contains(&values)));
         }
         Ok(shared)
     }

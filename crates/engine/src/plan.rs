@@ -336,7 +336,8 @@ impl Bare<'_> {
                 .collect();
             said.join("; ")
         };
-        let roots = roots.iter().map(|set| Roots { store: None,
+        let roots = roots.iter().map(|set| Roots {
+            store: None,
             table: schema.table(set.table).name.to_string(),
             count: 0,
             columns: set.columns.iter().map(|c| schema.table(set.table).columns[*c].name.clone()).collect(),

@@ -101,7 +101,8 @@ mod tests {
     use unseed_core::policy::Policy;
 
     fn whole(rows: u64, inline_rows_max: usize) -> WholePlan {
-        let roots = Roots { store: None,
+        let roots = Roots {
+            store: None,
             table: "users".to_owned(),
             count: 0,
             columns: vec!["id".to_owned()],

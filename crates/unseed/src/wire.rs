@@ -132,7 +132,9 @@ impl Wire {
         let mut first = self.config.stores.iter().filter(|(_, store)| !store.follows());
         match (first.next(), first.next()) {
             (Some(only), None) => Some(only),
-            (Some(_), Some(_)) => self.config.stores.get_key_value(STORE_DEFAULT).filter(|(_, s)| !s.follows()),
+            (Some(_), Some(_)) => {
+                self.config.stores.get_key_value(STORE_DEFAULT).filter(|(_, s)| !s.follows())
+            }
             (None, _) => None,
         }
     }

@@ -14,7 +14,7 @@ const BANNED: [(&str, &str); 2] = [
 /// A folder beside the repository that nobody else has.
 const OUTSIDE: &str = concat!("sha", "red/");
 
-const DRIVERS: [&str; 2] = ["tokio_postgres", "rusqlite"];
+const DRIVERS: [&str; 3] = ["tokio_postgres", "rusqlite", "use redis::"];
 const MAY_NAME_DRIVERS: [&str; 3] = ["crates/io/", "crates/testkit/", "xtask/"];
 
 pub(super) fn complaints(files: &[SourceFile]) -> Vec<String> {

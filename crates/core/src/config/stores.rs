@@ -148,11 +148,13 @@ impl Place<'_> {
         let mut found = StoreConfig { url, keys, settings, commands, ..StoreConfig::default() };
         for rule in store.roots {
             let span = rule.span();
-            found.roots.push(Rule::parse(rule.get_ref()).map_err(|fault| self.placed(span, fault))?);
+            found.roots.push(Rule::parse(rule.get_ref()).map_err(|fault| self.placed(span, &fault))?);
         }
         if found.is_derived() && !found.roots.is_empty() {
             let what = format!("`stores.{name}` has both entries and roots");
-            return Err(self.at(None, &what).hint("write `keys` or `commands` for entries, `roots` for rows"));
+            return Err(self
+                .at(None, &what)
+                .hint("write `keys` or `commands` for entries, `roots` for rows"));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if found.follows() && (name.is_empty() || !name.chars().all(plain)) {
@@ -162,14 +164,17 @@ impl Place<'_> {
         for (key, node) in store.protect {
             self.protection(&key, node, &mut found.protect)?;
         }
-        found.references =
-            store.references.into_iter().map(|reference| self.reference(reference)).collect::<Result<_, _>>()?;
+        found.references = store
+            .references
+            .into_iter()
+            .map(|reference| self.reference(reference))
+            .collect::<Result<_, _>>()?;
         (found.before, found.after) = (store.before, store.after);
         Ok(found)
     }
 
     fn keys(&self, keys: Spanned<Vec<PatternSpec>>) -> Result<Vec<PatternSpec>, Fault> {
-        PatternSet::compile(keys.get_ref()).map_err(|fault| self.placed(keys.span(), fault))?;
+        PatternSet::compile(keys.get_ref()).map_err(|fault| self.placed(keys.span(), &fault))?;
         Ok(keys.into_inner())
     }
 
@@ -179,7 +184,9 @@ impl Place<'_> {
                 return Ok(String::new());
             }
             let what = format!("`stores.{name}` has no `url`");
-            return Err(self.at(None, &what).hint("write `url = \"env:NAME\"`, or `commands` for a store behind commands"));
+            return Err(self
+                .at(None, &what)
+                .hint("write `url = \"env:NAME\"`, or `commands` for a store behind commands"));
         };
         let (span, url) = (url.span(), url.get_ref());
         if address::has_password(url) {
@@ -198,7 +205,8 @@ impl Place<'_> {
 
     fn commands(&self, name: &str, store: &FileStore) -> Result<Option<Commands>, Fault> {
         let Some(commands) = &store.commands else {
-            let odd = store.subjects.first().map(Spanned::span).or(store.timeout_s.as_ref().map(Spanned::span));
+            let odd =
+                store.subjects.first().map(Spanned::span).or(store.timeout_s.as_ref().map(Spanned::span));
             return match odd {
                 None => Ok(None),
                 Some(span) => {
@@ -209,16 +217,20 @@ impl Place<'_> {
         };
         let mut needs = Vec::new();
         for text in &store.subjects {
-            needs.push(legs::subject(text.get_ref()).map_err(|fault| self.placed(text.span(), fault))?);
+            needs.push(legs::subject(text.get_ref()).map_err(|fault| self.placed(text.span(), &fault))?);
         }
         if needs.is_empty() {
             let what = format!("`stores.{name}` has commands, but no `subjects` to give them");
-            return Err(self.at(None, &what).hint("write for example `subjects = [\"tenant.id\", \"tenant.subdomain\"]`"));
+            return Err(self
+                .at(None, &what)
+                .hint("write for example `subjects = [\"tenant.id\", \"tenant.subdomain\"]`"));
         }
         let timeout = store.timeout_s.as_ref();
         if let Some(zero) = timeout.filter(|timeout| *timeout.get_ref() == 0) {
             let what = format!("`stores.{name}.timeout_s` is 0");
-            return Err(self.at(Some(zero.span()), &what).hint("write the seconds that one command may take"));
+            return Err(self
+                .at(Some(zero.span()), &what)
+                .hint("write the seconds that one command may take"));
         }
         let argv = |argv: &Spanned<Vec<String>>| {
             if argv.get_ref().first().is_some_and(|program| !program.is_empty()) {
@@ -239,7 +251,7 @@ impl Place<'_> {
     }
 
     /// A fault of something that stands in the file, with its line.
-    fn placed(&self, span: std::ops::Range<usize>, fault: Fault) -> Fault {
+    fn placed(&self, span: std::ops::Range<usize>, fault: &Fault) -> Fault {
         let hint = fault.hint.clone();
         self.at(Some(span), &fault.message).hint(hint)
     }

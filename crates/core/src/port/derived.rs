@@ -100,11 +100,7 @@ pub trait DerivedStore: Send {
     }
 
     /// Looks again after a purge. Nothing that this finds is removed.
-    async fn look_again(
-        &mut self,
-        subjects: &dyn Subjects,
-        progress: &dyn Progress,
-    ) -> Result<Found, Fault> {
+    async fn look_again(&mut self, subjects: &dyn Subjects, progress: &dyn Progress) -> Result<Found, Fault> {
         self.find(subjects, progress).await
     }
 

@@ -416,7 +416,8 @@ pub trait Store: Send {
         wanted: &[Wanted],
         visit: &mut VisitValues<'_>,
     ) -> Result<(), Fault> {
-        let _ = (work, roots, wanted, visit);
+        let _ = (work, roots, wanted);
+        let _visit = visit;
         Err(Fault::usage("this kind of store cannot be the one that others follow from")
             .hint("remove `keys`, `commands` and `roots` of the other stores from the configuration"))
     }

@@ -82,7 +82,9 @@ fn clause(leg: &LegReport) -> String {
         Some(RunState::Running | RunState::Stopped) => {
             format!("`{name}` is under way, {removed} archived and removed so far")
         }
-        Some(RunState::Done | RunState::Verified) => format!("`{name}` is done, {removed} archived and removed"),
+        Some(RunState::Done | RunState::Verified) => {
+            format!("`{name}` is done, {removed} archived and removed")
+        }
         Some(RunState::Restored) => format!("`{name}` is restored"),
     }
 }

@@ -50,7 +50,12 @@ pub(super) struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     /// The leg at a position of the plan, in the run of this id.
-    pub(super) fn of(cx: &'a mut Legs<'_>, plan: &'a Plan, run: &str, position: usize) -> Result<Self, Fault> {
+    pub(super) fn of(
+        cx: &'a mut Legs<'_>,
+        plan: &'a Plan,
+        run: &str,
+        position: usize,
+    ) -> Result<Self, Fault> {
         let name = &plan.legs[position].store;
         let planned = plan.store(name).ok_or_else(|| kind_changed(name))?;
         let port = cx.position(name)?;
@@ -106,7 +111,9 @@ impl<'a> Entries<'a> {
                 let id = self.id.clone();
                 match kept.and_then(|()| self.audit("purge.run", &id, "stopped")) {
                     Ok(()) => Err(fault),
-                    Err(second) => Err(fault.detail(format!("the state of the leg could not be kept: {second}"))),
+                    Err(second) => {
+                        Err(fault.detail(format!("the state of the leg could not be kept: {second}")))
+                    }
                 }
             }
         }
@@ -204,7 +211,11 @@ impl<'a> Entries<'a> {
     }
 
     fn stop_if_asked(&self) -> Result<(), Fault> {
-        if self.interrupt.is_requested() { Err(Fault::new(Category::Interrupted, "interrupted")) } else { Ok(()) }
+        if self.interrupt.is_requested() {
+            Err(Fault::new(Category::Interrupted, "interrupted"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Archives and removes one chunk; false when none is left.
@@ -254,7 +265,8 @@ impl<'a> Entries<'a> {
         };
         let parts = self.archive.batch(&self.id, number, &hash)?.parts;
         if parts.iter().map(|part| part.rows).sum::<u64>() != entries {
-            let message = format!("the archive of chunk {number} does not hold the entries that the store sent");
+            let message =
+                format!("the archive of chunk {number} does not hold the entries that the store sent");
             return Err(Fault::new(Category::Archive, message));
         }
         Ok(Some((folder, hash)))
@@ -262,7 +274,8 @@ impl<'a> Entries<'a> {
 
     /// Figures from the journal.
     fn count(&mut self, report: &mut RunReport) -> Result<(), Fault> {
-        let claimed = |batch: &BatchRecord| [BatchState::Committed, BatchState::Restored].contains(&batch.state);
+        let claimed =
+            |batch: &BatchRecord| [BatchState::Committed, BatchState::Restored].contains(&batch.state);
         let batches: Vec<BatchRecord> = self.state.batches(&self.id)?.into_iter().filter(claimed).collect();
         let mut removed: BTreeMap<String, u64> = BTreeMap::new();
         for (pattern, entries) in batches.iter().flat_map(|batch| &batch.removed.entries) {

@@ -36,9 +36,9 @@ pub use restore::restore;
 pub use state::{leg_id, leg_state};
 pub use verify::verify;
 
-use state::LegState;
 use crate::context::{Context, Patience};
 use crate::interrupt::Interrupt;
+use state::LegState;
 use unseed_core::fault::Fault;
 use unseed_core::plan::Plan;
 use unseed_core::port::archive::ArchiveStore;

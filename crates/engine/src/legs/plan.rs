@@ -124,8 +124,10 @@ pub(super) fn unseen(name: &str, fault: Fault) -> Fault {
     if fault.category != Category::Store {
         return fault;
     }
-    let hint = if fault.hint.is_empty() { "mend the cause, then plan again".to_owned() } else { fault.hint.clone() };
-    let mut refused = Fault::refused(format!("store `{name}` cannot be seen in full: {}", fault.message)).hint(hint);
+    let hint =
+        if fault.hint.is_empty() { "mend the cause, then plan again".to_owned() } else { fault.hint.clone() };
+    let mut refused =
+        Fault::refused(format!("store `{name}` cannot be seen in full: {}", fault.message)).hint(hint);
     refused.details = fault.details;
     refused
 }
@@ -173,7 +175,8 @@ pub(super) async fn part(
             for rule in &leg.roots {
                 refuse_shared(set, &leg.name, std::slice::from_ref(&rule.need))?;
             }
-            let choices: Result<Vec<Choice>, Fault> = leg.roots.iter().map(|rule| choice(rule, set)).collect();
+            let choices: Result<Vec<Choice>, Fault> =
+                leg.roots.iter().map(|rule| choice(rule, set)).collect();
             let wanted = Request {
                 store: &leg.name,
                 url: &leg.address,
@@ -276,11 +279,13 @@ fn warnings(name: &str, found: &Found) -> Vec<Warning> {
         all.push(warning("orphaned-entries", says));
     }
     if found.ambiguous > 0 {
-        let says = format!("{} could also be of a row that stays, so they stay", entries_text(found.ambiguous));
+        let says =
+            format!("{} could also be of a row that stays, so they stay", entries_text(found.ambiguous));
         all.push(warning("ambiguous-entries", says));
     }
     if found.skipped > 0 {
-        let says = format!("{} of rows that leave are too short to be looked for", counted(found.skipped, "value"));
+        let says =
+            format!("{} of rows that leave are too short to be looked for", counted(found.skipped, "value"));
         all.push(warning("skipped-values", says));
     }
     all
@@ -301,7 +306,11 @@ fn limit(parts: &[Part], limits: &Limits) -> Result<(), Fault> {
     };
     let total: u64 = parts.iter().map(leaving).sum();
     if total > limits.max_rows {
-        let message = format!("{} would leave over all stores, the limit is {}", counted(total, "row"), limits.max_rows);
+        let message = format!(
+            "{} would leave over all stores, the limit is {}",
+            counted(total, "row"),
+            limits.max_rows
+        );
         return Err(Fault::refused(message).hint("choose fewer roots, or raise `max_rows` in `[limits]`"));
     }
     for part in parts {
@@ -318,14 +327,20 @@ pub(super) fn refuse_share(store: &str, leaving: u64, seen: u64, limits: &Limits
     if !exceeds_share(leaving, seen, share) {
         return Ok(());
     }
-    let message =
-        format!("{leaving} of {} of store `{store}` would leave, the limit is a share of {share}", entries_text(seen));
+    let message = format!(
+        "{leaving} of {} of store `{store}` would leave, the limit is a share of {share}",
+        entries_text(seen)
+    );
     Err(Fault::refused(message).hint("check the patterns, or raise `max_share_of_table` in `[limits]`"))
 }
 
 fn joined(first: &WholePlan, opened: &Opened, parts: Vec<Part>) -> WholePlan {
     let source = first.plan().stores[0].store.clone();
-    assert_eq!(first.plan().stores[0].schema_fingerprint, opened.fingerprint, "the schema was read a moment ago");
+    assert_eq!(
+        first.plan().stores[0].schema_fingerprint,
+        opened.fingerprint,
+        "the schema was read a moment ago"
+    );
     let mut stores: Vec<PlanStore> = parts.iter().map(|part| part.store.clone()).collect();
     stores.sort_by_key(|store| store.store != source);
     let plan = Plan {

@@ -286,7 +286,8 @@ async fn look(cx: &mut Legs<'_>, whole: &WholePlan, name: &str) -> Result<(), Fa
     let (planned, limits) = (plan.rows_deleted(), &plan.policy.limits);
     let drift = closure.rows().abs_diff(planned);
     if drift > limits.max_drift_rows && wide(drift) > limits.max_drift_share * wide(planned) {
-        let message = format!("{} rows of store `{name}` would leave, planned were {planned}", closure.rows());
+        let message =
+            format!("{} rows of store `{name}` would leave, planned were {planned}", closure.rows());
         return Err(Fault::new(Category::Stale, message)
             .hint("make a new plan with `unseed plan` and look at it again"));
     }

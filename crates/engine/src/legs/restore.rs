@@ -59,7 +59,9 @@ async fn under_lease(cx: &mut Legs<'_>, confirmed: &ConfirmedRun, id: &str) -> R
         back.push(name);
     }
     if back.is_empty() && !all_restored(cx, id)? {
-        return Err(Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back"));
+        return Err(
+            Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")
+        );
     }
     finish(cx, id, &all)?;
     Ok(all)
@@ -93,9 +95,9 @@ fn partly(fault: Fault, (id, name): (&str, &str), back: &[&str]) -> Fault {
     };
     let state = format!("{before}; in store `{name}`: {}", fault.state);
     let message = format!("store `{name}`: {}", fault.message);
-    let mut told = Fault::new(fault.category, message)
-        .state(state)
-        .hint(format!("run `unseed restore {id}` again once the cause is mended; it goes on with what is left"));
+    let mut told = Fault::new(fault.category, message).state(state).hint(format!(
+        "run `unseed restore {id}` again once the cause is mended; it goes on with what is left"
+    ));
     told.details = fault.details;
     if !fault.hint.is_empty() && !fault.hint.contains("unseed restore") {
         told = told.detail(fault.hint);

@@ -23,7 +23,12 @@ pub fn leg_id(run: &str, store: &str) -> String {
 }
 
 /// The state of one leg, for looking at it with the tools for runs.
-pub fn leg_state<'a>(state: &'a mut dyn StateDb, run: &str, position: usize, store: &str) -> impl StateDb + 'a {
+pub fn leg_state<'a>(
+    state: &'a mut dyn StateDb,
+    run: &str,
+    position: usize,
+    store: &str,
+) -> impl StateDb + 'a {
     LegState::new(state, run, position, store)
 }
 

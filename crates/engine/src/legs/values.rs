@@ -7,7 +7,7 @@
 //!
 //! Not here: what is found by them (`entries`).
 
-use super::{Legs, LegStore, kind_changed, source};
+use super::{LegStore, Legs, kind_changed, source};
 use crate::report::KeptSubjects;
 use crate::work::Opened;
 use unseed_core::entity::{self, Entity, Overrides};
@@ -85,7 +85,8 @@ pub(super) async fn read(
     let wanted = wanted(&opened.work.schema, overrides, &needs)?;
     let mut set = SubjectSet::new(needs);
     if !wanted.is_empty() {
-        let mut visit = |position: usize, leaves: bool, values: &[Option<String>]| set.add(position, leaves, values);
+        let mut visit =
+            |position: usize, leaves: bool, values: &[Option<String>]| set.add(position, leaves, values);
         store.values(&opened.work, roots, &wanted, &mut visit).await?;
     }
     set.seal();

@@ -1,7 +1,7 @@
 //! Store adapters: one folder per kind of store, and what SQL stores share.
 //!
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
-//! line to [`open`].
+//! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
 
 mod command;
 mod postgres;
@@ -12,6 +12,10 @@ mod sqlite;
 
 #[doc(hidden)]
 pub use postgres::parsing as postgres_parsing;
+#[doc(hidden)]
+pub use redis::parsing as redis_parsing;
+
+pub use redis::RedisSettings;
 
 use std::path::Path;
 use unseed_core::config::{KeySettings, StoreConfig};
@@ -81,12 +85,26 @@ pub fn open_derived(
     if let Some(commands) = &config.commands {
         return Ok(Box::new(command::CommandStore::new(name, commands.clone(), folder.to_path_buf())));
     }
-    if redis::is_ours(&config.url) {
+    if is_redis(&config.url) {
         let KeySettings { orphans, pause_ms, portable } = config.settings;
-        let settings = redis::RedisSettings { keys: config.keys.clone(), orphans, pause_ms, portable };
-        return Ok(Box::new(redis::Redis::new(&config.url, settings, lookup)?));
+        let keys = config.keys.clone();
+        let settings = RedisSettings { keys, orphans, pause_ms, portable, ..RedisSettings::default() };
+        return redis(&config.url, settings, lookup);
     }
     let kind = config.url.split(':').next().unwrap_or_default();
     Err(Fault::usage(format!("store `{name}` has `keys`, but stores of kind `{kind}` hold none"))
         .hint("remove `keys`, or give the address of a Redis or Valkey server"))
+}
+
+/// Whether an address leads to a Redis or Valkey server.
+pub fn is_redis(url: &str) -> bool {
+    redis::is_ours(url)
+}
+
+/// A Redis or Valkey server as a derived store; it connects when it is inspected.
+///
+/// # Errors
+/// A usage fault when a pattern or the address cannot be used. It does not carry a password.
+pub fn redis(url: &str, settings: RedisSettings, lookup: Lookup<'_>) -> Result<Box<dyn DerivedStore>, Fault> {
+    Ok(Box::new(redis::Redis::new(url, settings, lookup)?))
 }

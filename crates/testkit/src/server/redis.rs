@@ -30,7 +30,7 @@ pub enum Reply {
     Nil,
     Int(i64),
     Text(Vec<u8>),
-    List(Vec<Reply>),
+    List(Vec<Self>),
     Error(String),
 }
 
@@ -92,15 +92,7 @@ impl Redis {
         let folder = folder.map_err(|error| ServerError::file(std::env::temp_dir(), &error))?;
         let mut stop = Command::new("redis-cli");
         stop.arg("-s").arg(folder.path().join("socket"));
-        stop.args([
-            "--no-auth-warning",
-            "--user",
-            KEEPER,
-            "--pass",
-            KEEPER_PASSWORD,
-            "shutdown",
-            "nosave",
-        ]);
+        stop.args(["--no-auth-warning", "--user", KEEPER, "--pass", KEEPER_PASSWORD, "shutdown", "nosave"]);
         let watchdog = Watchdog::start(folder.path(), &stop)?;
         // From here on the watchdog removes the folder.
         let folder = folder.keep();
@@ -213,7 +205,7 @@ impl Redis {
         let folder = self.folder.display();
         let mut text = format!(
             "bind 127.0.0.1\ndir {folder}\nunixsocket {folder}/socket\nsave \"\"\nappendonly no\ndaemonize no\n\
-             user {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\nuser default on nopass ~* &* +@all\n"
+             user {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\n"
         );
         if self.options.tls {
             text.push_str(&format!(
@@ -295,9 +287,8 @@ impl RedisCluster {
         let mut reply = Reply::Nil;
         for node in &self.nodes {
             reply = node.client()?.run(parts)?;
-            match &reply {
-                Reply::Error(text) if text.starts_with("MOVED") => {}
-                _ => return Ok(reply),
+            if !reply.text().starts_with("MOVED") {
+                return Ok(reply);
             }
         }
         Ok(reply)

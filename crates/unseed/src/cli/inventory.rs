@@ -83,13 +83,21 @@ fn choices(env: &Env<'_>, schema: &Schema, args: &InventoryArgs) -> Result<Vec<C
     };
     let key = |member: &&Member| Choice {
         table: schema.table(member.table).name.to_string(),
-        rows: ChoiceRows::Keys { columns: Vec::new(), keys: vec![id.split('\t').map(str::to_owned).collect()] },
+        rows: ChoiceRows::Keys {
+            columns: Vec::new(),
+            keys: vec![id.split('\t').map(str::to_owned).collect()],
+        },
         chosen_by: "--tenant".to_owned(),
     };
     Ok(tenants.iter().map(key).collect())
 }
 
-fn by_email(schema: &Schema, table: unseed_core::schema::TableId, column: ColumnIndex, email: &str) -> Choice {
+fn by_email(
+    schema: &Schema,
+    table: unseed_core::schema::TableId,
+    column: ColumnIndex,
+    email: &str,
+) -> Choice {
     let shape = schema.table(table);
     let name = shape.columns[column].name.replace('"', "\"\"");
     let value = email.to_lowercase().replace('\'', "''");
@@ -106,7 +114,8 @@ fn none(entity: &str, what: &str) -> Fault {
 }
 
 fn tell(env: &Env<'_>, args: &InventoryArgs, stores: &[String], found: &Inventory) {
-    let total: u64 = found.lines.iter().filter(|line| line.action != Action::Detach).map(|line| line.rows).sum();
+    let total: u64 =
+        found.lines.iter().filter(|line| line.action != Action::Detach).map(|line| line.rows).sum();
     if !env.ui.is_table() {
         env.ui.json(&json!({
             "format": "unseed.inventory/1", "email": args.email, "tenant": args.tenant, "stores": stores,

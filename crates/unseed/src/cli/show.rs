@@ -219,7 +219,8 @@ fn steps(plan: &Plan) -> Table {
             Action::Clear => "found by the values of rows that leave".to_owned(),
         };
         let number = (index + 1).to_string();
-        let name = if plan.has_legs() { format!("{}: {}", step.store, step.table) } else { step.table.clone() };
+        let name =
+            if plan.has_legs() { format!("{}: {}", step.store, step.table) } else { step.table.clone() };
         table.row(&[number, name, ui::count(step.rows), ui::count(step.of), why]);
     }
     table

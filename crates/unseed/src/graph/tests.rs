@@ -17,7 +17,8 @@ fn step(table: &str, action: Action, via: &str) -> Step {
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
-    let roots = Roots { store: None,
+    let roots = Roots {
+        store: None,
         table: "public.tenants".to_owned(),
         count: 3,
         columns: Vec::new(),

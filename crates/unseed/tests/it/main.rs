@@ -16,6 +16,7 @@ mod property;
 mod reliability;
 mod roundtrip;
 mod semantics_postgres;
+mod semantics_redis;
 mod semantics_sqlite;
 mod stores;
 mod support;

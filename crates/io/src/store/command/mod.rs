@@ -150,8 +150,10 @@ impl CommandStore {
 
     fn parsed<T: serde::de::DeserializeOwned>(&self, action: &str, value: &Value) -> Result<T, Fault> {
         T::deserialize(value).map_err(|error| {
-            let message =
-                format!("a line of the answer of command `{action}` of store `{}` is wrong: {error}", self.name);
+            let message = format!(
+                "a line of the answer of command `{action}` of store `{}` is wrong: {error}",
+                self.name
+            );
             Fault::store(message).hint("see the guide on stores behind commands")
         })
     }
@@ -346,7 +348,9 @@ impl DerivedStore for CommandStore {
                     *cleared.removed.entry(group).or_default() += 1;
                 }
                 Outcome::Gone => cleared.gone += 1,
-                Outcome::Changed | Outcome::Restored | Outcome::Present | Outcome::Conflict => cleared.changed += 1,
+                Outcome::Changed | Outcome::Restored | Outcome::Present | Outcome::Conflict => {
+                    cleared.changed += 1;
+                }
             }
         }
         Ok(cleared)
@@ -419,7 +423,8 @@ impl CommandStore {
         self.call("archive", argv, input, &mut |value, text| {
             let entry: Entry = self.parsed("archive", value)?;
             if !left.remove(&entry.entry) {
-                let message = format!("store `{}` archived `{}`, which was not asked", self.name, entry.entry);
+                let message =
+                    format!("store `{}` archived `{}`, which was not asked", self.name, entry.entry);
                 return Err(Fault::store(message).hint("see the guide on stores behind commands"));
             }
             if value.get("gone").and_then(Value::as_bool) == Some(true) {

@@ -85,13 +85,20 @@ impl Call<'_> {
             command.env_remove(name);
         }
         command.spawn().map_err(|error| {
-            let message =
-                format!("the command `{}` of store `{}` cannot be started: {error}", self.argv[0], self.store);
+            let message = format!(
+                "the command `{}` of store `{}` cannot be started: {error}",
+                self.argv[0], self.store
+            );
             Fault::store(message).hint("check `commands` of the store, and that the program may be executed")
         })
     }
 
-    async fn talk(&self, child: &mut Child, said: &mut Said, on_line: &mut OnLine<'_>) -> Result<Value, Fault> {
+    async fn talk(
+        &self,
+        child: &mut Child,
+        said: &mut Said,
+        on_line: &mut OnLine<'_>,
+    ) -> Result<Value, Fault> {
         let lost = || Fault::store(format!("{} has no pipes", self.name()));
         let stdin = child.stdin.take().ok_or_else(lost)?;
         let stdout = child.stdout.take().ok_or_else(lost)?;
@@ -153,7 +160,8 @@ impl Call<'_> {
         loop {
             buffer.clear();
             let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut buffer).await;
-            let bytes = read.map_err(|error| Fault::store(format!("{} cannot be read: {error}", self.name())))?;
+            let bytes =
+                read.map_err(|error| Fault::store(format!("{} cannot be read: {error}", self.name())))?;
             if bytes == 0 {
                 return Ok(last);
             }
@@ -163,8 +171,11 @@ impl Call<'_> {
             }
             let value: Option<Value> = serde_json::from_str(text).ok().filter(Value::is_object);
             let Some(value) = value.filter(|_| last.is_none()) else {
-                let message = format!("line {} of the answer of {} is no object of JSON", *lines + 1, self.name());
-                return Err(self.unknown(Fault::store(message)).hint("see the guide on stores behind commands"));
+                let message =
+                    format!("line {} of the answer of {} is no object of JSON", *lines + 1, self.name());
+                return Err(self
+                    .unknown(Fault::store(message))
+                    .hint("see the guide on stores behind commands"));
             };
             if value.get("done").is_some() {
                 last = Some(value);
@@ -178,7 +189,9 @@ impl Call<'_> {
     /// A call that may have changed something leaves that open.
     pub(super) fn unknown(&self, fault: Fault) -> Fault {
         match self.action {
-            "remove" => fault.state("which of its entries are gone is not known yet; all of them are archived"),
+            "remove" => {
+                fault.state("which of its entries are gone is not known yet; all of them are archived")
+            }
             "restore" => fault.state("which of its entries are back is not known yet"),
             _ => fault,
         }

@@ -37,7 +37,9 @@ mod written;
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
-use super::sql::{Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text, values};
+use super::sql::{
+    Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text, values,
+};
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
@@ -257,7 +259,8 @@ impl Store for Postgres {
         wanted: &[Wanted],
         visit: &mut VisitValues<'_>,
     ) -> Result<(), Fault> {
-        let failed = |e: super::sql::SqlError| e.fault("reading the values that other stores are searched by");
+        let failed =
+            |e: super::sql::SqlError| e.fault("reading the values that other stores are searched by");
         self.read_by_address(false).await.map_err(failed)?;
         self.closed = Closed::default();
         self.forget_closure().await.map_err(failed)?;

@@ -20,6 +20,8 @@ use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{ArchiveSink, SectionHead, SectionKind};
 
 /// Names of sections, and of their columns.
+/// What stands before them.
+const NAMESPACE: &str = "redis";
 pub(super) const KEYS: &str = "keys";
 pub(super) const MEMBERS: &str = "members";
 pub(super) const KEY_COLUMNS: [&str; 5] = ["key", "type", "expires_ms", "dump", "commands"];
@@ -52,6 +54,8 @@ pub(super) struct Archived {
     pub(super) hash: [u8; 20],
     /// Milliseconds since 1970.
     pub(super) expires_ms: i64,
+    /// The connection that watches it, if one does.
+    pub(super) watcher: Option<usize>,
 }
 
 /// What the server told of one key.
@@ -68,12 +72,21 @@ impl Redis {
         sink: &mut dyn ArchiveSink,
         progress: &dyn Progress,
     ) -> Result<u64, Fault> {
-        self.archived.clear();
+        if !self.archived.is_empty() {
+            self.archived.clear();
+            self.unwatch();
+        }
         let entries_max = entries_max.min(ENTRIES_MAX);
         let mut out = Out { sink, text: Vec::new(), rows: 0, open: None };
         while out.rows < entries_max {
             let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
-            let chunk = self.chunk(wanted);
+            let mut chunk = self.chunk(wanted);
+            if chunk.is_empty() && out.rows == 0 && self.refill(progress).await? {
+                chunk = self.chunk(wanted);
+                if chunk.is_empty() {
+                    continue;
+                }
+            }
             let Some((last, is_member)) =
                 chunk.last().map(|at| (self.behind(*at), self.entry(*at).member.is_some()))
             else {
@@ -132,13 +145,15 @@ impl Redis {
             });
             let part = &chunk[from..from + within.count().max(1)];
             from += part.len();
-            let told = self.dumped(part).await?;
+            let watcher = self.watcher().await?;
+            let told = self.dumped(part, watcher).await?;
             for (at, told) in part.iter().zip(told) {
                 match told {
                     None => self.gone += 1,
                     Some(told) => {
                         let hash = Sha1::digest(&told.payload).into();
-                        self.archived.push(Archived { at: *at, node, hash, expires_ms: told.expires_ms });
+                        let expires_ms = told.expires_ms;
+                        self.archived.push(Archived { at: *at, node, hash, expires_ms, watcher });
                         out.key(self.entry(*at).key, &told, self.settings.portable)?;
                     }
                 }
@@ -167,9 +182,17 @@ impl Redis {
     }
 
     /// Payload and expiry of each key; none of those that are gone.
-    async fn dumped(&mut self, part: &[Position]) -> Result<Vec<Option<Told>>, Fault> {
+    async fn dumped(
+        &mut self,
+        part: &[Position],
+        watcher: Option<usize>,
+    ) -> Result<Vec<Option<Told>>, Fault> {
         let tells_expiry = self.facts()?.tells_expiry;
-        let mut pipeline = Pipeline::with_capacity(part.len() * 2 + 1);
+        let mut pipeline = Pipeline::with_capacity(part.len() * 2 + 2);
+        if watcher.is_some() {
+            let keys: Vec<&[u8]> = part.iter().map(|at| self.entry(*at).key).collect();
+            pipeline.cmd("WATCH").arg(keys);
+        }
         pipeline.cmd("TIME");
         for at in part {
             let key = self.entry(*at).key;
@@ -177,7 +200,10 @@ impl Redis {
             pipeline.cmd("DUMP").arg(key);
         }
         let node = self.entry(part[0]).node;
-        let mut answers = self.nodes[node].ask(&pipeline, UNTOUCHED).await?.into_iter();
+        let mut answers = self.reader(node, watcher).ask(&pipeline, UNTOUCHED).await?.into_iter();
+        if watcher.is_some() {
+            answers.next();
+        }
         let now_ms =
             time_ms(&answers.next().unwrap_or_default()).ok_or_else(|| self.not_understood("TIME"))?;
         let mut told = Vec::with_capacity(part.len());
@@ -232,7 +258,7 @@ impl Redis {
                 }
             };
             let hash = Sha1::digest(&value).into();
-            self.archived.push(Archived { at: *at, node, hash, expires_ms: NEVER });
+            self.archived.push(Archived { at: *at, node, hash, expires_ms: NEVER, watcher: None });
             let entry = self.entry(*at);
             let member = entry.member.unwrap_or_default();
             out.member((entry.key, kind, expires_ms), member, &value)?;
@@ -305,7 +331,7 @@ impl Out<'_> {
         self.open = Some(is_member);
         self.sink.begin(SectionHead {
             kind: SectionKind::Rows,
-            namespace: String::new(),
+            namespace: NAMESPACE.to_owned(),
             table: table.to_owned(),
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             identity_columns,

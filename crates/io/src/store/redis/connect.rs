@@ -35,16 +35,7 @@ pub(super) struct Target {
 
 /// Whether an address leads to a server of this kind.
 pub(crate) fn is_ours(url: &str) -> bool {
-    let schemes = [
-        "redis",
-        "rediss",
-        "valkey",
-        "valkeys",
-        "redis+unix",
-        "valkey+unix",
-        "redis+sentinel",
-        "valkey+sentinel",
-    ];
+    let schemes = ["redis", "rediss", "valkey", "valkeys", "redis+unix", "valkey+unix"];
     url.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
 }
 

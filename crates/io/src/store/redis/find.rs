@@ -11,7 +11,7 @@ use super::Redis;
 use super::connect::Node;
 use super::faults::{self, UNTOUCHED};
 use super::found::{Entries, Entry, Position};
-use super::inspect::identity;
+use super::inspect::{Identity, identity};
 use super::text::shown;
 use redis::{Pipeline, Value};
 use tokio::task::JoinHandle;
@@ -37,6 +37,33 @@ struct Pass<'a> {
     orphans: Entries,
     found: Found,
     progress: &'a dyn Progress,
+    /// Where to go on once `entries` were dealt with: no more of them could be kept.
+    rest: Option<Place>,
+    /// What to do once no more can be kept.
+    once_full: OnceFull,
+}
+
+/// A place in a pass: the number of a node, and a cursor there. Such a place stays good as long as the node lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    node: usize,
+    cursor: String,
+}
+
+/// What a pass does when it has found as much as is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnceFull {
+    /// It counts on.
+    Count,
+    /// It ends.
+    Stop,
+}
+
+/// What is left of a pass over more than is kept in memory.
+pub(super) struct Rest {
+    place: Place,
+    matcher: Matcher,
+    identity: Identity,
 }
 
 impl Redis {
@@ -52,20 +79,14 @@ impl Redis {
         }
         for _ in 0..PASSES_MAX {
             let before = self.identity().await?;
-            let mut pass = Pass {
-                redis: self,
-                matcher: matcher.clone(),
-                entries: Entries::default(),
-                orphans: Entries::default(),
-                found: Found { skipped: matcher.skipped(), ..Found::default() },
-                progress,
-            };
-            pass.run().await?;
-            let Pass { entries, found, .. } = pass;
+            let mut pass = Pass::new(self, matcher.clone(), progress, OnceFull::Count);
+            pass.found.skipped = matcher.skipped();
+            pass.run(Place { node: 0, cursor: "0".to_owned() }).await?;
+            let Pass { entries, found, rest, .. } = pass;
             if self.identity().await? == before {
-                (self.entries, self.position) = (entries, Position::default());
-                self.archived.clear();
+                self.kept(entries);
                 self.gone = 0;
+                self.rest = rest.map(|place| Rest { place, matcher, identity: before });
                 return Ok(found);
             }
             progress.note("the servers changed their roles during the pass over the keys; it is made again");
@@ -75,27 +96,76 @@ impl Redis {
             .hint("wait until failovers and moves of slots are over, then run the same command again"))
     }
 
-    async fn identity(&mut self) -> Result<super::inspect::Identity, Fault> {
+    fn kept(&mut self, entries: Entries) {
+        (self.entries, self.position) = (entries, Position::default());
+        self.archived.clear();
+        self.unwatch();
+    }
+
+    /// Looks for the next entries, where not all could be kept; false if there are none.
+    pub(super) async fn refill(&mut self, progress: &dyn Progress) -> Result<bool, Fault> {
+        let Some(Rest { place, matcher, identity }) = self.rest.take() else { return Ok(false) };
+        let mut pass = Pass::new(self, matcher.clone(), progress, OnceFull::Stop);
+        pass.run(place).await?;
+        let Pass { entries, rest, .. } = pass;
+        if self.identity().await? != identity {
+            let message = format!("the servers of `{}` changed their roles meanwhile", self.target.location);
+            let state = "what was removed is in the archive, everything else is as it was";
+            return Err(Fault::store(message)
+                .state(state)
+                .hint("run `unseed resume`: it looks at all keys again"));
+        }
+        self.kept(entries);
+        self.rest = rest.map(|place| Rest { place, matcher, identity });
+        Ok(true)
+    }
+
+    async fn identity(&mut self) -> Result<Identity, Fault> {
         let facts = self.facts()?.clone();
         identity(&self.target, &mut self.nodes, &facts).await
     }
 }
 
-impl Pass<'_> {
-    async fn run(&mut self) -> Result<(), Fault> {
-        for number in 0..self.redis.nodes.len() {
+impl<'a> Pass<'a> {
+    fn new(redis: &'a mut Redis, matcher: Matcher, progress: &'a dyn Progress, once_full: OnceFull) -> Self {
+        let (entries, orphans, found) = (Entries::default(), Entries::default(), Found::default());
+        Self { redis, matcher, entries, orphans, found, progress, rest: None, once_full }
+    }
+
+    async fn run(&mut self, from: Place) -> Result<(), Fault> {
+        let mut cursor = from.cursor;
+        for number in from.node..self.redis.nodes.len() {
             let node = self.redis.nodes[number].clone();
-            self.keys(number, node).await?;
+            self.keys(number, node, cursor).await?;
+            if self.is_over() {
+                break;
+            }
+            cursor = "0".to_owned();
         }
         Ok(())
     }
 
-    async fn keys(&mut self, number: usize, mut node: Node) -> Result<(), Fault> {
+    fn is_over(&self) -> bool {
+        self.rest.is_some() && self.once_full == OnceFull::Stop
+    }
+
+    /// Remembers where to go on, once as much was found as is kept.
+    fn measure(&mut self, next: Place) {
+        if self.rest.is_none() && self.entries.bytes() >= self.redis.settings.found_bytes_max {
+            self.rest = Some(next);
+        }
+    }
+
+    async fn keys(&mut self, number: usize, mut node: Node, cursor: String) -> Result<(), Fault> {
         let count = if self.redis.settings.pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
-        let mut step = Some(scan(&node, &[b"SCAN"], "0".to_owned(), count));
+        let mut step = Some(scan(&node, &[b"SCAN"], cursor, count));
         while let Some(asked) = step.take() {
             let (cursor, keys) = answered(asked).await?;
             self.redis.pause().await;
+            let next = match cursor.as_str() {
+                "0" => Place { node: number + 1, cursor: cursor.clone() },
+                _ => Place { node: number, cursor: cursor.clone() },
+            };
             // The server looks for the next keys while these are compared.
             step = (cursor != "0").then(|| scan(&node, &[b"SCAN"], cursor, count));
             let mut shared = Vec::new();
@@ -111,6 +181,10 @@ impl Pass<'_> {
                 self.members(number, &mut node, &key).await?;
             }
             self.progress.update("keys", self.found.seen, None);
+            self.measure(next);
+            if self.is_over() {
+                break;
+            }
         }
         Ok(())
     }
@@ -129,12 +203,14 @@ impl Pass<'_> {
             Verdict::Other => {}
             Verdict::Ambiguous(_) => self.found.ambiguous += 1,
             Verdict::Doomed(pattern) => {
-                if self.entries.add(&Entry { key, member, pattern, node }) {
+                // What is not kept cannot be known to be named twice; tables that shrink meanwhile are rare.
+                if self.rest.is_some() || self.entries.add(&Entry { key, member, pattern, node }) {
                     *self.found.doomed.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                 }
             }
             Verdict::Orphan(pattern) if self.redis.settings.orphans => {
-                if self.orphans.add(&Entry { key, member, pattern, node }) {
+                let is_full = self.orphans.bytes() >= self.redis.settings.found_bytes_max / 4;
+                if is_full || self.orphans.add(&Entry { key, member, pattern, node }) {
                     *self.found.orphaned.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                     if self.found.samples.len() < SAMPLES_MAX {
                         let within = member.map(|member| format!(" → {}", shown(member))).unwrap_or_default();

@@ -5,7 +5,8 @@
 
 use super::connect::{Node, Target};
 use super::faults::{self, UNTOUCHED};
-use redis::{InfoDict, Value};
+use super::watch;
+use redis::{InfoDict, ServerError, Value};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::Server;
 
@@ -23,6 +24,8 @@ pub(super) struct Facts {
     pub(super) tells_size: bool,
     /// Scripts may be run.
     pub(super) runs_scripts: bool,
+    /// Keys may be watched, and transactions opened.
+    pub(super) watches: bool,
     pub(super) is_cluster: bool,
 }
 
@@ -54,6 +57,7 @@ pub(super) async fn inspect(target: &Target) -> Result<(Vec<Node>, Facts), Fault
         tells_expiry: true,
         tells_size: true,
         runs_scripts: true,
+        watches: true,
         is_cluster,
     };
     let mut nodes = nodes;
@@ -106,24 +110,34 @@ async fn probe(node: &mut Node, facts: &mut Facts) -> Result<(), Fault> {
         [("SCAN", &["0", "COUNT", "1"]), ("TIME", &[]), ("DUMP", &[PROBE]), ("UNLINK", &[PROBE])];
     for (command, arguments) in needed {
         if let Value::ServerError(error) = node.one(command, arguments, UNTOUCHED).await?
-            && !is_about_keys(error.details())
+            && !is_about_keys(&error)
         {
             return Err(faults::reply(&node.location, &error, UNTOUCHED));
         }
     }
     let may = |answer: &Value| match answer {
-        Value::ServerError(error) => is_about_keys(error.details()),
+        Value::ServerError(error) => is_about_keys(error),
         _ => true,
     };
     facts.tells_expiry &= may(&node.one("PEXPIRETIME", &[PROBE], UNTOUCHED).await?);
     facts.tells_size &= may(&node.one("MEMORY", &["USAGE", PROBE], UNTOUCHED).await?);
-    facts.runs_scripts &= may(&node.one("SCRIPT", &["LOAD", "return 1"], UNTOUCHED).await?);
+    let script = node.one("EVAL", &["return 1", "0"], UNTOUCHED).await?;
+    facts.runs_scripts &= may(&script) && may(&node.one("SCRIPT", &["LOAD", "return 1"], UNTOUCHED).await?);
+    facts.watches &= watch::is_allowed(node).await?;
+    if !facts.runs_scripts && !facts.watches {
+        let message = format!("the user of `{}` may neither run scripts nor watch keys", node.location);
+        let fault =
+            Fault::refused(format!("{message}, so it cannot be told what changed since it was archived"));
+        return Err(fault.hint("grant `+evalsha +eval +script|load`, or `+@transaction`"));
+    }
     Ok(())
 }
 
-/// Whether a refusal is about the probe's key, not about the command.
-fn is_about_keys(details: Option<&str>) -> bool {
-    details.is_some_and(|text| text.contains("to access") || text.contains("one of the keys"))
+/// Whether a refusal is about the probe's key, which may belong to another node, and not about the command.
+fn is_about_keys(error: &ServerError) -> bool {
+    let is_elsewhere = matches!(error.code(), "MOVED" | "ASK");
+    is_elsewhere
+        || error.details().is_some_and(|text| text.contains("to access") || text.contains("one of the keys"))
 }
 
 /// The primaries of a cluster; together they must serve every slot.

@@ -200,7 +200,11 @@ mod tests {
         for size in 1..=text.len() {
             let (mut cutter, mut lines) = (Cutter::default(), Vec::new());
             for piece in text.chunks(size) {
-                cutter.feed(piece, &mut |line| Ok(lines.push(line.to_vec()))).unwrap();
+                let visited = cutter.feed(piece, &mut |line| {
+                    lines.push(line.to_vec());
+                    Ok(())
+                });
+                visited.unwrap();
             }
             cutter.end().unwrap();
             assert_eq!(lines, [b"a".to_vec(), Vec::new(), b"bc".to_vec()]);

@@ -7,13 +7,18 @@
 //! | `find` | one pass over all keys |
 //! | `found` | what the pass found, packed |
 //! | `archive` | lines of the archive, and the version of each entry |
-//! | `remove` | compare and unlink |
+//! | `remove`, `watch` | compare and unlink |
 //! | `restore`, `lines` | putting back |
 //! | `dump` | what a payload of DUMP holds |
 //! | `text` | bytes as `redis-cli` reads them |
 //! | `script` | restoring with `redis-cli` alone |
 //!
 //! Not here: what patterns mean (`core::pattern`), the order of calls (`engine`).
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the driver's enums may grow; any answer but those asked for is refused"
+)]
 
 mod archive;
 mod connect;
@@ -23,11 +28,13 @@ mod find;
 mod found;
 mod inspect;
 mod lines;
+pub mod parsing;
 mod remove;
 mod restore;
 mod script;
 mod slot;
 mod text;
+mod watch;
 
 pub(super) use connect::is_ours;
 
@@ -35,6 +42,7 @@ use crate::store::Lookup;
 use archive::Archived;
 use async_trait::async_trait;
 use connect::{Node, Target};
+use find::Rest;
 use found::{Entries, Position};
 use inspect::Facts;
 use std::time::Duration;
@@ -46,7 +54,7 @@ use unseed_core::port::store::{ArchiveSink, ArchiveSource, Restored, Server};
 
 /// What a person decides about such a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RedisSettings {
+pub struct RedisSettings {
     /// What belongs to which rows.
     pub keys: Vec<PatternSpec>,
     /// Also count the keys that fit a pattern and belong to nobody.
@@ -55,11 +63,13 @@ pub(super) struct RedisSettings {
     pub pause_ms: u64,
     /// Also archive commands that make the same content on a server of another version.
     pub portable: bool,
+    /// Bytes of found keys that are kept in memory; beyond that, they are looked for again when their turn comes.
+    pub found_bytes_max: usize,
 }
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true }
+        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 64 << 20 }
     }
 }
 
@@ -70,9 +80,13 @@ pub(super) struct Redis {
     patterns: PatternSet,
     facts: Option<Facts>,
     nodes: Vec<Node>,
+    /// Connections that watch what waits for `remove`.
+    watchers: Vec<Node>,
     /// What the last pass found, and how much of it was archived.
     entries: Entries,
     position: Position,
+    /// Where to look for more, if not all that was found is kept.
+    rest: Option<Rest>,
     /// What waits for `remove`.
     archived: Vec<Archived>,
     /// Entries that were gone when they should have been archived.
@@ -90,8 +104,10 @@ impl Redis {
             patterns,
             facts: None,
             nodes: Vec::new(),
+            watchers: Vec::new(),
             entries: Entries::default(),
             position: Position::default(),
+            rest: None,
             archived: Vec::new(),
             gone: 0,
         })
@@ -130,6 +146,7 @@ impl DerivedStore for Redis {
         let (nodes, facts) = inspect::inspect(&self.target).await?;
         let server = facts.server.clone();
         (self.nodes, self.facts) = (nodes, Some(facts));
+        self.unwatch();
         Ok(server)
     }
 

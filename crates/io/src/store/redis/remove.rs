@@ -1,7 +1,8 @@
 //! Removing what was archived, in that version and in no other.
 //!
-//! A small script compares and unlinks one key at a time, so that nobody can come in between. Where scripts are forbidden,
-//! WATCH does the same.
+//! Keys that were watched since they were archived (`watch`) go by the thousand, if nobody touched one of them. Else, and
+//! in a cluster, a small script compares and unlinks one key at a time, so that nobody can come in between. Where scripts
+//! are forbidden, each key is watched while it is compared.
 //!
 //! Invariants
 //! - a key whose payload or expiry is not the archived one stays;
@@ -74,7 +75,15 @@ impl Redis {
         let archived = std::mem::take(&mut self.archived);
         let mut cleared = Cleared { gone: std::mem::take(&mut self.gone), ..Cleared::default() };
         let mut done = 0_u64;
-        for of_node in archived.chunk_by(|a, b| a.node == b.node) {
+        for of_node in archived.chunk_by(|a, b| (a.node, a.watcher) == (b.node, b.watcher)) {
+            if let Some(watcher) = of_node[0].watcher
+                && self.by_transaction(watcher, of_node, &mut cleared).await?
+            {
+                done += u64::try_from(of_node.len()).unwrap_or(0);
+                progress.update("removed entries", done, None);
+                self.pause().await;
+                continue;
+            }
             for chunk in of_node.chunks(CHUNK_ENTRIES) {
                 let fates = if self.facts()?.runs_scripts {
                     self.by_script(chunk).await?

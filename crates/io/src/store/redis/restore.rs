@@ -101,11 +101,11 @@ impl Redis {
     }
 }
 
+/// Gets a line, its number, and whether it is about an entry within a key.
+type VisitLine<'a> = dyn FnMut(u64, &[u8], bool) -> Result<(), Fault> + 'a;
+
 /// Visits every line of every section with its number.
-fn each_line(
-    source: &mut dyn ArchiveSource,
-    visit: &mut dyn FnMut(u64, &[u8], bool) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+fn each_line(source: &mut dyn ArchiveSource, visit: &mut VisitLine<'_>) -> Result<(), Fault> {
     let mut number = 0;
     for (index, section) in source.sections().into_iter().enumerate() {
         let is_member = section.head.table == MEMBERS;

@@ -67,7 +67,7 @@ pub(super) fn restore(files: &[String]) -> String {
             format!("gunzip -c {file}")
         };
         let name = file.rsplit('/').next().unwrap_or(file);
-        let function = if name.starts_with(super::archive::MEMBERS) {
+        let function = if name.contains(&format!(".{}.", super::archive::MEMBERS)) {
             "members".to_owned()
         } else {
             "\"keys_by_${RESTORE_BY:-payload}\"".to_owned()

@@ -59,7 +59,10 @@ fn try_purge(scene: &Scene) -> crate::support::Answer {
 fn a_store_that_cannot_be_seen_in_full_is_refused() {
     let mut scene = scene();
     for (wrong, says) in [
-        ("fails", "command `list` of store `shop` ended with code 3: cannot log in at https://shop:***@shop.example/api"),
+        (
+            "fails",
+            "command `list` of store `shop` ended with code 3: cannot log in at https://shop:***@shop.example/api",
+        ),
         ("noise", "line 1 of the answer of command `list` of store `shop` is no object of JSON"),
         ("cut", "the answer of command `list` of store `shop` is not complete: 6 lines came"),
         ("count", "is not complete: 6 lines came"),
@@ -94,7 +97,10 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 fn what_the_configuration_or_the_rows_contradict_is_refused() {
     let scene = scene();
     scene.plan(&ROOTS);
-    scene.write("unseed.toml", &CONFIG.replace("subjects = [\"tenant.slug\"]", "subjects = [\"tenant.slug\", \"tenant.id\"]"));
+    scene.write(
+        "unseed.toml",
+        &CONFIG.replace("subjects = [\"tenant.slug\"]", "subjects = [\"tenant.slug\", \"tenant.id\"]"),
+    );
     fault(&try_purge(&scene), 3, &["store `shop` is configured otherwise than when plan"]);
     scene.write("unseed.toml", CONFIG);
     scene.sql("main.db", "INSERT INTO tenants VALUES (4, 'Test-A', 'Somebody', '2025-03-04')");
@@ -137,7 +143,10 @@ fn entries_that_keep_changing_stop_the_run_and_stay() {
     assert_eq!(scene.sql("main.db", "SELECT count(*) FROM tenants"), "3");
     scene.set("WRONG", "");
     scene.json(0, &["resume", "r-1", "--confirm", "r-1"]);
-    assert_eq!((parcels(&scene).len(), scene.sql("main.db", "SELECT count(*) FROM tenants").as_str()), (3, "1"));
+    assert_eq!(
+        (parcels(&scene).len(), scene.sql("main.db", "SELECT count(*) FROM tenants").as_str()),
+        (3, "1")
+    );
 }
 
 #[test]

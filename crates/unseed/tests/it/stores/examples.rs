@@ -42,7 +42,8 @@ fn atom_and_its_cache_go_together_and_come_back() {
     assert_eq!(order, ["main", "cache"], "as `after` says");
     as_expected(&lab.sql(&scene.read("verify.sql")));
     // Whatever the cache still holds is of the tenants that stay.
-    let stay: u64 = lab.sql("SELECT 3 * count(*) + 1 + (SELECT count(*) FROM users) FROM tenants").parse().unwrap();
+    let stay: u64 =
+        lab.sql("SELECT 3 * count(*) + 1 + (SELECT count(*) FROM users) FROM tenants").parse().unwrap();
     assert_eq!(size(&mut client), stay.to_string());
     assert_eq!(scene.json(0, &["verify", "r-1"])["clean"], true);
     scene.restore("r-1");

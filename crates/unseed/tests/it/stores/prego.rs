@@ -22,7 +22,8 @@ impl Prego {
     fn new() -> Self {
         let mut scene = Scene::of("prego");
         let edge = Redis::start_own(&RedisOptions::default()).unwrap();
-        let (main, site) = (scene.sqlite("control.db", "control-plane.sql"), scene.sqlite("site.db", "site.sql"));
+        let (main, site) =
+            (scene.sqlite("control.db", "control-plane.sql"), scene.sqlite("site.db", "site.sql"));
         scene.set("CONTROL_PLANE_URL", &main);
         scene.set("SITE_URL", &site);
         scene.set("EDGE_URL", &edge.url());
@@ -77,7 +78,9 @@ impl Prego {
                 assert_eq!(stay, expected, "{context}: {store}");
             }
         }
-        for (table, rows) in [("tenants", 3), ("users", 3), ("sessions", 3), ("otps", 3), ("jobs", 3), ("contracts", 3)] {
+        for (table, rows) in
+            [("tenants", 3), ("users", 3), ("sessions", 3), ("otps", 3), ("jobs", 3), ("contracts", 3)]
+        {
             let count = self.scene.sql("control.db", &format!("SELECT count(*) FROM {table}"));
             assert_eq!(count, rows.to_string(), "{context}: {table}");
         }
@@ -132,7 +135,8 @@ fn keys(client: &mut RedisClient) -> Vec<String> {
 
 fn legs(report: &Value) -> Vec<String> {
     let legs = report["legs"].as_array().unwrap().iter();
-    legs.map(|leg| format!("{} {}", leg["store"].as_str().unwrap(), leg["state"].as_str().unwrap_or("-"))).collect()
+    legs.map(|leg| format!("{} {}", leg["store"].as_str().unwrap(), leg["state"].as_str().unwrap_or("-")))
+        .collect()
 }
 
 #[test]
@@ -220,7 +224,8 @@ fn a_run_killed_after_any_write_to_its_journal_goes_on_and_comes_back() {
         prego.scene.plan(&ROOTS);
         let id = prego.scene.plan_id();
         let mut command = prego.scene.command(&["purge", "plan.json", "--confirm", &id]);
-        let (status, seen) = killed(&mut command, prego.scene.path(".unseed/state.db-wal"), When::Writes(writes));
+        let (status, seen) =
+            killed(&mut command, prego.scene.path(".unseed/state.db-wal"), When::Writes(writes));
         prego.goes_on(&before, &format!("killed after {seen} writes ({status})"));
     }
 }

@@ -74,8 +74,12 @@ impl Scene {
     /// Every row of a SQLite database, as its client dumps them.
     #[track_caller]
     pub(crate) fn dump(&self, name: &str) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.sql(name, ".dump").lines().filter(|line| line.starts_with("INSERT")).map(str::to_owned).collect();
+        let mut lines: Vec<String> = self
+            .sql(name, ".dump")
+            .lines()
+            .filter(|line| line.starts_with("INSERT"))
+            .map(str::to_owned)
+            .collect();
         lines.sort();
         lines
     }

@@ -1,0 +1,104 @@
+//! Keys that are watched from the moment they are archived until they are removed.
+//!
+//! The server itself then knows whether anybody touched one of them, so that a thousand are removed by one command and
+//! nothing has to be compared. Each thousand has a connection of its own, since the end of a transaction ends all watches
+//! of its connection. In a cluster, transactions are bound to one slot; keys are compared there one by one.
+//!
+//! Invariants
+//! - a transaction that the server gives up has removed nothing; its keys are then compared one by one.
+
+use super::Redis;
+use super::archive::Archived;
+use super::connect::Node;
+use super::faults::{self, REMOVING, UNTOUCHED};
+use redis::{Pipeline, Value};
+use std::collections::BTreeMap;
+use unseed_core::fault::Fault;
+use unseed_core::port::derived::Cleared;
+
+/// Keys that one connection watches, about: as many as a server removes in a millisecond.
+const KEYS_PER_CONNECTION: usize = 1_000;
+/// Keys of one command.
+const KEYS_PER_COMMAND: usize = 250;
+
+impl Redis {
+    /// The connection that watches the keys that are archived next; none where none may.
+    pub(super) async fn watcher(&mut self) -> Result<Option<usize>, Fault> {
+        let facts = self.facts()?;
+        if facts.is_cluster || !facts.watches {
+            return Ok(None);
+        }
+        let number = self.archived.len() / KEYS_PER_CONNECTION;
+        while self.watchers.len() <= number {
+            self.watchers.push(self.target.connect().await?);
+        }
+        Ok(Some(number))
+    }
+
+    /// Whoever asks for keys: the connection that watches them from now on, or the node itself.
+    pub(super) fn reader(&mut self, node: usize, watcher: Option<usize>) -> &mut Node {
+        match watcher {
+            Some(number) => &mut self.watchers[number],
+            None => &mut self.nodes[node],
+        }
+    }
+
+    /// Ends all watches, for keys that nobody is going to remove.
+    pub(super) fn unwatch(&mut self) {
+        self.watchers.clear();
+    }
+
+    /// Removes what one connection watches; false, and nothing was removed, if anybody touched one of the keys.
+    pub(super) async fn by_transaction(
+        &mut self,
+        watcher: usize,
+        watched: &[Archived],
+        cleared: &mut Cleared,
+    ) -> Result<bool, Fault> {
+        let mut by_pattern: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
+        for archived in watched {
+            let entry = self.entry(archived.at);
+            by_pattern.entry(entry.pattern).or_default().push(entry.key);
+        }
+        let (mut pipeline, mut counts) = (Pipeline::new(), Vec::new());
+        pipeline.cmd("MULTI");
+        for (pattern, keys) in &by_pattern {
+            for keys in keys.chunks(KEYS_PER_COMMAND) {
+                pipeline.cmd("UNLINK").arg(keys);
+                counts.push((*pattern, u64::try_from(keys.len()).unwrap_or(0)));
+            }
+        }
+        pipeline.cmd("EXEC");
+        let answers = self.watchers[watcher].ask(&pipeline, REMOVING).await?;
+        let removed = match answers.last() {
+            Some(Value::Nil) => return Ok(false),
+            Some(Value::Array(removed)) if removed.len() == counts.len() => removed,
+            _ => return Err(self.not_understood("EXEC").state(REMOVING)),
+        };
+        for ((pattern, asked), answer) in counts.into_iter().zip(removed) {
+            let done = match answer {
+                Value::Int(done) => u64::try_from(*done).unwrap_or(0),
+                Value::ServerError(error) => {
+                    return Err(faults::reply(&self.watchers[watcher].location, error, REMOVING));
+                }
+                _ => return Err(self.not_understood("UNLINK").state(REMOVING)),
+            };
+            cleared.gone += asked - done.min(asked);
+            if done > 0 {
+                *cleared.removed.entry(self.patterns.name(pattern).to_owned()).or_default() += done;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether this user may watch keys and open transactions.
+pub(super) async fn is_allowed(node: &mut Node) -> Result<bool, Fault> {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("UNWATCH");
+    pipeline.cmd("MULTI");
+    pipeline.cmd("DISCARD");
+    let answers = node.send(&pipeline, UNTOUCHED).await?;
+    // WATCH cannot be asked for without a key that may be touched; the three are granted together.
+    Ok(!answers.iter().any(|answer| matches!(answer, Value::ServerError(_))))
+}

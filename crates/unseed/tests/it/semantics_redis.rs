@@ -1,0 +1,8 @@
+//! Real Redis servers, through the port of derived stores.
+
+mod access;
+mod cluster;
+mod races;
+mod roundtrip;
+mod scale;
+mod scene;
