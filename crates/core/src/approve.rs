@@ -93,6 +93,10 @@ impl ConfirmedPlan {
     /// a usage fault when the plan says another time.
     pub fn quarantined(mut self, quarantine_s: u64) -> Result<Self, Fault> {
         let plan = &self.whole.plan().id;
+        if self.whole.plan().has_legs() {
+            let message = format!("plan `{plan}` is about several stores, which have no quarantine");
+            return Err(Fault::usage(message).hint("leave `--quarantine` out"));
+        }
         match (self.keeping.quarantine_s, &self.consent) {
             (Some(planned_s), _) if planned_s == quarantine_s => {}
             (Some(planned_s), _) => {
@@ -109,6 +113,12 @@ impl ConfirmedPlan {
             (None, Consent::Id) => self.keeping.quarantine_s = Some(quarantine_s),
         }
         Ok(self)
+    }
+
+    /// The same agreement to one leg of the plan: who agreed to the whole agreed to its parts.
+    pub fn leg(&self, store: &str) -> Option<Self> {
+        let whole = self.whole.leg(store)?;
+        Some(Self { whole, consent: self.consent.clone(), keeping: self.keeping })
     }
 
     /// Gives the plan up for execution.
@@ -140,6 +150,28 @@ impl ConfirmedRun {
     /// Who agreed.
     pub fn consent(&self) -> &Consent {
         &self.consent
+    }
+
+    /// The same agreement to one leg of the run: who agreed to the whole agreed to its parts.
+    pub fn leg(&self, store: &str, run: Run) -> Option<Self> {
+        let whole = self.whole.leg(store)?;
+        let act = match &self.act {
+            Act::Purge => Act::Purge,
+            Act::Restore { .. } => Act::Restore { run: run.id.clone() },
+        };
+        Some(Self { run, whole, act, consent: self.consent.clone() })
+    }
+
+    /// The same agreement to a leg that has not begun, where a purge goes on.
+    pub fn new_leg(&self, store: &str) -> Option<ConfirmedPlan> {
+        match self.act {
+            Act::Restore { .. } => None,
+            Act::Purge => {
+                let whole = self.whole.leg(store)?;
+                let keeping = whole.plan().policy.keeping;
+                Some(ConfirmedPlan { whole, consent: self.consent.clone(), keeping })
+            }
+        }
     }
 
     /// Ends what was agreed to something else: consent to resume is none to restore.

@@ -15,14 +15,15 @@ mod detect;
 mod govern;
 mod live;
 mod state;
+mod stores;
 
 pub use archive::{Archive, QuarantineTime};
 pub use detect::Detection;
 pub use govern::{Approvals, Audit, Destructive};
 pub use live::Purging;
 pub use state::StateConfig;
+pub use stores::{Commands, KeySettings, StoreConfig};
 
-use crate::address;
 use crate::entity::{Entity, Overrides};
 use crate::fault::Fault;
 use crate::hook::Hook;
@@ -36,6 +37,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use stores::FileStore;
 use toml::Spanned;
 
 /// Everything a configuration file says.
@@ -59,15 +61,6 @@ pub struct Config {
     pub quarantine: QuarantineTime,
 }
 
-/// One store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// A URL without a password, or `env:NAME`.
-    pub url: String,
-    /// Key patterns of stores that hold keys instead of tables.
-    pub keys: Vec<String>,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -86,14 +79,6 @@ struct File {
     purge: Option<Spanned<FilePurging>>,
     hooks: Vec<Spanned<FileHook>>,
     quarantine: QuarantineTime,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileStore {
-    url: Spanned<String>,
-    #[serde(default)]
-    keys: Vec<String>,
 }
 
 impl Config {
@@ -157,9 +142,18 @@ impl Config {
 
     /// The part that plans carry.
     pub fn policy(&self) -> Policy {
+        self.policy_with(&self.references, &self.protect)
+    }
+
+    /// The same for rows of a store that follows from another: protections and links are that store's own.
+    pub fn policy_of(&self, store: &StoreConfig) -> Policy {
+        self.policy_with(&store.references, &store.protect)
+    }
+
+    fn policy_with(&self, references: &[ConfiguredReference], protect: &[ConfiguredProtection]) -> Policy {
         Policy {
-            references: self.references.clone(),
-            protect: self.protect.clone(),
+            references: references.to_vec(),
+            protect: protect.to_vec(),
             limits: self.limits,
             allow_effects: Vec::new(),
             approvals: PlannedApprovals {
@@ -216,23 +210,6 @@ impl Place<'_> {
             .hint(format!("correct `{}` and run the command again", self.file))
     }
 
-    fn store(&self, name: &str, store: FileStore) -> Result<StoreConfig, Fault> {
-        let span = store.url.span();
-        let url = store.url.into_inner();
-        if address::has_password(&url) {
-            let what = format!("`stores.{name}.url` contains a password");
-            let variable = environment_name(name);
-            return Err(self.at(Some(span), &what).hint(format!(
-                "write `url = \"env:{variable}\"` and set {variable} to the whole URL where unseed runs"
-            )));
-        }
-        if url.trim().is_empty() || url == "env:" {
-            let what = format!("`stores.{name}.url` is empty");
-            return Err(self.at(Some(span), &what).hint("write a URL, or `env:NAME`"));
-        }
-        Ok(StoreConfig { url, keys: store.keys })
-    }
-
     fn protection(&self, path: &str, node: Node, found: &mut Vec<ConfiguredProtection>) -> Result<(), Fault> {
         let values = match node {
             Node::Table(entries) => {
@@ -286,12 +263,6 @@ impl Place<'_> {
         }
         Ok(inner)
     }
-}
-
-fn environment_name(store: &str) -> String {
-    let plain: String =
-        store.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    format!("{plain}_DATABASE_URL")
 }
 
 fn lower_first(text: &str) -> String {

@@ -96,6 +96,26 @@ impl WholePlan {
         &self.plan
     }
 
+    /// What is done to the rows of one of several stores, as a plan of its own; it names this plan as the one that it
+    /// is a leg of. `None` where the plan has no such leg, or it is one of entries.
+    pub fn leg(&self, store: &str) -> Option<Self> {
+        let (plan, positions) = self.plan.leg(store)?;
+        let keys = positions.into_iter().map(|n| self.keys[n].clone()).collect();
+        Some(Self::seal(plan, keys, INLINE_ROWS_MAX))
+    }
+
+    /// Puts plans for single stores into one; `plan` says all but roots, which are taken from the parts.
+    pub fn join(plan: Plan, parts: Vec<(Option<String>, Self)>) -> Self {
+        let mut joined = Plan { roots: Vec::new(), ..plan };
+        let mut keys = Vec::new();
+        for (store, part) in parts {
+            let roots = part.plan.roots.into_iter();
+            joined.roots.extend(roots.map(|roots| Roots { store: store.clone(), ..roots }));
+            keys.extend(part.keys);
+        }
+        Self::seal(joined, keys, INLINE_ROWS_MAX)
+    }
+
     /// The roots of each table with their keys.
     pub fn targets(&self) -> impl Iterator<Item = (&Roots, &[RootRow])> {
         self.plan.roots.iter().zip(self.keys.iter().map(Vec::as_slice))

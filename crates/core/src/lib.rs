@@ -10,6 +10,8 @@
 //! | [`protect`] | to whom a row belongs, and what must never be touched |
 //! | [`plan`] | the immutable plan and its digest |
 //! | [`keys`] | a plan together with the keys of its roots |
+//! | [`legs`] | one plan over several stores: how they follow from one another, and their order |
+//! | [`subjects`] | values of rows by which entries of derived stores are found |
 //! | [`approve`] | the proof that whoever has to agree has agreed |
 //! | [`pattern`] | which keys of a derived store belong to which rows |
 //! | [`permit`] | what may be removed at all |
@@ -37,6 +39,7 @@ pub mod fault;
 pub mod hook;
 pub mod keeping;
 pub mod keys;
+pub mod legs;
 pub mod pattern;
 pub mod permit;
 pub mod plan;
@@ -46,4 +49,5 @@ pub mod protect;
 pub mod run;
 pub mod scan;
 pub mod schema;
+pub mod subjects;
 pub mod throttle;

@@ -38,7 +38,8 @@ pub fn plan(destructive: Option<&Destructive>, plan: &Plan, change: Change) -> R
             return Err(Fault::refused(message).hint("name a listed store, or have this one listed"));
         }
     }
-    for roots in &plan.roots {
+    // Roots of other stores follow from those that were chosen.
+    for roots in plan.roots.iter().filter(|roots| roots.store.is_none()) {
         if allowed.roots.as_ref().is_some_and(|names| !names.iter().any(|name| is_table(name, &roots.table)))
         {
             let message =

@@ -14,6 +14,7 @@ fn planned() -> Plan {
         schema_fingerprint: String::new(),
     }];
     plan.roots = vec![Roots {
+        store: None,
         table: "public.tenants".to_owned(),
         count: 0,
         columns: Vec::new(),

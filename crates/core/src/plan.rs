@@ -73,6 +73,9 @@ pub enum Keys {
 /// The roots of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
+    /// The store they are in, where a plan spans several and it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     pub table: String,
     pub count: u64,
     /// Names of the key columns.
@@ -99,12 +102,15 @@ pub struct PlanStore {
 pub enum Action {
     Delete,
     Detach,
+    /// Entries of a derived store, named by their pattern.
+    Clear,
 }
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub store: String,
+    /// The table; in a derived store the pattern.
     pub table: String,
     pub action: Action,
     /// For a detach: the columns that are set to null.
@@ -150,6 +156,9 @@ impl RunIndex {
 /// Something a person should know before approving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
+    /// The store it is about, where a plan spans several and it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Stable word, e.g. `missing-fk-index`.
     pub id: String,
     pub table: String,
@@ -182,6 +191,65 @@ pub struct Plan {
     pub indexes: Vec<RunIndex>,
     pub warnings: Vec<Warning>,
     pub conflicts: Vec<Conflict>,
+    /// Where a plan spans several stores: what is done in each of them, in this order. The first of `stores` is the
+    /// one that the others follow from; path, policy and size of batches above are its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<Leg>,
+    /// Digest of the plan that this one is a leg of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leg_of: Option<String>,
+}
+
+/// What a plan does in one of several stores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leg {
+    pub store: String,
+    #[serde(flatten)]
+    pub work: LegWork,
+}
+
+/// The two kinds of legs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "of")]
+pub enum LegWork {
+    /// Rows of a store with tables.
+    Rows(Box<RowsLeg>),
+    /// Entries of a derived store.
+    Entries(EntriesLeg),
+}
+
+/// What only this store's rows need; roots, steps and warnings stand in the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowsLeg {
+    pub path: Path,
+    pub path_reason: String,
+    pub batch_rows_max: u64,
+    pub policy: Policy,
+    /// How its roots follow from the first store, as configured; none for the first store itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<String>,
+}
+
+/// What was found in a derived store; the numbers per pattern are steps of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntriesLeg {
+    /// Entries looked at.
+    pub seen: u64,
+    /// The values that entries were found by.
+    pub subjects: Vec<SubjectsSum>,
+    /// What a purge would do there, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub says: Vec<String>,
+}
+
+/// Values of rows that leave, without the values: a plan travels, and they may be personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectsSum {
+    pub entity: String,
+    pub columns: Vec<String>,
+    pub count: u64,
+    /// blake3 over the sorted values.
+    pub hash: String,
 }
 
 fn is_auto(choice: &BuildIndexes) -> bool {
@@ -219,6 +287,58 @@ impl Plan {
     /// The name of an index of the run, by its position, without the schema, which is that of its table.
     pub fn index_name(&self, position: usize) -> String {
         format!("{INDEX_PREFIX}{}_{}", self.id, position + 1)
+    }
+
+    /// Entries that leave derived stores, over all patterns.
+    pub fn entries_cleared(&self) -> u64 {
+        self.steps.iter().filter(|s| s.action == Action::Clear).map(|s| s.rows).sum()
+    }
+
+    /// The store of this name.
+    pub fn store(&self, name: &str) -> Option<&PlanStore> {
+        self.stores.iter().find(|store| store.store == name)
+    }
+
+    /// Whether it is about several stores, or about one that others follow from.
+    pub fn has_legs(&self) -> bool {
+        !self.legs.is_empty()
+    }
+
+    /// The leg in a store, as a plan of its own; the keys of its roots are not filled in.
+    fn bare_leg(&self, leg: &Leg) -> Option<Self> {
+        let LegWork::Rows(rows) = &leg.work else { return None };
+        let is_first = self.stores.first().is_some_and(|first| first.store == leg.store);
+        let here = |store: &Option<String>| match store {
+            Some(name) => *name == leg.store,
+            None => is_first,
+        };
+        let roots = self.roots.iter().filter(|roots| here(&roots.store));
+        let warnings = self.warnings.iter().filter(|warning| here(&warning.store));
+        Some(Self {
+            id: String::new(),
+            digest: String::new(),
+            stores: self.stores.iter().filter(|store| store.store == leg.store).cloned().collect(),
+            path: rows.path,
+            path_reason: rows.path_reason.clone(),
+            batch_rows_max: rows.batch_rows_max,
+            policy: rows.policy.clone(),
+            roots: roots.map(|roots| Roots { store: None, ..roots.clone() }).collect(),
+            steps: self.steps.iter().filter(|step| step.store == leg.store).cloned().collect(),
+            warnings: warnings.map(|warning| Warning { store: None, ..warning.clone() }).collect(),
+            legs: Vec::new(),
+            leg_of: Some(self.digest.clone()),
+            ..self.clone()
+        })
+    }
+
+    /// The leg in a store of rows, as a plan of its own, and which of the roots are its.
+    pub(crate) fn leg(&self, store: &str) -> Option<(Self, Vec<usize>)> {
+        let leg = self.legs.iter().find(|leg| leg.store == store)?;
+        let bare = self.bare_leg(leg)?;
+        let first = self.stores.first().map(|first| first.store.as_str());
+        let of = |roots: &Roots| roots.store.as_deref().or(first) == Some(store);
+        let positions = (0..self.roots.len()).filter(|n| of(&self.roots[*n])).collect();
+        Some((bare, positions))
     }
 
     /// Number of roots.

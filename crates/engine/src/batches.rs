@@ -243,7 +243,8 @@ async fn close(
     Ok(batches)
 }
 
-fn refuse_stale(closure: &Closure) -> Result<(), Fault> {
+/// Refuses roots that are not what they were.
+pub(crate) fn refuse_stale(closure: &Closure) -> Result<(), Fault> {
     const NAMED_MAX: usize = 20;
     if closure.stale.is_empty() {
         return Ok(());

@@ -8,6 +8,7 @@
 //! | [`resume`] | goes on from the journal |
 //! | [`verify`] | looks again: roots, orphans, protected rows, archive |
 //! | [`restore`] | puts archived rows back |
+//! | [`legs`] | one plan over several stores: order, values that flow between them, one run |
 //! | [`hooks`] | commands of a person around a purge or a restore |
 //! | [`due`] | ends quarantines whose time is over |
 //! | [`retention`] | removes archives whose time is over, holds others |
@@ -28,6 +29,7 @@ mod ending;
 pub mod hooks;
 mod indexes;
 pub mod interrupt;
+pub mod legs;
 mod pace;
 pub mod plan;
 mod positions;

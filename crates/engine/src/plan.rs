@@ -82,6 +82,20 @@ pub async fn make(
     progress: &dyn Progress,
     request: &Request<'_>,
 ) -> Result<WholePlan, Fault> {
+    let made = make_if_any(store, clock, progress, request).await?;
+    made.ok_or_else(|| nothing_chosen(&request.choices))
+}
+
+/// Makes a plan, or none where the choices find no row.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn make_if_any(
+    store: &mut dyn Store,
+    clock: &dyn Clock,
+    progress: &dyn Progress,
+    request: &Request<'_>,
+) -> Result<Option<WholePlan>, Fault> {
     if request.batch_rows_max == Some(0) {
         return Err(Fault::usage("a batch needs room for at least one row").hint("set `--batch-rows 100000`"));
     }
@@ -101,7 +115,7 @@ pub async fn make(
     // There may be millions, and each is held once.
     drop(choices);
     if roots.is_empty() {
-        return Err(nothing_chosen(&request.choices));
+        return Ok(None);
     }
     let root_tables: Vec<TableId> = roots.iter().map(|set| set.table).collect();
     if root_tables != tables {
@@ -141,7 +155,7 @@ pub async fn make(
     };
     let plan = bare.plan(&work.schema, &roots, clock.now());
     let keys = roots.into_iter().map(|set| set.rows).collect();
-    Ok(WholePlan::seal(plan, keys, INLINE_ROWS_MAX))
+    Ok(Some(WholePlan::seal(plan, keys, INLINE_ROWS_MAX)))
 }
 
 /// Refuses roots that the closure did not find again by their keys: a look-up that finds less than was chosen
@@ -348,6 +362,7 @@ impl Bare<'_> {
             said.join("; ")
         };
         let roots = roots.iter().map(|set| Roots {
+            store: None,
             table: schema.table(set.table).name.to_string(),
             count: 0,
             columns: set.columns.iter().map(|c| schema.table(set.table).columns[*c].name.clone()).collect(),
@@ -377,6 +392,8 @@ impl Bare<'_> {
             indexes: self.indexes,
             warnings: self.warnings,
             conflicts: Vec::new(),
+            legs: Vec::new(),
+            leg_of: None,
         }
     }
 }

@@ -9,17 +9,15 @@
 use crate::batches::{self, Stop};
 pub use crate::context::{Context, Live, Patience};
 use crate::ending::Ending;
-use crate::report::{BatchFigures, FORMAT, RowFigures, RunReport, Timings};
+use crate::report::RunReport;
 use crate::session::{Session, audit, released};
 use crate::work;
 use crate::{hooks, indexes, pace};
-use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedPlan;
 use unseed_core::fault::Fault;
 use unseed_core::hook::Phase;
-use unseed_core::keeping::Kept;
 use unseed_core::keys::WholePlan;
-use unseed_core::port::store::{Server, Statements};
+use unseed_core::port::store::Server;
 use unseed_core::run::{Consent, Run, RunState};
 
 /// Executes a plan.
@@ -142,33 +140,9 @@ fn new_run(cx: &Context<'_>, whole: &WholePlan, report: &RunReport, consent: Con
 }
 
 fn first_report(cx: &Context<'_>, id: &str, whole: &WholePlan) -> RunReport {
-    let plan = whole.plan();
     RunReport {
-        format: FORMAT.to_owned(),
-        run: id.to_owned(),
-        plan: plan.id.clone(),
-        store: plan.stores.first().map(|s| s.store.clone()).unwrap_or_default(),
-        path: plan.path,
-        started_at: cx.clock.now(),
-        finished_at: None,
-        batches: BatchFigures::default(),
-        batches_total: 0,
-        rows: RowFigures::default(),
-        tables: BTreeMap::new(),
-        inserted_by_triggers: BTreeMap::new(),
-        changed_by_triggers: BTreeMap::new(),
-        baseline: None,
-        protected_after: Vec::new(),
-        statements: Statements::default(),
-        timings: Timings::default(),
-        retries: 0,
-        waits: BTreeMap::new(),
-        hooks: Vec::new(),
-        indexes: Vec::new(),
         archive: cx.archive.location(id),
         recipients: cx.archive.recipients(),
-        verification: None,
-        restores: Vec::new(),
-        kept: Kept::default(),
+        ..RunReport::begun(id, whole.plan(), cx.clock.now())
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn check_limits(
 }
 
 /// Whether `part` of `total` is more than `share`; row counts below 2^32 are compared exactly.
-fn exceeds_share(part: u64, total: u64, share: f64) -> bool {
+pub(crate) fn exceeds_share(part: u64, total: u64, share: f64) -> bool {
     wide(part) > share * wide(total)
 }
 

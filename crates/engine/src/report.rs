@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::hook::HookFigures;
 use unseed_core::keeping::Kept;
-use unseed_core::plan::Path;
+use unseed_core::plan::{Path, Plan, SubjectsSum};
 use unseed_core::port::store::{Fingerprint, Statements};
-use unseed_core::run::{BatchRecord, BatchState, Run};
+use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
 use unseed_core::schema::{ReferenceId, Schema};
 
 /// The value of [`RunReport::format`].
@@ -65,6 +65,36 @@ pub struct RunReport {
     /// How long the rows can be put back, and what became of that.
     #[serde(default, skip_serializing_if = "Kept::is_empty")]
     pub kept: Kept,
+    /// What was done in each of several stores, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<LegReport>,
+    /// The values that derived stores are searched by, once they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<KeptSubjects>,
+}
+
+/// What was done in one of several stores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LegReport {
+    pub store: String,
+    /// Kind of the store, e.g. `postgresql`.
+    pub kind: String,
+    /// `None` until it begins.
+    pub state: Option<RunState>,
+    /// Id and digest of the leg as a plan of its own.
+    pub plan: String,
+    pub plan_digest: String,
+    pub started_at: String,
+    pub finished_at: Option<String>,
+    pub report: Option<RunReport>,
+}
+
+/// Where the values of removed rows are kept: the first batch of the run's own archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSubjects {
+    /// Hash of that batch's manifest.
+    pub hash: String,
+    pub sums: Vec<SubjectsSum>,
 }
 
 /// Batches of a run.
@@ -174,6 +204,12 @@ pub struct Verification {
     /// When the rows of the archive were removed, so that only its manifests could be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive_expired_at: Option<String>,
+    /// Entries of removed rows that derived stores hold, by pattern.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leftovers: BTreeMap<String, u64>,
+    /// Entries that derived stores looked at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub entries_checked: u64,
 }
 
 /// What a restore did.
@@ -210,6 +246,54 @@ impl RunReport {
     /// The stable JSON form.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("a report is plain data, which JSON can always hold")
+    }
+
+    /// A report that says nothing yet.
+    pub(crate) fn begun(run: &str, plan: &Plan, started_at: String) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            run: run.to_owned(),
+            plan: plan.id.clone(),
+            store: plan.stores.first().map(|s| s.store.clone()).unwrap_or_default(),
+            path: plan.path,
+            started_at,
+            finished_at: None,
+            batches: BatchFigures::default(),
+            batches_total: 0,
+            rows: RowFigures::default(),
+            tables: BTreeMap::new(),
+            inserted_by_triggers: BTreeMap::new(),
+            changed_by_triggers: BTreeMap::new(),
+            baseline: None,
+            protected_after: Vec::new(),
+            statements: Statements::default(),
+            timings: Timings::default(),
+            retries: 0,
+            waits: BTreeMap::new(),
+            hooks: Vec::new(),
+            indexes: Vec::new(),
+            archive: String::new(),
+            recipients: Vec::new(),
+            verification: None,
+            restores: Vec::new(),
+            kept: Kept::default(),
+            legs: Vec::new(),
+            subjects: None,
+        }
+    }
+
+    /// Puts the figures of the legs in, from scratch.
+    pub(crate) fn count_legs(&mut self) {
+        let reports = || self.legs.iter().filter_map(|leg| leg.report.as_ref());
+        let batches = BatchFigures {
+            done: reports().map(|report| report.batches.done).sum(),
+            total: reports().map(|report| report.batches.total).sum(),
+        };
+        let rows = RowFigures {
+            deleted: reports().map(|report| report.rows.deleted).sum(),
+            detached: reports().map(|report| report.rows.detached).sum(),
+        };
+        (self.batches, self.batches_total, self.rows) = (batches, batches.total, rows);
     }
 
     /// Puts the figures of the batches in, from scratch.
@@ -252,7 +336,13 @@ impl Verification {
             && self.orphans.is_empty()
             && self.protected_changed.is_empty()
             && self.archive_differs.is_empty()
+            && self.leftovers.is_empty()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn add_all(sums: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {

@@ -78,7 +78,8 @@ fn conflict_text(conflict: &RestoreConflict) -> String {
     format!("{} {}: {}{more}", conflict.table, conflict.key, conflict.reason)
 }
 
-fn restorable(run: &Run) -> Result<(), Fault> {
+/// Whether there may be something to put back.
+pub(crate) fn restorable(run: &Run) -> Result<(), Fault> {
     let id = &run.id;
     match run.state {
         RunState::Running

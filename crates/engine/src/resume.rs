@@ -29,7 +29,8 @@ pub async fn execute(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<R
     released(cx, &id, result)
 }
 
-fn resumable(run: &Run) -> Result<(), Fault> {
+/// Whether a run can go on.
+pub(crate) fn resumable(run: &Run) -> Result<(), Fault> {
     let id = &run.id;
     let fault = match run.state {
         RunState::Running | RunState::Stopped => return Ok(()),

@@ -59,6 +59,9 @@ pub fn fault(report: &RunReport) -> Option<Fault> {
         let refer = if *rows == 1 { "refers" } else { "refer" };
         fault = fault.detail(format!("{} that {refer} to nothing by {reference}", counted(*rows, "row")));
     }
+    for (pattern, entries) in &found.leftovers {
+        fault = fault.detail(format!("{entries} entries of `{pattern}` are there"));
+    }
     for table in &found.protected_changed {
         fault = fault.detail(format!("protected rows of `{table}` are not what they were"));
     }
@@ -69,7 +72,8 @@ pub fn fault(report: &RunReport) -> Option<Fault> {
     Some(fault)
 }
 
-fn finished(run: &Run) -> Result<(), Fault> {
+/// Whether a run is over and was not restored.
+pub(crate) fn finished(run: &Run) -> Result<(), Fault> {
     let id = &run.id;
     let fault = match run.state {
         RunState::Done | RunState::Verified | RunState::Quarantined => return Ok(()),

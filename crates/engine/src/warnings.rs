@@ -62,7 +62,7 @@ impl Found<'_> {
     }
 
     fn warning(&self, id: &str, table: TableId, says: String) -> Warning {
-        Warning { id: id.to_owned(), table: self.name(table), says, estimate_s: None }
+        Warning { store: None, id: id.to_owned(), table: self.name(table), says, estimate_s: None }
     }
 }
 

@@ -72,7 +72,7 @@ fn edges(plan: &Plan) -> Vec<Edge> {
             let (target, rule) = right.rsplit_once(" (").unwrap_or((right, ""));
             let columns = column_part(left, &step.table);
             let rule = match step.action {
-                Action::Delete => rule.trim_end_matches(')'),
+                Action::Delete | Action::Clear => rule.trim_end_matches(')'),
                 Action::Detach => "detach",
             };
             for parent in parents(plan, target) {

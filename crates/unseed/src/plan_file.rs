@@ -102,6 +102,7 @@ mod tests {
 
     fn whole(rows: u64, inline_rows_max: usize) -> WholePlan {
         let roots = Roots {
+            store: None,
             table: "users".to_owned(),
             count: 0,
             columns: vec!["id".to_owned()],
@@ -125,6 +126,8 @@ mod tests {
             indexes: Vec::new(),
             warnings: Vec::new(),
             conflicts: Vec::new(),
+            legs: Vec::new(),
+            leg_of: None,
         };
         let row = |n: u64| RootRow { key: vec![n.to_string()], version: "v".to_owned() };
         WholePlan::seal(plan, vec![(0..rows).map(row).collect()], inline_rows_max)

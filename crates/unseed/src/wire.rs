@@ -17,10 +17,11 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use unseed_core::address;
-use unseed_core::config::{Config, StateConfig};
+use unseed_core::config::{Config, StateConfig, StoreConfig};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::plan::PlanStore;
 use unseed_core::port::clock::Clock;
+use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::gauges::Gauges;
 use unseed_core::port::store::ArchiveSource;
 use unseed_core::schema::Schema;
@@ -128,16 +129,51 @@ impl Wire {
                 None => target(STORE_DEFAULT, given),
             },
             None => {
-                let stores = &self.config.stores;
-                let only = if stores.len() == 1 {
-                    stores.iter().next()
-                } else {
-                    stores.get_key_value(STORE_DEFAULT)
-                };
-                let (name, store) = only.ok_or_else(|| no_store(stores.keys()))?;
+                let (name, store) = self.source().ok_or_else(|| {
+                    no_store(self.config.stores.iter().filter(|(_, s)| !s.follows()).map(|(name, _)| name))
+                })?;
                 target(name, &store.url)
             }
         }
+    }
+
+    /// The configured store that the others follow from: the only one that follows from none, or the one called `main`.
+    pub fn source(&self) -> Option<(&String, &StoreConfig)> {
+        let mut first = self.config.stores.iter().filter(|(_, store)| !store.follows());
+        match (first.next(), first.next()) {
+            (Some(only), None) => Some(only),
+            (Some(_), Some(_)) => {
+                self.config.stores.get_key_value(STORE_DEFAULT).filter(|(_, s)| !s.follows())
+            }
+            (None, _) => None,
+        }
+    }
+
+    /// The configured stores that follow from this one.
+    pub fn followers(&self, source: &str) -> Vec<(String, StoreConfig)> {
+        if self.source().is_none_or(|(name, _)| name != source) {
+            return Vec::new();
+        }
+        let stores = self.config.stores.iter().filter(|(_, store)| store.follows());
+        stores.map(|(name, store)| (name.clone(), store.clone())).collect()
+    }
+
+    /// Opens a configured store whose entries follow from rows elsewhere; returns its address without any secret.
+    ///
+    /// # Errors
+    /// A usage fault when its address leads nowhere, a store fault when the connection fails.
+    pub fn open_derived(
+        &self,
+        name: &str,
+        config: &StoreConfig,
+    ) -> Result<(String, Box<dyn DerivedStore>), Fault> {
+        let folder = self.beside_config(".");
+        if let Some(program) = config.program() {
+            return Ok((program, unseed_io::store::open_derived(name, config, &folder, &variable)?));
+        }
+        let target = target(name, &config.url)?;
+        let config = StoreConfig { url: target.url, ..config.clone() };
+        Ok((target.address, unseed_io::store::open_derived(name, &config, &folder, &variable)?))
     }
 
     /// The store of a plan: what was given, else where the plan says, else the configured store of that name.

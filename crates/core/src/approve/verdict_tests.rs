@@ -29,6 +29,8 @@ pub(crate) fn plan() -> Plan {
         indexes: Vec::new(),
         warnings: Vec::new(),
         conflicts: Vec::new(),
+        legs: Vec::new(),
+        leg_of: None,
     }
     .sealed()
 }

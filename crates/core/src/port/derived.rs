@@ -93,6 +93,22 @@ pub trait DerivedStore: Send {
     /// `archive` and `remove`. A pass that could not see everything is a fault, never a smaller number.
     async fn find(&mut self, subjects: &dyn Subjects, progress: &dyn Progress) -> Result<Found, Fault>;
 
+    /// Values that no row that stays may have in common with one that leaves, since the store cannot tell whose an entry
+    /// is that it finds by them. None where it tells by [`Subjects::known`].
+    fn distinct(&self) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Looks again after a purge. Nothing that this finds is removed.
+    async fn look_again(&mut self, subjects: &dyn Subjects, progress: &dyn Progress) -> Result<Found, Fault> {
+        self.find(subjects, progress).await
+    }
+
+    /// From here on what is sent to the store is logged in this folder of the run, where the store keeps a log.
+    fn log_to(&mut self, folder: &str) {
+        let _ = folder;
+    }
+
     /// Writes at most `entries_max` of the found entries that were not archived yet, with what is needed to put them
     /// back; returns how many it wrote, 0 when none is left.
     async fn archive(

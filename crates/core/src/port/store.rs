@@ -227,6 +227,9 @@ pub struct Removed {
     pub inserted: BTreeMap<String, u64>,
     /// Rows of allowed tables that triggers changed or deleted.
     pub effects: BTreeMap<String, u64>,
+    /// Entries that left a derived store, per pattern.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub entries: BTreeMap<String, u64>,
     /// By which the outcome of the commit can be asked for later.
     pub token: String,
 }
@@ -327,6 +330,16 @@ pub enum IndexBuilt {
     /// In words why not; the run goes on without it.
     Not(String),
 }
+
+/// Values of the rows of one table that other stores are searched by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub table: TableId,
+    pub columns: Vec<ColumnIndex>,
+}
+
+/// Takes one row of a [`Wanted`] by its position: whether it leaves, and its values as text.
+pub type VisitValues<'a> = dyn FnMut(usize, bool, &[Option<String>]) + Send + 'a;
 
 /// A store that holds rows.
 #[async_trait]
@@ -430,6 +443,21 @@ pub trait Store: Send {
 
     /// Rows whose reference points at nothing, for each of the references that has any.
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault>;
+
+    /// Visits every row of the wanted tables with values of its columns, and whether it leaves when the roots leave; all
+    /// in one view of the store. The last closure is forgotten.
+    async fn values(
+        &mut self,
+        work: &Work,
+        roots: &[RootSet],
+        wanted: &[Wanted],
+        visit: &mut VisitValues<'_>,
+    ) -> Result<(), Fault> {
+        let _ = (work, roots, wanted);
+        let _visit = visit;
+        Err(Fault::usage("this kind of store cannot be the one that others follow from")
+            .hint("remove `keys`, `commands` and `roots` of the other stores from the configuration"))
+    }
 
     /// How many of the roots exist.
     async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault>;

@@ -60,6 +60,7 @@ pub struct FolderArchive {
 pub fn extension(store_kind: &str) -> &'static str {
     match store_kind {
         "postgresql" => "copy",
+        "command" => "jsonl",
         "redis" => "tsv",
         _ => "sql",
     }
@@ -108,7 +109,10 @@ impl FolderArchive {
 
     fn run_folder(&self, run: &str) -> Result<PathBuf, Fault> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if run.is_empty() || !run.chars().all(plain) {
+        let is_plain = |part: &str| !part.is_empty() && part.chars().all(plain);
+        // A run over several stores has a folder in its own for each of them: `r-7/cache`.
+        let (own, leg) = run.split_once('/').map_or((run, None), |(own, leg)| (own, Some(leg)));
+        if !is_plain(own) || !leg.is_none_or(is_plain) {
             return Err(Fault::usage(format!("`{run}` is not the id of a run"))
                 .hint("run `unseed runs` to see which runs there are"));
         }

@@ -19,6 +19,8 @@ impl Counter {
     pub(super) fn of(file: &str, columns: usize) -> Self {
         if file.contains(".copy.gz") || file.contains(".tsv.gz") {
             Self::Copy(Lines { tabs: columns.saturating_sub(1), ..Lines::default() })
+        } else if file.contains(".jsonl.gz") {
+            Self::Copy(Lines::default())
         } else {
             Self::Sql(Statements::default())
         }
@@ -134,6 +136,7 @@ mod tests {
         count("a.copy.gz.age", 2, b"1\ta\n2\t\\N\n", Ok(2));
         count("a.copy.gz", 1, b"\n\n", Ok(2));
         count("a.tsv.gz", 2, b"\"1\"\ta\n", Ok(1));
+        count("a.jsonl.gz", 3, b"{}\n{}\n", Ok(2));
         count("a.copy.gz", 2, b"", Ok(0));
         count("a.copy.gz", 2, b"1\ta\n2\tb", Err(()));
         count("a.copy.gz", 2, b"1\ta\n2\n", Err(()));

@@ -19,6 +19,10 @@ use std::path::Path;
 use unseed_core::archive::{BatchManifest, Manifest, Part, Problem, Survey, Tombstone};
 use unseed_core::fault::{Category, Fault, counted};
 
+/// Files beside the batches; `commands.log` is the log of a store behind commands.
+const OUR_FILES: [&str; 6] =
+    ["manifest.json", "plan.json", "schema.json", "restore.sql", "restore.sh", "commands.log"];
+
 /// What the state database says about an archive.
 pub(super) struct Claim<'a> {
     pub(super) run: &'a str,
@@ -215,8 +219,7 @@ impl Look<'_> {
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(".new").unwrap_or(name);
     let keys = name.starts_with("keys-") && name.ends_with(".jsonl");
-    keys || ["manifest.json", "plan.json", "schema.json", "restore.sql", KEY_FILE, tombstone::FILE]
-        .contains(&name)
+    keys || OUR_FILES.contains(&name) || [KEY_FILE, tombstone::FILE].contains(&name)
 }
 
 fn names(folder: &Path) -> Vec<String> {

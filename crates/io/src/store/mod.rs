@@ -3,6 +3,7 @@
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
 //! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
 
+mod command;
 mod postgres;
 mod redis;
 pub mod scratch;
@@ -18,9 +19,11 @@ pub use redis::RedisSettings;
 
 pub(crate) use postgres::connection as postgres_connection;
 
+use std::path::Path;
+use unseed_core::config::{KeySettings, StoreConfig};
 use unseed_core::fault::Fault;
-use unseed_core::port::gauges::Gauges;
 use unseed_core::port::derived::DerivedStore;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::scan::ScanSource;
 use unseed_core::port::store::Store;
 use unseed_core::throttle::Throttle;
@@ -88,6 +91,31 @@ pub fn gauges(url: &str, lookup: Lookup<'_>, throttle: &Throttle) -> Result<Opti
     let keys: Vec<String> = asked.iter().map(|key| format!("`throttle.{key}`")).collect();
     let message = format!("{} cannot be measured on this kind of store", keys.join(", "));
     Err(Fault::usage(message).hint("take it out; `rows_per_second` and `window` work on every store"))
+}
+
+/// Opens a store whose entries follow from rows elsewhere. A server connects when it is inspected; commands run in
+/// `folder`.
+///
+/// # Errors
+/// A usage fault when it is of no known kind, or a pattern or the address cannot be used. It does not carry a password.
+pub fn open_derived(
+    name: &str,
+    config: &StoreConfig,
+    folder: &Path,
+    lookup: Lookup<'_>,
+) -> Result<Box<dyn DerivedStore>, Fault> {
+    if let Some(commands) = &config.commands {
+        return Ok(Box::new(command::CommandStore::new(name, commands.clone(), folder.to_path_buf())));
+    }
+    if is_redis(&config.url) {
+        let KeySettings { orphans, pause_ms, portable } = config.settings;
+        let keys = config.keys.clone();
+        let settings = RedisSettings { keys, orphans, pause_ms, portable, ..RedisSettings::default() };
+        return redis(&config.url, settings, lookup);
+    }
+    let kind = config.url.split(':').next().unwrap_or_default();
+    Err(Fault::usage(format!("store `{name}` has `keys`, but stores of kind `{kind}` hold none"))
+        .hint("remove `keys`, or give the address of a Redis or Valkey server"))
 }
 
 /// Whether an address leads to a Redis or Valkey server.

@@ -14,6 +14,8 @@ use unseed_core::fault::{Category, Fault};
 use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::state::StateDb;
 use unseed_engine::check::{self, ArchiveCheck};
+use unseed_engine::legs::{leg_id, leg_state};
+use unseed_engine::report::RunReport;
 use unseed_io::archive::FolderArchive;
 use unseed_io::state::State;
 use unseed_io::store::scratch::Rehearsed;
@@ -107,7 +109,7 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
     let mut checks = Vec::new();
     for run in &runs {
         env.ui.progress().note(&format!("checking the archive of run {run}"));
-        checks.push(check::execute(&mut state, &mut archive, run)?);
+        checks.extend(one(&mut state, &mut archive, run)?);
     }
     let mut rehearsed = None;
     if let (Some(_), Some(expired)) =
@@ -141,6 +143,24 @@ async fn check(env: &Env<'_>, args: &CheckArgs) -> Result<Done, Fault> {
         ));
     }
     fault.map_or(Ok(Done::Success), Err)
+}
+
+/// Checks the archive of a run; of one over several stores the archive of each.
+fn one(state: &mut State, archive: &mut FolderArchive, run: &str) -> Result<Vec<ArchiveCheck>, Fault> {
+    let report = RunReport::of(&state.run(run)?)?;
+    if report.legs.is_empty() {
+        return Ok(vec![check::execute(state, archive, run)?]);
+    }
+    if let Some(subjects) = &report.subjects {
+        // The values that entries are found by; what is wrong with them is a fault of its own.
+        archive.check(run, &[(1, subjects.hash.clone())])?;
+    }
+    let mut checks = Vec::new();
+    for (position, leg) in report.legs.iter().enumerate().filter(|(_, leg)| leg.state.is_some()) {
+        let id = leg_id(run, &leg.store);
+        checks.push(check::execute(&mut leg_state(state, run, position, &leg.store), archive, &id)?);
+    }
+    Ok(checks)
 }
 
 /// Loads the rows into a scratch database; sections that differ become problems of the check.

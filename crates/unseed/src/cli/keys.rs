@@ -25,8 +25,13 @@ pub(crate) struct SealArgs {
 impl SealArgs {
     /// The archives of a purge.
     pub(crate) fn archive(&self, env: &Env<'_>, whole: &WholePlan) -> Result<FolderArchive, Fault> {
+        self.archive_of(env, kind(whole))
+    }
+
+    /// The archives of a purge of a store of this kind.
+    pub(crate) fn archive_of(&self, env: &Env<'_>, kind: &str) -> Result<FolderArchive, Fault> {
         let to = SealTo { recipients: self.recipients.clone(), files: self.files.clone() };
-        env.wire.sealed_archive(kind(whole), &to)
+        env.wire.sealed_archive(kind, &to)
     }
 }
 
@@ -41,7 +46,12 @@ pub(crate) struct UnlockArgs {
 impl UnlockArgs {
     /// The archives of the run of a plan.
     pub(crate) fn archive(&self, env: &Env<'_>, whole: &WholePlan) -> Result<FolderArchive, Fault> {
-        env.wire.archive_with(kind(whole), &self.identities)
+        self.archive_of(env, kind(whole))
+    }
+
+    /// The archives of a store of this kind.
+    pub(crate) fn archive_of(&self, env: &Env<'_>, kind: &str) -> Result<FolderArchive, Fault> {
+        env.wire.archive_with(kind, &self.identities)
     }
 
     /// Archives that are only looked at, of whatever kind of store.

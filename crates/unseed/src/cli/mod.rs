@@ -20,7 +20,9 @@ mod consent;
 mod demo;
 mod due;
 mod init;
+mod inventory;
 mod keys;
+mod legs;
 mod log;
 #[doc(hidden)]
 pub mod parsing;
@@ -104,6 +106,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Init(init::InitArgs),
     Scan(scan::ScanArgs),
+    Inventory(inventory::InventoryArgs),
     Classify(classify::ClassifyArgs),
     Plan(Box<plan::PlanArgs>),
     Show(show::ShowArgs),
@@ -148,6 +151,7 @@ impl Cli {
             Command::Demo(_)
             | Command::Init(_)
             | Command::Scan(_)
+            | Command::Inventory(_)
             | Command::Classify(_)
             | Command::Plan(_)
             | Command::Show(_)
@@ -205,6 +209,7 @@ impl Command {
             Self::Plan(args) => ("plan", args.output.display().to_string(), false),
             Self::Show(args) => ("show", args.what.clone(), false),
             Self::Scan(_) => ("scan", String::new(), false),
+            Self::Inventory(_) => ("inventory", String::new(), false),
             Self::Audit(_) => ("audit", String::new(), false),
             Self::Archive(args) => ("archive", args.object(), args.changes()),
             Self::Demo(_) | Self::Init(_) | Self::Classify(_) | Self::Runs(_) | Self::Completions(_) => {
@@ -220,6 +225,7 @@ async fn dispatch(command: Command, env: &Env<'_>) -> Result<Done, Fault> {
         Command::Demo(args) => demo::run(env, &args).await,
         Command::Init(args) => init::run(env, &args).await,
         Command::Scan(args) => scan::run(env, &args).await,
+        Command::Inventory(args) => inventory::run(env, &args).await,
         Command::Classify(args) => classify::run(env, &args),
         Command::Plan(args) => plan::run(env, &args).await,
         Command::Show(args) => show::run(env, &args).await,
@@ -314,10 +320,7 @@ impl<'a> Opened<'a> {
                 throttle: self.env.wire.config.throttle.clone(),
                 gauges: self.gauges.take(),
                 window: self.env.wire.config.purge.window.clone(),
-                waits: StoreWaits {
-                    lock_ms_max: self.env.wire.config.purge.lock_ms_max,
-                    statement_ms_max: self.env.wire.config.purge.statement_ms_max,
-                },
+                waits: waits(&self.env.wire.config.purge),
                 commands: Some(Box::new(self.env.wire.commands())),
                 skip_hooks: self.skip_hooks,
                 failed_hooks: Vec::new(),
@@ -331,6 +334,10 @@ fn planned_store(whole: &WholePlan) -> Result<&PlanStore, Fault> {
         Fault::usage(format!("plan `{}` names no store", whole.plan().id))
             .hint("make the plan again with `unseed plan`")
     })
+}
+
+fn waits(configured: &Purging) -> StoreWaits {
+    StoreWaits { lock_ms_max: configured.lock_ms_max, statement_ms_max: configured.statement_ms_max }
 }
 
 fn patience(configured: &Purging) -> Patience {
@@ -347,6 +354,10 @@ fn patience(configured: &Purging) -> Patience {
 pub(crate) fn run_and_plan(env: &Env<'_>, id: &str) -> Result<(Run, WholePlan), Fault> {
     let missing =
         || Fault::usage(format!("no such run `{id}`")).hint("run `unseed runs` to see which runs there are");
+    if let Some((own, store)) = id.split_once('/') {
+        return Err(Fault::usage(format!("`{id}` is what run `{own}` did in store `{store}`"))
+            .hint(format!("name the whole run, `{own}`")));
+    }
     let mut state = env.wire.existing_state()?.ok_or_else(missing)?;
     let run = state.run(id)?;
     let whole = crate::plan_file::read(&env.wire.plan_copy(&run.plan_digest)).map_err(|fault| {

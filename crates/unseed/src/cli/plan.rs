@@ -1,6 +1,6 @@
 //! `unseed plan`: chooses roots, computes what leaves with them, writes it down.
 
-use super::{Done, Env, choose, scan, show};
+use super::{Done, Env, choose, legs, scan, show};
 use crate::plan_file;
 use crate::wire::Target;
 use clap::{Args, ValueEnum};
@@ -58,6 +58,9 @@ pub(crate) struct PlanArgs {
     /// Rows of one batch, about [default: 180000; 50000 where the server checks references]
     #[arg(long, value_name = "N")]
     pub(crate) batch_rows: Option<u64>,
+    /// Only this store, without those that the configuration derives from it
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Refuse a plan that removes more rows
     #[arg(long, value_name = "N")]
     pub(crate) max_rows: Option<u64>,
@@ -136,7 +139,14 @@ pub(super) async fn make(
         },
         created_by: &env.wire.actor,
     };
-    let made = unseed_engine::plan::make(store.store(), &env.wire.clock, env.ui.progress(), &request).await;
+    let followers = if args.alone { Ok(Vec::new()) } else { legs::followers(env, &target.name).await };
+    let made = match followers {
+        Ok(none) if none.is_empty() => {
+            unseed_engine::plan::make(store.store(), &env.wire.clock, env.ui.progress(), &request).await
+        }
+        Ok(followers) => legs::plan(env, store.as_mut(), request, followers).await,
+        Err(fault) => Err(fault),
+    };
     let whole = made.map_err(no_plan_saved)?;
     writable(&args.output)?;
     plan_file::write(&args.output, &whole)?;

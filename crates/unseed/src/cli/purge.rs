@@ -2,6 +2,7 @@
 
 use super::consent::{self, Act, Consent};
 use super::keys::SealArgs;
+use super::legs::{self, Archives};
 use super::{Address, Done, Env, Opened, due, permit, show};
 use crate::plan_file;
 use clap::Args;
@@ -78,7 +79,14 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
     if let Some(quarantine_s) = quarantine_s {
         confirmed = confirmed.quarantined(quarantine_s)?;
     }
-    let report = execute(env, confirmed, archive, &args.address).await?;
+    let report = if confirmed.plan().has_legs() {
+        let archives = Archives::Sealed(&args.seal);
+        let mut opened = legs::Opened::for_plan(env, confirmed.plan(), &args.address, &archives).await?;
+        keep_plan(env, confirmed.whole())?;
+        opened.purge(&confirmed).await?
+    } else {
+        execute(env, confirmed, archive, &args.address).await?
+    };
     tell(env, &report)
 }
 

@@ -135,13 +135,23 @@ fn gather(env: &Env<'_>, run: &Run, whole: &WholePlan) -> Result<Record, Fault> 
         tickets,
         stores: places.collect(),
         targets: targets.collect(),
-        removed: report.tables.iter().filter(|(_, f)| touched(f)).map(|(n, f)| (n.clone(), *f)).collect(),
+        removed: tables(&report).filter(|(_, f)| touched(f)).collect(),
         artefacts: files(env, run, &report)?,
         verification: report.verification,
         restores: report.restores,
         kept: report.kept,
         log: log(env, run)?,
     })
+}
+
+/// The figures of all tables; those of several stores are told with the store.
+fn tables(report: &RunReport) -> impl Iterator<Item = (String, TableFigures)> {
+    let own = report.tables.iter().map(|(name, figures)| (name.clone(), *figures));
+    let of_legs = report.legs.iter().flat_map(|leg| {
+        let tables = leg.report.iter().flat_map(|report| &report.tables);
+        tables.map(|(name, figures)| (format!("{}: {name}", leg.store), *figures))
+    });
+    own.chain(of_legs)
 }
 
 fn approvers(consent: &Consent) -> (u32, Vec<Approver>) {
@@ -161,6 +171,8 @@ fn approvers(consent: &Consent) -> (u32, Vec<Approver>) {
 fn files(env: &Env<'_>, run: &Run, report: &RunReport) -> Result<Vec<Artefact>, Fault> {
     let copy = env.wire.plan_copy(&run.plan_digest);
     let mut folders = vec![PathBuf::from(&report.archive)];
+    let legs = report.legs.iter().filter_map(|leg| leg.report.as_ref());
+    folders.extend(legs.map(|leg| PathBuf::from(&leg.archive)));
     folders.extend(copy.parent().map(PathBuf::from));
     let mut found = Vec::new();
     for folder in folders {

@@ -2,6 +2,7 @@
 
 use super::consent::{self, Act, Consent};
 use super::keys::UnlockArgs;
+use super::legs::{self, Archives};
 use super::{Address, Done, Env, Opened, permit, run_and_plan};
 use crate::table::Table;
 use crate::ui;
@@ -49,6 +50,10 @@ pub(crate) struct RestoreArgs {
 pub(super) async fn run(env: &Env<'_>, args: &RestoreArgs) -> Result<Done, Fault> {
     let (run, whole) = run_and_plan(env, &args.run)?;
     permit::check(env, whole.plan(), &args.address, Change::Restore)?;
+    if whole.plan().has_legs() && args.root.is_some() {
+        return Err(Fault::usage("one root of a run over several stores cannot be put back alone")
+            .hint(format!("put everything back with `unseed restore {}`", run.id)));
+    }
     let scope = args.root.as_deref().map_or(Ok(Scope::Everything), |text| scope(whole.plan(), text))?;
     let what = match &scope {
         Scope::Everything => "all rows of".to_owned(),
@@ -82,6 +87,12 @@ pub(super) async fn execute(
     confirmed: &ConfirmedRun,
     wanted: &Wanted<'_>,
 ) -> Result<(Restored, Vec<HookFigures>), Fault> {
+    let plan = confirmed.whole().plan();
+    if plan.has_legs() {
+        let archives = Archives::Unlocked(wanted.unlock);
+        let mut opened = legs::Opened::for_plan(env, plan, wanted.address, &archives).await?;
+        return Ok((opened.restore(confirmed).await?, Vec::new()));
+    }
     let archive = wanted.unlock.archive(env, confirmed.whole())?;
     let opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);
     let mut opened = opened.without_hooks(wanted.skip_hooks);

@@ -1,6 +1,8 @@
 //! `unseed resume`: goes on with a run that stopped.
 
 use super::consent::{self, Act, Consent};
+use super::keys::UnlockArgs;
+use super::legs::{self, Archives};
 use super::{Address, Done, Env, Opened, permit, purge, run_and_plan};
 use clap::Args;
 use unseed_core::approve::statement::Act as Agreed;
@@ -18,6 +20,9 @@ pub(crate) struct ResumeArgs {
     pub(super) run: String,
     #[command(flatten)]
     address: Address,
+    /// A run over several stores may have to read back by which values their entries are found.
+    #[command(flatten)]
+    unlock: UnlockArgs,
     #[command(flatten)]
     consent: Consent,
 }
@@ -29,7 +34,14 @@ pub(super) async fn run(env: &Env<'_>, args: &ResumeArgs) -> Result<Done, Fault>
     let command = format!("unseed resume {}", run.id);
     let act = Act { verb: "resume", object: "run", id: &args.run, summary: &summary, command: &command };
     let confirmed = consent::to_run(env, (run, whole), Agreed::Purge, &args.consent, &act)?;
-    let mut opened = Opened::for_removal(env, confirmed.whole(), &args.address).await?;
-    let report = unseed_engine::resume::execute(&mut opened.context(), &confirmed).await?;
+    let report = if confirmed.whole().plan().has_legs() {
+        let archives = Archives::Unlocked(&args.unlock);
+        let plan = confirmed.whole().plan();
+        let mut opened = legs::Opened::for_plan(env, plan, &args.address, &archives).await?;
+        opened.resume(&confirmed).await?
+    } else {
+        let mut opened = Opened::for_removal(env, confirmed.whole(), &args.address).await?;
+        unseed_engine::resume::execute(&mut opened.context(), &confirmed).await?
+    };
     purge::tell(env, &report)
 }

@@ -1,8 +1,9 @@
 //! `unseed show`: explains a plan or a run, in words, as SQL, as a picture.
 
-use super::{Address, Done, Env, record, run_and_plan};
+use super::{Address, Done, Env, legs, record, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone, Ui};
+use crate::wire::Target;
 use crate::{graph, plan_file, wire};
 use clap::Args;
 use serde_json::json;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use unseed_core::fault::Fault;
 use unseed_core::keeping::{Hold, Keeping, Kept, span_text};
 use unseed_core::keys::WholePlan;
-use unseed_core::plan::{Action, Path as Way, Plan, RunIndex};
+use unseed_core::plan::{Action, LegWork, Path as Way, Plan, RunIndex};
 use unseed_core::run::Run;
 use unseed_engine::plan::path_text;
 use unseed_engine::report::{IndexState, RunReport};
@@ -91,12 +92,10 @@ fn tell_run(env: &Env<'_>, run: &Run) -> Result<(), Fault> {
 async fn sql(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Done, Fault> {
     let planned = whole.plan().stores.first().ok_or_else(|| Fault::usage("the plan names no store"))?;
     let target = env.wire.target_of_plan(planned, address.get())?;
-    let mut store = env.wire.open(&target).await?;
-    let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
-    let indexes = whole.plan().indexes.iter().enumerate();
-    let mut statements: Vec<String> =
-        indexes.map(|(n, index)| index_sql(&whole.plan().index_name(n), index)).collect();
-    statements.extend(store.store().explain(&opened.work));
+    let statements = match whole.plan().has_legs() {
+        false => explained(env, &target, whole).await?,
+        true => of_legs(env, whole, address).await?,
+    };
     if env.ui.is_table() {
         env.ui.text(&statements.join("\n"));
     } else {
@@ -114,6 +113,35 @@ fn index_sql(name: &str, index: &RunIndex) -> String {
     format!("CREATE INDEX CONCURRENTLY {} ON {table} ({columns})", quoted(name))
 }
 
+async fn explained(env: &Env<'_>, target: &Target, whole: &WholePlan) -> Result<Vec<String>, Fault> {
+    let mut store = env.wire.open(target).await?;
+    let opened = unseed_engine::work::open(store.store(), whole.plan()).await?;
+    let indexes = whole.plan().indexes.iter().enumerate();
+    let mut statements: Vec<String> =
+        indexes.map(|(n, index)| index_sql(&whole.plan().index_name(n), index)).collect();
+    statements.extend(store.store().explain(&opened.work));
+    Ok(statements)
+}
+
+/// The statements of every leg, each below a line with the name of its store.
+async fn of_legs(env: &Env<'_>, whole: &WholePlan, address: &Address) -> Result<Vec<String>, Fault> {
+    let plan = whole.plan();
+    let mut all = Vec::new();
+    for leg in &plan.legs {
+        all.push(format!("-- store {}", leg.store));
+        match (&leg.work, whole.leg(&leg.store), plan.store(&leg.store)) {
+            (LegWork::Entries(entries), _, _) => all.extend(entries.says.clone()),
+            (LegWork::Rows(_), Some(single), Some(store)) => {
+                let first = plan.stores.first().is_some_and(|first| first.store == leg.store);
+                let target = env.wire.target_of_plan(store, address.get().filter(|_| first))?;
+                all.extend(explained(env, &target, &single).await?);
+            }
+            (LegWork::Rows(_), _, _) => {}
+        }
+    }
+    Ok(all)
+}
+
 /// `removes 7,300 rows of 12 tables and detaches 3 rows, because of 1,826 roots`.
 pub(super) fn in_one_line(plan: &Plan) -> String {
     let tables = plan.steps.iter().filter(|step| step.action == Action::Delete).count();
@@ -125,8 +153,12 @@ pub(super) fn in_one_line(plan: &Plan) -> String {
     let quarantine = quarantine.map(|time| format!(", with a quarantine of {time}")).unwrap_or_default();
     let word = if tables == 1 { "table" } else { "tables" };
     let roots = if plan.root_count() == 1 { "root" } else { "roots" };
+    let entries = match plan.entries_cleared() {
+        0 => String::new(),
+        entries => format!(" and {} entries of other stores", ui::count(entries)),
+    };
     format!(
-        "removes {} of {tables} {word}{detached}, because of {} {roots}{quarantine}",
+        "removes {} of {tables} {word}{detached}{entries}, because of {} {roots}{quarantine}",
         ui::rows(plan.rows_deleted()),
         ui::count(plan.root_count())
     )
@@ -163,6 +195,7 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
         let line = format!("  {}: {}, chosen by {}\n", roots.table, ui::rows(roots.count), roots.chosen_by);
         text.push_str(&line);
     }
+    text.push_str(&order(plan));
     text.push_str(&format!("\n{}", steps(plan)));
     for index in &plan.indexes {
         let saves = ui::duration(index.saves_s.saturating_mul(1_000));
@@ -208,6 +241,12 @@ fn warnings(ui: &Ui, plan: &Plan) -> String {
     text
 }
 
+/// In which order the stores are worked on.
+fn order(plan: &Plan) -> String {
+    let names: Vec<&str> = plan.legs.iter().map(|leg| leg.store.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("\norder of the stores: {}\n", names.join(" → ")) }
+}
+
 fn steps(plan: &Plan) -> Table {
     let mut table = Table::new(&["", "table", "rows", "of", "because of"]).right(&[0, 2, 3]);
     for (index, step) in plan.steps.iter().enumerate() {
@@ -215,9 +254,12 @@ fn steps(plan: &Plan) -> Table {
             Action::Delete if step.via.is_empty() => "chosen".to_owned(),
             Action::Delete => shortened(&step.via),
             Action::Detach => format!("sets {} to null: {}", step.columns.join(", "), shortened(&step.via)),
+            Action::Clear => "found by the values of rows that leave".to_owned(),
         };
         let number = (index + 1).to_string();
-        table.row(&[number, step.table.clone(), ui::count(step.rows), ui::count(step.of), why]);
+        let name =
+            if plan.has_legs() { format!("{}: {}", step.store, step.table) } else { step.table.clone() };
+        table.row(&[number, name, ui::count(step.rows), ui::count(step.of), why]);
     }
     table
 }
@@ -233,6 +275,9 @@ fn shortened(via: &str) -> String {
 
 /// A run in words.
 pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
+    if !report.legs.is_empty() {
+        return legs::text(ui, report);
+    }
     let detached = match report.rows.detached {
         0 => String::new(),
         rows => format!(", {} detached", ui::count(rows)),

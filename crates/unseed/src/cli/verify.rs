@@ -1,6 +1,7 @@
 //! `unseed verify`: looks again after a purge.
 
 use super::keys::UnlockArgs;
+use super::legs::{self, Archives};
 use super::{Address, Done, Env, Opened, run_and_plan};
 use crate::table::Table;
 use crate::ui::{self, Tone};
@@ -51,6 +52,11 @@ pub(super) async fn execute(
     whole: &WholePlan,
     (address, unlock): (&Address, &UnlockArgs),
 ) -> Result<RunReport, Fault> {
+    if whole.plan().has_legs() {
+        let archives = Archives::Unlocked(unlock);
+        let mut opened = legs::Opened::for_plan(env, whole.plan(), address, &archives).await?;
+        return opened.verify(run, whole).await;
+    }
     let archive = unlock.archive(env, whole)?;
     let mut opened = Opened::for_plan(env, whole, address).await?.with_archive(archive);
     unseed_engine::verify::execute(&mut opened.context(), run, whole).await
@@ -60,11 +66,24 @@ pub(super) async fn execute(
 pub(super) fn text(env: &Env<'_>, report: &RunReport) -> String {
     let Some(found) = &report.verification else { return String::new() };
     let mut table = Table::new(&["checked", "found", ""]);
-    for (checked, result, good) in lines(found) {
+    let mut lines = lines(found).to_vec();
+    if !report.legs.is_empty() {
+        lines.insert(1, entries(found));
+    }
+    for (checked, result, good) in lines {
         let (word, tone) = if good { ("ok", Tone::Good) } else { ("not ok", Tone::Bad) };
         table.row(&[checked, result, env.ui.painted(word, tone)]);
     }
     format!("run {} after the purge\n\n{table}", report.run)
+}
+
+fn entries(found: &Verification) -> (String, String, bool) {
+    let left: u64 = found.leftovers.values().sum();
+    (
+        format!("{} entries of other stores", ui::count(found.entries_checked)),
+        format!("{} still there", ui::count(left)),
+        left == 0,
+    )
 }
 
 fn lines(found: &Verification) -> [(String, String, bool); 4] {

@@ -169,6 +169,7 @@ fn legend(svg: &mut String, y: f64) {
 fn rows_text(step: &Step) -> String {
     match step.action {
         Action::Delete => format!("{} of {} rows leave", ui::count(step.rows), ui::count(step.of)),
+        Action::Clear => format!("{} of {} entries leave", ui::count(step.rows), ui::count(step.of)),
         Action::Detach => format!("{} of {} rows are detached", ui::count(step.rows), ui::count(step.of)),
     }
 }
@@ -180,7 +181,7 @@ fn table(svg: &mut String, plan: &Plan, columns: &Columns, node: &Node, index: u
     let class = match step.action {
         Action::Detach => "detached",
         Action::Delete if plan.roots.iter().any(|roots| roots.table == step.table) => "root",
-        Action::Delete => "box",
+        Action::Delete | Action::Clear => "box",
     };
     line(
         svg,

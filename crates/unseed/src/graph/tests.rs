@@ -18,6 +18,7 @@ fn step(table: &str, action: Action, via: &str) -> Step {
 
 fn plan(steps: Vec<Step>) -> Plan {
     let roots = Roots {
+        store: None,
         table: "public.tenants".to_owned(),
         count: 3,
         columns: Vec::new(),
@@ -41,6 +42,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         indexes: Vec::new(),
         warnings: Vec::new(),
         conflicts: Vec::new(),
+        legs: Vec::new(),
+        leg_of: None,
     }
 }
 

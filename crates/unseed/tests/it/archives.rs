@@ -7,10 +7,15 @@ use std::process::{Command, Stdio};
 
 /// A new key pair of age below the sandbox; returns the public half.
 fn age_key(sandbox: &Sandbox, file: &str) -> String {
-    let output = Command::new("age-keygen").arg("-o").arg(sandbox.path(file)).output();
+    age_key_at(&sandbox.path(file))
+}
+
+/// A new key of age in this file; returns its public half.
+pub(crate) fn age_key_at(path: &Path) -> String {
+    let output = Command::new("age-keygen").arg("-o").arg(path).output();
     let output = output.expect("`age` is installed, as `cargo xtask test` does it");
     assert!(output.status.success(), "{output:?}");
-    let text = fs::read_to_string(sandbox.path(file)).unwrap();
+    let text = fs::read_to_string(path).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("# public key: "));
     line.unwrap().to_owned()
 }

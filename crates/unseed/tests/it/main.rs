@@ -21,5 +21,6 @@ mod semantics_postgres;
 mod semantics_redis;
 mod semantics_sqlite;
 mod state;
+mod stores;
 mod support;
 mod workloads;

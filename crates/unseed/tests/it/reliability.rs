@@ -18,3 +18,5 @@ mod scene;
 mod server;
 mod stopped;
 mod traffic;
+
+pub(crate) use scene::{When, killed};

@@ -45,7 +45,9 @@ pub(crate) mod connection {
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
-use super::sql::{Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text};
+use super::sql::{
+    Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text, values,
+};
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
@@ -54,11 +56,11 @@ use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
-use unseed_core::port::progress::Progress;
+use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, IndexBuilt,
     Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements,
-    Store, StoreWaits, TagRange, Tags, Work,
+    Store, StoreWaits, TagRange, Tags, VisitValues, Wanted, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 use unseed_core::throttle::Throttle;
@@ -273,6 +275,31 @@ impl Store for Postgres {
         let closure = result.map_err(|fault| watch.explain(fault))?;
         ended?;
         Ok(closure)
+    }
+
+    async fn values(
+        &mut self,
+        work: &Work,
+        roots: &[RootSet],
+        wanted: &[Wanted],
+        visit: &mut VisitValues<'_>,
+    ) -> Result<(), Fault> {
+        let failed =
+            |e: super::sql::SqlError| e.fault("reading the values that other stores are searched by");
+        self.read_by_address(false).await.map_err(failed)?;
+        self.closed = Closed::default();
+        self.forget_closure().await.map_err(failed)?;
+        self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
+        let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false, count_only: false };
+        let closing = closure::close(&mut self.session, work, &request, Leaves::Keep, &Silent).await;
+        let read = match closing {
+            Ok(sets) => values::values(&mut self.session, &work.schema, &sets, wanted, visit).await,
+            Err(error) => Err(error),
+        };
+        // The key sets go with the transaction.
+        let ended = self.session.run("ROLLBACK").await;
+        read.map_err(failed)?;
+        ended.map(|_| ()).map_err(failed)
     }
 
     async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {

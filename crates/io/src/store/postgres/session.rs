@@ -154,6 +154,19 @@ impl Session for PgSession {
         self.script(sql, 1).await
     }
 
+    async fn each(&mut self, sql: &str, visit: &mut (dyn FnMut(TextRow) + Send)) -> Result<(), SqlError> {
+        self.statements.total += 1;
+        let failed = |error: tokio_postgres::Error| sql_error(&error);
+        let messages = self.client.simple_query_raw(sql).await.map_err(failed)?;
+        let mut messages = std::pin::pin!(messages);
+        while let Some(message) = messages.next().await {
+            if let Some(row) = text_row(&message.map_err(failed)?) {
+                visit(row);
+            }
+        }
+        Ok(())
+    }
+
     async fn load(
         &mut self,
         table: &str,

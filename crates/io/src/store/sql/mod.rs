@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! - no statement here writes to anything but temporary tables;
-//! - row content never leaves the database through here, only keys and counts.
+//! - row content never leaves the database through here, only keys and counts, and the values that other stores are
+//!   searched by (`values`).
 //!
 //! Not here: removing and archiving (each store in its own way), connections.
 
@@ -25,6 +26,7 @@ pub(crate) mod roots;
 pub(crate) mod runs;
 pub(crate) mod script;
 pub(crate) mod tags;
+pub(crate) mod values;
 
 use async_trait::async_trait;
 use dialect::Dialect;
@@ -80,6 +82,14 @@ pub(crate) trait Session: Send {
 
     /// Runs one query; all values as text.
     async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, SqlError>;
+
+    /// Runs one query; each row is handed on as it comes.
+    async fn each(&mut self, sql: &str, visit: &mut (dyn FnMut(TextRow) + Send)) -> Result<(), SqlError> {
+        for row in self.rows(sql).await? {
+            visit(row);
+        }
+        Ok(())
+    }
 
     /// Fills a temporary table with rows of text.
     async fn load(

@@ -26,7 +26,7 @@ use super::sql::closure::{Leaves, Sets};
 use super::sql::dialect::Dialect;
 use super::sql::{
     Session, SqlError, TextRow, closure, conflicts, counts, detached, explain, fingerprint, roots, script,
-    tags,
+    tags, values,
 };
 use async_trait::async_trait;
 use dialect::SqliteDialect;
@@ -37,11 +37,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use unseed_core::fault::Fault;
 use unseed_core::plan::RootSet;
-use unseed_core::port::progress::Progress;
+use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
     Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store,
-    StoreWaits, TagRange, Tags, Work,
+    StoreWaits, TagRange, Tags, VisitValues, Wanted, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -165,21 +165,26 @@ impl Session for LiteSession {
     }
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, SqlError> {
+        let mut found = Vec::new();
+        self.each(sql, &mut |row| found.push(row)).await?;
+        Ok(found)
+    }
+
+    async fn each(&mut self, sql: &str, visit: &mut (dyn FnMut(TextRow) + Send)) -> Result<(), SqlError> {
         self.statements.total += 1;
         let failed = |error: rusqlite::Error| sql_error(&error);
         tokio::task::block_in_place(|| {
             let mut statement = self.db.prepare(sql).map_err(failed)?;
             let columns = statement.column_count();
             let mut rows = statement.query([]).map_err(failed)?;
-            let mut found = Vec::new();
             while let Some(row) = rows.next().map_err(failed)? {
                 let mut values = Vec::with_capacity(columns);
                 for index in 0..columns {
                     values.push(as_text(row.get_ref(index).map_err(failed)?));
                 }
-                found.push(values);
+                visit(values);
             }
-            Ok(found)
+            Ok(())
         })
     }
 
@@ -330,6 +335,29 @@ impl Store for Sqlite {
         ended?;
         addressable(work, &closure)?;
         Ok(closure)
+    }
+
+    async fn values(
+        &mut self,
+        work: &Work,
+        roots: &[RootSet],
+        wanted: &[Wanted],
+        visit: &mut VisitValues<'_>,
+    ) -> Result<(), Fault> {
+        let failed = |e: SqlError| e.fault("reading the values that other stores are searched by");
+        self.sets = Sets::default();
+        self.session.forget().map_err(failed)?;
+        self.session.run("BEGIN").await.map_err(failed)?;
+        let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false, count_only: false };
+        let closing = closure::close(&mut self.session, work, &request, Leaves::Keep, &Silent).await;
+        let read = match closing {
+            Ok(sets) => values::values(&mut self.session, &work.schema, &sets, wanted, visit).await,
+            Err(error) => Err(error),
+        };
+        // The key sets go with the transaction.
+        let ended = self.session.run("ROLLBACK").await;
+        read.map_err(failed)?;
+        ended.map(|_| ()).map_err(failed)
     }
 
     async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {

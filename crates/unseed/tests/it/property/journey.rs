@@ -127,6 +127,7 @@ fn counted(whole: &WholePlan, expected: &Expected) -> Result<(), String> {
         let word = match step.action {
             Action::Delete => "delete",
             Action::Detach => "detach",
+            Action::Clear => "clear",
         };
         // Names are unique over both schemas.
         let table = step.table.trim_start_matches("public.").trim_start_matches("Other place.");

@@ -4,7 +4,7 @@ use super::books::{assert_chained, assert_settled};
 use super::line::Line;
 use crate::lab::{Lab, Picture, assert_same};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Tenants with users and sessions, and notes that lose a reference. `{serial}` keys, small batches.
@@ -52,7 +52,7 @@ const OBJECTS: &str = "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigg
 
 /// When a process is killed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum When {
+pub(crate) enum When {
     /// So long after its start.
     After(Duration),
     /// Right after so many writes to the state database.
@@ -130,29 +130,15 @@ impl Scene {
             });
             command.env("UNSEED_STATE", line.url());
         }
-        let begun = Instant::now();
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut written = Written::of(self.lab.path(".unseed/state.db-wal"));
-        loop {
-            let ended = child.try_wait().unwrap();
-            let times = match &self.line {
-                Some(line) => line.commits(),
-                None => written.look(),
-            };
-            let due = match when {
-                When::After(wait) => begun.elapsed() >= wait,
-                When::Writes(at) => times >= at,
-            };
-            match ended {
-                Some(status) => return (status, times),
-                None if due => {
-                    let status = kill(&mut child);
-                    self.line.iter().for_each(Line::cut);
-                    return (status, times);
-                }
-                None => std::thread::yield_now(),
-            }
+        let ended = killed_when(&mut command, when, || match &self.line {
+            Some(line) => line.commits(),
+            None => written.look(),
+        });
+        if ended.0.code().is_none() {
+            self.line.iter().for_each(Line::cut);
         }
+        ended
     }
 
     /// Settled and verified: rows, archive, journal, audit log, triggers and indexes.
@@ -180,6 +166,30 @@ impl Scene {
 
     fn objects_now(&self) -> String {
         if self.lab.url().starts_with("sqlite:") { String::new() } else { self.lab.sql(OBJECTS) }
+    }
+}
+
+/// Runs a command and kills it; returns how it ended and how often the log of the state database was written to.
+pub(crate) fn killed(command: &mut Command, log: PathBuf, when: When) -> (ExitStatus, u64) {
+    let mut written = Written::of(log);
+    killed_when(command, when, || written.look())
+}
+
+fn killed_when(command: &mut Command, when: When, mut writes: impl FnMut() -> u64) -> (ExitStatus, u64) {
+    let begun = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    loop {
+        let ended = child.try_wait().unwrap();
+        let times = writes();
+        let due = match when {
+            When::After(wait) => begun.elapsed() >= wait,
+            When::Writes(at) => times >= at,
+        };
+        match ended {
+            Some(status) => return (status, times),
+            None if due => return (kill(&mut child), times),
+            None => std::thread::yield_now(),
+        }
     }
 }
 

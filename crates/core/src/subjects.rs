@@ -1,0 +1,235 @@
+//! Values of rows by which entries of derived stores are found, held as lines of JSON.
+//!
+//! They are read from the source of truth before anything is removed, since they are gone with its rows. Matching holds
+//! them in memory anyway, so they are held whole; the limit of rows that a plan may remove bounds them.
+//!
+//! Invariants
+//! - the same rows give the same hash, in whatever order a store returned them;
+//! - a value that a row shares with one that stays is noticed ([`SubjectSet::shared`]).
+//!
+//! Not here: reading them from a store (`port::store`), keeping them (`engine::legs`).
+
+use crate::fault::{Category, Fault};
+use crate::plan::SubjectsSum;
+use crate::port::derived::{Need, Subjects, VisitSubject};
+use std::collections::HashSet;
+
+/// Rows of some entities that leave, and where they are known those that stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubjectSet {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Group {
+    need: Need,
+    leaving: Vec<String>,
+    /// `None` once they can no longer be asked for.
+    staying: Option<Vec<String>>,
+}
+
+impl SubjectSet {
+    /// An empty set for these needs, one per entity.
+    pub fn new(needs: Vec<Need>) -> Self {
+        let group = |need| Group { need, leaving: Vec::new(), staying: Some(Vec::new()) };
+        Self { groups: needs.into_iter().map(group).collect() }
+    }
+
+    /// What it holds values of.
+    pub fn needs(&self) -> impl Iterator<Item = &Need> {
+        self.groups.iter().map(|group| &group.need)
+    }
+
+    /// Adds a row of the need at this position.
+    pub fn add(&mut self, position: usize, leaves: bool, values: &[Option<String>]) {
+        let line = serde_json::to_string(values).expect("text is always JSON");
+        let group = &mut self.groups[position];
+        if leaves {
+            group.leaving.push(line);
+        } else if let Some(staying) = &mut group.staying {
+            staying.push(line);
+        }
+    }
+
+    /// Sorts the rows; each is kept once.
+    pub fn seal(&mut self) {
+        for group in &mut self.groups {
+            group.leaving.sort_unstable();
+            group.leaving.dedup();
+        }
+    }
+
+    /// Number and hash of the rows that leave, per need.
+    pub fn sums(&self) -> Vec<SubjectsSum> {
+        let sum = |group: &Group| SubjectsSum {
+            entity: group.need.entity.clone(),
+            columns: group.need.columns.clone(),
+            count: u64::try_from(group.leaving.len()).expect("a length fits 64 bits"),
+            hash: format!("blake3:{}", blake3::hash(group.leaving.join("\n").as_bytes()).to_hex()),
+        };
+        self.groups.iter().map(sum).collect()
+    }
+
+    /// The rows that leave as lines of JSON, for an archive.
+    pub fn lines(&self) -> impl Iterator<Item = (&Need, &[String])> {
+        self.groups.iter().map(|group| (&group.need, group.leaving.as_slice()))
+    }
+
+    /// A set that was archived: rows that leave, and nothing about those that stay.
+    ///
+    /// # Errors
+    /// An archive fault when a line is not what [`SubjectSet::lines`] gave.
+    pub fn of_lines(kept: Vec<(Need, Vec<String>)>) -> Result<Self, Fault> {
+        let mut groups = Vec::new();
+        for (need, leaving) in kept {
+            for line in &leaving {
+                if parse(line)?.len() != need.columns.len() {
+                    return Err(unreadable());
+                }
+            }
+            groups.push(Group { need, leaving, staying: None });
+        }
+        Ok(Self { groups })
+    }
+
+    /// Takes over all rows that `other` holds as rows that stay, but those that leave.
+    pub fn with_others(mut self, other: Self) -> Self {
+        for (group, mut other) in self.groups.iter_mut().zip(other.groups) {
+            assert_eq!(group.need, other.need, "both were read for the same needs");
+            let mut all = other.staying.take().unwrap_or_default();
+            all.append(&mut other.leaving);
+            all.retain(|line| group.leaving.binary_search(line).is_err());
+            group.staying = Some(all);
+        }
+        self
+    }
+
+    /// How many rows that leave have all these values in common with a row that stays, whatever their case; rows
+    /// without one of the values have nothing in common.
+    ///
+    /// # Errors
+    /// A usage fault when such values were not asked for.
+    pub fn shared(&self, need: &Need) -> Result<u64, Fault> {
+        let (group, columns) = self.find(need)?;
+        let Some(staying) = &group.staying else { return Ok(0) };
+        let mut stays = HashSet::new();
+        for line in staying {
+            stays.extend(common(&parse(line)?, &columns));
+        }
+        let mut shared = 0;
+        for line in &group.leaving {
+            shared +=
+                u64::from(common(&parse(line)?, &columns).is_some_and(|values| stays.contains(&values)));
+        }
+        Ok(shared)
+    }
+
+    fn find(&self, need: &Need) -> Result<(&Group, Vec<usize>), Fault> {
+        let missing = || {
+            let what = need.columns.join(", ");
+            Fault::usage(format!("values of `{}` ({what}) were not read", need.entity))
+                .hint("make a new plan with `unseed plan`")
+        };
+        let group = self.groups.iter().find(|group| group.need.entity == need.entity).ok_or_else(missing)?;
+        let at = |column: &String| group.need.columns.iter().position(|known| known == column);
+        let columns: Option<Vec<usize>> = need.columns.iter().map(at).collect();
+        Ok((group, columns.ok_or_else(missing)?))
+    }
+}
+
+fn visit_lines(lines: &[String], columns: &[usize], visit: &mut VisitSubject<'_>) -> Result<(), Fault> {
+    for line in lines {
+        let values = parse(line)?;
+        let wanted: Vec<Option<&str>> = columns.iter().map(|n| values[*n].as_deref()).collect();
+        visit(&wanted)?;
+    }
+    Ok(())
+}
+
+impl Subjects for SubjectSet {
+    fn doomed(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<(), Fault> {
+        let (group, columns) = self.find(need)?;
+        visit_lines(&group.leaving, &columns, visit)
+    }
+
+    fn known(&self, need: &Need, visit: &mut VisitSubject<'_>) -> Result<bool, Fault> {
+        let (group, columns) = self.find(need)?;
+        let Some(staying) = &group.staying else { return Ok(false) };
+        visit_lines(&group.leaving, &columns, visit)?;
+        visit_lines(staying, &columns, visit)?;
+        Ok(true)
+    }
+}
+
+fn parse(line: &str) -> Result<Vec<Option<String>>, Fault> {
+    serde_json::from_str(line).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Fault {
+    Fault::new(Category::Archive, "the kept values of removed rows cannot be read")
+        .hint("bring the archive folder of the run back from a copy")
+}
+
+/// The values as they are compared with those of other rows.
+fn common(values: &[Option<String>], columns: &[usize]) -> Option<Vec<String>> {
+    let lower = |n: &usize| values[*n].as_deref().filter(|value| !value.is_empty()).map(str::to_lowercase);
+    columns.iter().map(lower).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(columns: &[&str]) -> Need {
+        Need { entity: "user".to_owned(), columns: columns.iter().map(|c| (*c).to_owned()).collect() }
+    }
+
+    fn row(id: &str, email: Option<&str>) -> [Option<String>; 2] {
+        [Some(id.to_owned()), email.map(str::to_owned)]
+    }
+
+    fn set() -> SubjectSet {
+        let mut set = SubjectSet::new(vec![need(&["id", "email"])]);
+        set.add(0, true, &row("2", Some("B@x.io")));
+        set.add(0, true, &row("1", None));
+        set.add(0, false, &row("3", Some("b@X.io")));
+        set.add(0, false, &row("4", None));
+        set.seal();
+        set
+    }
+
+    fn doomed(set: &SubjectSet, need: &Need) -> Vec<Vec<Option<String>>> {
+        let mut seen = Vec::new();
+        let mut visit = |values: &[Option<&str>]| {
+            seen.push(values.iter().map(|v| v.map(str::to_owned)).collect());
+            Ok(())
+        };
+        set.doomed(need, &mut visit).unwrap();
+        seen
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_order_and_lines_come_back() {
+        let set = set();
+        let mut other = SubjectSet::new(vec![need(&["id", "email"])]);
+        other.add(0, true, &row("1", None));
+        other.add(0, true, &row("2", Some("B@x.io")));
+        other.add(0, true, &row("1", None));
+        other.seal();
+        assert_eq!(set.sums(), other.sums());
+        let kept = set.lines().map(|(need, lines)| (need.clone(), lines.to_vec())).collect();
+        let back = SubjectSet::of_lines(kept).unwrap();
+        assert_eq!(back.sums(), set.sums());
+        assert_eq!(doomed(&back, &need(&["email"])), [[None], [Some("B@x.io".to_owned())]]);
+        assert!(!back.known(&need(&["id"]), &mut |_| Ok(())).unwrap(), "rows that stay were not kept");
+    }
+
+    #[test]
+    fn values_that_a_row_shares_with_one_that_stays_are_counted() {
+        let set = set();
+        assert_eq!(set.shared(&need(&["email"])).unwrap(), 1, "case makes no difference, nulls are nobody's");
+        assert_eq!(set.shared(&need(&["id"])).unwrap(), 0);
+        assert_eq!(set.shared(&need(&["id", "email"])).unwrap(), 0);
+        assert!(set.shared(&need(&["phone"])).is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! One plan over several stores: one digest, one agreement, ordered legs, one run, one verification, one restore.
+//!
+//! | module | does |
+//! |---|---|
+//! | `plan` | makes the plan: the source, then what follows from it in the other stores |
+//! | `values` | reads the values that other stores are searched by, keeps them, compares them |
+//! | `purge` | runs the legs in their order; goes on with a run that stopped |
+//! | `entries` | one leg of a derived store: find, archive, remove, look again, put back |
+//! | `verify`, `restore` | the same over all legs; a restore goes backwards |
+//! | `state` | makes one leg look like a run of its own, kept within the run of all |
+//!
+//! A leg of rows is purged, resumed, verified and restored by the same code as a run over one store; its archive lies in
+//! a folder of its own and restores by itself.
+//!
+//! Invariants
+//! - nothing is removed anywhere before every store was seen, and the values that find the entries are kept durably;
+//! - a leg begins only when all before it are done, so that no address is left that points at a removed thing;
+//! - a restore goes the other way, for the same reason.
+//!
+//! Not here: the order (`core::legs`), the stores.
+
+mod ending;
+mod entries;
+mod inventory;
+mod plan;
+mod purge;
+mod restore;
+mod state;
+mod values;
+mod verify;
+
+pub use inventory::{Inventory, inventory};
+pub use plan::{LegRequest, RequestOf, make};
+pub use purge::{execute, resume};
+pub use restore::restore;
+pub use state::{leg_id, leg_state};
+pub use verify::verify;
+
+use crate::context::{Context, Live, Patience};
+use crate::interrupt::Interrupt;
+use state::LegState;
+use unseed_core::fault::Fault;
+use unseed_core::plan::Plan;
+use unseed_core::port::archive::ArchiveStore;
+use unseed_core::port::clock::Clock;
+use unseed_core::port::derived::DerivedStore;
+use unseed_core::port::progress::Progress;
+use unseed_core::port::state::{AuditEntry, StateDb};
+use unseed_core::port::store::{Store, StoreWaits};
+
+/// The surroundings of a run over several stores.
+pub struct Legs<'a> {
+    /// One per leg of the plan, in any order.
+    pub ports: Vec<LegPort<'a>>,
+    pub state: &'a mut dyn StateDb,
+    /// Archives of the run as a whole: its plan, and the values that entries are found by.
+    pub archive: &'a mut dyn ArchiveStore,
+    pub clock: &'a dyn Clock,
+    pub progress: &'a dyn Progress,
+    pub interrupt: &'a Interrupt,
+    pub actor: &'a str,
+    pub holder: &'a str,
+    pub patience: Patience,
+    /// How long statements of the stores of rows may wait.
+    pub waits: StoreWaits,
+}
+
+/// One store of a run, and where its archive is kept.
+pub struct LegPort<'a> {
+    pub name: String,
+    pub store: LegStore<'a>,
+    pub archive: &'a mut dyn ArchiveStore,
+}
+
+/// A store of either kind.
+pub enum LegStore<'a> {
+    Rows(&'a mut dyn Store),
+    Entries(&'a mut dyn DerivedStore),
+}
+
+impl Legs<'_> {
+    fn position(&self, name: &str) -> Result<usize, Fault> {
+        self.ports.iter().position(|port| port.name == name).ok_or_else(|| {
+            Fault::usage(format!("store `{name}` of the plan was not opened"))
+                .hint("check that the configuration still has it")
+        })
+    }
+
+    fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
+        self.state.audit(&AuditEntry {
+            at: self.clock.now(),
+            actor: self.actor.to_owned(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            outcome: outcome.to_owned(),
+        })
+    }
+
+    /// Gives the lease back; an error on the way out does not hide the result.
+    fn released<T>(&mut self, run: &str, result: Result<T, Fault>) -> Result<T, Fault> {
+        match (self.state.release(run), result) {
+            (Ok(()), result) => result,
+            (Err(_), Err(fault)) => Err(fault),
+            (Err(fault), Ok(_)) => Err(fault),
+        }
+    }
+}
+
+/// A leg of rows at work.
+struct Rows<'c> {
+    state: LegState<'c>,
+    store: &'c mut dyn Store,
+    archive: &'c mut dyn ArchiveStore,
+    clock: &'c dyn Clock,
+    progress: &'c dyn Progress,
+    interrupt: &'c Interrupt,
+    actor: &'c str,
+    holder: &'c str,
+    patience: Patience,
+    waits: StoreWaits,
+}
+
+impl<'c> Rows<'c> {
+    /// The leg in a store, at its place in the plan, in the run of this id.
+    fn of(cx: &'c mut Legs<'_>, run: &str, (place, name): (usize, &str)) -> Result<Self, Fault> {
+        let position = cx.position(name)?;
+        let port = &mut cx.ports[position];
+        let LegStore::Rows(store) = &mut port.store else { return Err(kind_changed(name)) };
+        Ok(Self {
+            state: LegState::new(cx.state, run, place, name),
+            store: &mut **store,
+            archive: &mut *port.archive,
+            clock: cx.clock,
+            progress: cx.progress,
+            interrupt: cx.interrupt,
+            actor: cx.actor,
+            holder: cx.holder,
+            patience: cx.patience,
+            waits: cx.waits,
+        })
+    }
+
+    /// The surroundings as of a run of its own.
+    fn context(&mut self) -> Context<'_> {
+        Context {
+            store: &mut *self.store,
+            state: &mut self.state,
+            archive: &mut *self.archive,
+            clock: self.clock,
+            progress: self.progress,
+            interrupt: self.interrupt,
+            actor: self.actor,
+            holder: self.holder,
+            patience: self.patience,
+            live: Live { waits: self.waits, ..Live::default() },
+        }
+    }
+}
+
+fn kind_changed(name: &str) -> Fault {
+    Fault::usage(format!("store `{name}` is of another kind than in the plan"))
+        .hint("bring the configuration back, or make a new plan with `unseed plan`")
+}
+
+/// Name of the store that the others follow from.
+fn source(plan: &Plan) -> &str {
+    plan.stores.first().map_or("", |store| store.store.as_str())
+}

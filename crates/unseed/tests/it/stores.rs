@@ -1,0 +1,8 @@
+//! One plan over several stores: the real binary, real databases, real programs behind commands.
+//!
+//! Not here: what each kind of store does alone.
+
+mod commands;
+mod examples;
+mod prego;
+mod scene;
