@@ -10,6 +10,9 @@ pub(crate) struct FuzzArgs {
     /// Seconds of a processor for each parser; they share the cores of the machine
     #[arg(long, default_value_t = 8)]
     pub seconds: u64,
+    /// Seconds after which no parser gets another turn, on a machine that has little time to spare
+    #[arg(long)]
+    pub within: Option<u64>,
     /// The seed that an earlier run printed [default: another one each time]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -23,12 +26,18 @@ pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
 
 fn fed(mut cargo: Command, args: &FuzzArgs) -> Command {
     cargo.args(["run", "--quiet", "-p", "unseed-fuzz", "--", "--seconds", &args.seconds.to_string()]);
+    if let Some(within) = args.within {
+        cargo.args(["--within", &within.to_string()]);
+    }
     if let Some(seed) = args.seed {
         cargo.args(["--seed", &seed.to_string()]);
     }
     cargo.args(&args.targets);
     cargo
 }
+
+/// Seconds that a run beside something else may take: about as long as the tests.
+const BESIDE_MAX_S: u64 = 720;
 
 /// Every parser is fed while something else runs, at the lowest priority, with what that leaves of the cores.
 pub(crate) struct Beside(Child);
@@ -39,7 +48,8 @@ impl Beside {
         process::run(cargo().args(["build", "--quiet", "-p", "unseed-fuzz"]))?;
         let mut nice = Command::new("nice");
         nice.args(["-n", "19"]).arg(cargo().get_program()).current_dir(process::root());
-        let mut command = fed(nice, &FuzzArgs { seconds, seed: None, targets: Vec::new() });
+        let mut command =
+            fed(nice, &FuzzArgs { seconds, within: Some(BESIDE_MAX_S), seed: None, targets: Vec::new() });
         let child =
             command.stdin(Stdio::null()).spawn().with_context(|| format!("{command:?} did not start"))?;
         Ok(Self(child))

@@ -66,7 +66,7 @@ const FILLERS: &str = "\
     please ignore do not use keep no yes number nr num id v from at one two three another other copy \
     final hello hi der die das ein eine mein meine le la les un une mon ma el los mi de il mio o um uma \
     meu het een \
-    de del della da dos du des pour para per von zum zur für van voor och og und et y";
+    de del della di da dos du des pour para per von zum zur für van voor och og und et y";
 
 const TRADES: &str = "\
     group partner foods food motors motor services service solutions systems logistics freight shipping transport \

@@ -7,6 +7,7 @@
 use super::lexicon::{Class, WordSet};
 use super::memory::Memory;
 use super::{Detector, Found, Group, Subject, junk, placeholder, reserved, vocabulary};
+use crate::entity::Entity;
 use std::sync::LazyLock;
 
 pub(super) const DETECTOR: Detector = Detector {
@@ -121,13 +122,15 @@ fn twice(subject: &Subject<'_>, label: &str) -> Option<Found> {
         return None;
     }
     let top = reserved::top(&subject.words.domain);
-    if subject.is_from_name(label) && top != label {
+    // People have no number behind their names; what is typed again and again has.
+    let counted = subject.record.entity == Entity::User && subject.words.name.counts.number > 0;
+    if subject.is_from_name(label) && top != label && !counted {
         return None;
     }
     let weight = match label.len() {
         _ if top == label => 6.0,
         1 => 6.0,
-        ..=3 if subject.repeats_name(label) && !junk::is_along_a_row(label.as_bytes()) => 2.0,
+        ..=3 if !counted && subject.repeats_name(label) && !junk::is_along_a_row(label.as_bytes()) => 2.0,
         ..=3 => 4.5,
         _ => 1.5,
     };
@@ -141,10 +144,12 @@ fn tool(subject: &Subject<'_>, label: &str) -> Option<Found> {
     people.then(|| Found::new(6.2, "mail address is that of a tool's example"))
 }
 
-/// Whether the domain repeats a name that a company may have chosen: `Sample`, `Load Testing Ltd`, `Acme Corp`.
+/// Whether the domain repeats a name that a company may have chosen: `Sample`, `Load Testing Ltd`, `Acme Corp`. Names in
+/// other scripts are spelled anew in a domain, or translated: `株式会社サンプル` at `sample.co.jp`.
 fn says_the_name(subject: &Subject<'_>, label: &str) -> bool {
     let name = &subject.words.name;
-    subject.repeats_name(label) && (vocabulary::may_be_chosen(name) || placeholder::may_be_chosen(name))
+    (subject.repeats_name(label) || !name.joined().is_ascii())
+        && (vocabulary::may_be_chosen(name) || placeholder::may_be_chosen(name))
 }
 
 #[cfg(test)]
@@ -180,10 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_one_short_word_is_a_persons_unless_a_number_stands_behind_the_name() {
+        let weigh = |name, email| check::weight(&DETECTOR, &check::user(name, email), &Context::default());
+        assert!(weigh("hg 28", "hg@hg.com") > 4.0 && weigh("gah 10", "gah@gah.com") > 4.0);
+        assert!(weigh("Li", "li@li.com") <= 2.0 && weigh("Kim Weber", "kim@kim.com").abs() < 1e-9);
+    }
+
+    #[test]
     fn a_domain_that_repeats_the_company_says_nothing_new() {
         let sample = check::tenant("Sample GmbH", "sample", "kontakt@sample.de");
         assert!(check::weight(&DETECTOR, &sample, &Context::default()) < 1.0);
         assert_ne!(check::verdict(&sample, &Context::default()), Verdict::Test);
+        let translated = check::tenant("株式会社サンプル", "", "info@sample.co.jp");
+        assert!(check::weight(&DETECTOR, &translated, &Context::default()) < 1.0);
         let demo = check::tenant("Demo Tenant", "demo", "demo@demo.com");
         assert_eq!(check::verdict(&demo, &Context::default()), Verdict::Test);
     }

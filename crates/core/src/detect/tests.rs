@@ -113,6 +113,9 @@ fn hostile_text_neither_panics_nor_matches() {
             email: text,
             phone: text,
             role: text,
+            address: text,
+            payment: text,
+            password: text,
             ..user("", "")
         };
         assert_ne!(verdict(&record, &Context::default()), Verdict::Test);
