@@ -13,6 +13,7 @@ use unseed_core::run::{Run, RunState};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   unseed runs
+  unseed runs --state postgres://me@state.example/ops    where the state is on a server
   unseed runs --format json | jq '.runs[0].state'")]
 pub(crate) struct RunsArgs {}
 
