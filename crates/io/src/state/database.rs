@@ -21,7 +21,7 @@ use crate::store::postgres_connection::{Target, target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use unseed_core::audit::Anchor;
 use unseed_core::fault::Fault;
 use unseed_core::port::state::{AuditEntry, StateDb};
@@ -32,6 +32,8 @@ pub const LEASE_S_DEFAULT: u32 = 30;
 
 /// Waits before a server that went away is asked again, in milliseconds. Locks in the store are held meanwhile.
 const WAITS_MS: [u64; 8] = [20, 50, 100, 200, 400, 800, 1_600, 2_000];
+/// After this time it is not asked again, however long each answer takes.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A state database.
 pub struct State {
@@ -134,8 +136,9 @@ impl State {
     ) -> Result<T, Fault> {
         let waits: &[u64] = if self.gone { &[] } else { &WAITS_MS };
         let mut answer = question(self.session.as_mut());
+        let begun = Instant::now();
         for wait_ms in waits {
-            if !matches!(answer, Err(Trouble::Lost(_))) {
+            if !matches!(answer, Err(Trouble::Lost(_))) || begun.elapsed() > WAIT_MAX {
                 break;
             }
             std::thread::sleep(Duration::from_millis(*wait_ms));

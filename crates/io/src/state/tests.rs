@@ -175,7 +175,7 @@ fn the_lease_of_a_dead_process_is_taken_and_its_late_writes_are_refused() {
 fn on_a_server_a_lease_ends_by_its_clock_and_a_heartbeat_keeps_it() {
     let home = Home::server();
     let (mut state, mut other) = (home.open(), home.open());
-    state.lease_for(2);
+    state.lease_for(20);
     state.lease("r-1", "dana").unwrap();
     let end = || home.ask("SELECT expires_ms FROM leases").unwrap();
     let first = end();
@@ -422,9 +422,7 @@ fn a_server_that_restarts_is_waited_for_and_one_that_does_not_come_back_is_told(
     assert_eq!(fault.category, Category::Archive);
     assert!(fault.message.contains("cannot be reached"), "{fault:?}");
     // It is not waited for again by everybody who comes after.
-    let begun = std::time::Instant::now();
-    assert!(state.audit(&entry("x")).is_err());
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(state.audit(&entry("x")).is_err() && state.gone);
     server.start().unwrap();
     state.put_batch("r-1", &batch(1, BatchState::Committed)).unwrap();
     assert_eq!(state.batches("r-1").unwrap(), [batch(1, BatchState::Committed)]);

@@ -89,6 +89,7 @@ struct Global {
     /// Folder of state and archives, or the URL of a PostgreSQL database for the state [default: .unseed beside the
     /// configuration, or UNSEED_STATE]
     #[arg(long, help_heading = "Global options", global = true, value_name = "DIR|URL")]
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     state: Option<String>,
     /// How results are printed
     #[arg(long, help_heading = "Global options", global = true, value_enum, default_value_t = Format::Table)]

@@ -14,6 +14,7 @@ use unseed_engine::report::{IndexFigures, RunReport};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   unseed runs
+  unseed runs --state postgres://me@state.example/ops    where the state is on a server
   unseed runs --format json | jq '.runs[0].state'")]
 pub(crate) struct RunsArgs {}
 

@@ -144,6 +144,25 @@ fn reader_of(database: &Path) -> Child {
     reader
 }
 
+/// The rows are gone to the process that could not commit, and to nobody else: it must not take that for a commit.
+#[test]
+fn a_commit_that_a_reader_keeps_waiting_for_too_long_is_rolled_back() {
+    let sandbox = Sandbox::new(40);
+    let id = sandbox.plan(&["--batch-rows", "1000000", "--max-share", "1"]);
+    let mut reader = reader_of(&sandbox.path("app.db"));
+    let answer = sandbox.run(&["purge", "plan.json", "--confirm", &id]);
+    assert_eq!(answer.code, Some(4), "{answer:?}");
+    assert!(answer.stderr.contains("batch 1 was rolled back"), "{answer:?}");
+    drop(reader.stdin.take());
+    assert!(reader.wait().unwrap().success());
+    sandbox.assert_untouched();
+    sandbox.expect(0, &["resume", "r-1", "--confirm", "r-1"]);
+    assert_eq!(sandbox.count("tenants"), 2);
+    sandbox.expect(0, &["verify", "r-1"]);
+    sandbox.expect(0, &["restore", "r-1", "--confirm", "r-1"]);
+    sandbox.assert_untouched();
+}
+
 #[test]
 fn a_second_signal_ends_the_process_at_once_and_nothing_is_lost() {
     let sandbox = Sandbox::new(40);
