@@ -69,6 +69,11 @@ impl Keeper<'_> {
         });
         let none = matches!(standing, Standing::Expired(_) | Standing::Empty);
         let begun = if none { None } else { self.archive.tombstone(&run.id)? };
+        if begun.as_ref().is_some_and(|begun| begun.run != run.id || begun.plan_digest != run.plan_digest) {
+            let message = format!("the tombstone in the archive of run `{}` is that of another run", run.id);
+            return Err(Fault::new(Category::Archive, message)
+                .hint("look at the folder with `unseed archive check`, and remove `tombstone.json` if it was put there"));
+        }
         Ok(Looked { report, batches, standing, begun })
     }
 
@@ -168,17 +173,28 @@ impl Keeper<'_> {
             expired: Expired { at: self.clock.now(), by: self.actor.to_owned(), why: why.to_owned() },
             batches: batches.iter().map(entry).collect(),
         });
-        let (files, bytes) = self.archive.expire(&tombstone).map_err(|fault| {
-            fault
-                .state(format!("the rows of run `{}` may be removed in part; they count as removed", run.id))
-                .hint(format!("run `unseed archive expire {}` again to finish it", run.id))
-        })?;
+        let (files, bytes) = match self.archive.expire(&tombstone) {
+            Ok(removed) => removed,
+            Err(fault) => return Err(self.half_removed(&run.id, fault)),
+        };
         report.kept.expired = Some(tombstone.expired);
         let state = if run.state == RunState::Quarantined { RunState::Done } else { run.state };
         // Before the state, so that whoever comes after a crash finds it open and the log never lacks the outcome.
         self.audit("archive.expire", &run.id, &format!("removed {files} files, {bytes} bytes"))?;
         self.state.update_run(&run.id, state, &report.to_json())?;
         Ok(Buried { files, bytes })
+    }
+
+    /// In which state an archive is whose rows could not all be removed.
+    fn half_removed(&mut self, id: &str, fault: Fault) -> Fault {
+        if self.archive.tombstone(id).is_ok_and(|tombstone| tombstone.is_none()) {
+            let hint =
+                format!("mend the cause; until it is tried again, `unseed restore {id}` puts the rows back");
+            return fault.state("nothing was removed for good").hint(hint);
+        }
+        fault
+            .state(format!("the rows of run `{id}` may be removed in part; they count as removed"))
+            .hint(format!("mend the cause, then run `unseed archive expire {id}` to finish it"))
     }
 
     pub(crate) fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {

@@ -60,7 +60,8 @@ impl ArchiveArgs {
         match &self.command {
             ArchiveCommand::List(_) | ArchiveCommand::Check(_) => false,
             ArchiveCommand::Hold(_) | ArchiveCommand::Release(_) => true,
-            ArchiveCommand::Expire(args) => args.run.is_some() || args.due,
+            // With `--due` it signs what it did itself, since it is asked often and seldom has something to do.
+            ArchiveCommand::Expire(args) => args.run.is_some(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Not here: what is looked at again (`engine::due`).
 
-use super::{Address, Done, Env, Opened, consent, permit, run_and_plan};
+use super::{Address, Done, Env, Opened, consent, log, permit, run_and_plan};
 use crate::table::Table;
 use crate::ui;
 use serde_json::{Value, json};
@@ -36,6 +36,9 @@ pub(super) async fn run(env: &Env<'_>, address: &Address) -> Result<Done, Fault>
         let id = run.id.clone();
         ended.push(Ended { run: id, result: end(env, run, address).await });
     }
+    let purged = ended.iter().any(|ended| matches!(ended.result, Ok(Outcome::Purged(_))));
+    // Before anything is printed, since what cannot be signed is told instead.
+    log::sign_work(env, "purge", purged)?;
     tell(env, &ended)
 }
 

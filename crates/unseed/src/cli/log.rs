@@ -86,6 +86,14 @@ pub(super) fn sign(env: &Env<'_>, deed: &Deed) -> Result<(), Fault> {
     })
 }
 
+/// The same, of a command that is asked again and again, where it did something this time.
+///
+/// # Errors
+/// What kept it from being signed; the command itself is done.
+pub(super) fn sign_work(env: &Env<'_>, verb: &'static str, did_something: bool) -> Result<(), Fault> {
+    sign(env, &Deed { verb, object: "--due".to_owned(), changes: did_something, logs_itself: true })
+}
+
 /// Signs the log as it is, and keeps the signature with it and in the anchor.
 pub(super) fn checkpoint(env: &Env<'_>, state: &mut State, signer: &Signer) -> Result<Link, Fault> {
     let who = signer.public()?;

@@ -198,9 +198,9 @@ impl Command {
     /// What the command is about, for the audit log.
     fn deed(&self) -> Deed {
         let (verb, object, changes) = match self {
-            // Which logs what it is refused itself, since it is asked every minute.
+            // Which logs what it is refused itself, and signs what it did, since it is asked every minute.
             Self::Purge(args) if args.due => {
-                return Deed { verb: "purge", object: "--due".to_owned(), changes: true, logs_itself: true };
+                return Deed { verb: "purge", object: "--due".to_owned(), changes: false, logs_itself: true };
             }
             Self::Purge(args) => ("purge", args.shown(), true),
             Self::Resume(args) => ("resume", args.run.clone(), true),

@@ -4,7 +4,7 @@
 
 use super::archive::existing;
 use super::consent::{self, Act, Consent};
-use super::{Done, Env, run_and_plan};
+use super::{Done, Env, log, run_and_plan};
 use crate::table::Table;
 use crate::ui;
 use clap::Args;
@@ -232,13 +232,17 @@ pub(super) fn expire(env: &Env<'_>, args: &ExpireArgs) -> Result<Done, Fault> {
     };
     let entries: Vec<Entry> = entries(env)?.into_iter().filter(over).collect();
     let (mut lines, mut faults) = (Vec::new(), Vec::new());
+    let mut removed = false;
     let mut table = Table::new(&["run", "files", "bytes", ""]).right(&[1, 2]);
     for entry in &entries {
         let mut size = Buried { files: entry.files, bytes: entry.bytes };
         let mut outcome = words(&entry.looked);
         if args.due {
             match bury(env, &entry.run.id, &why(env, &entry.looked)) {
-                Ok(buried) => (size, outcome) = (buried, "removed".to_owned()),
+                Ok(buried) => {
+                    (size, outcome) = (buried, "removed".to_owned());
+                    removed = true;
+                }
                 Err(fault) => {
                     outcome = format!("stays: {}", fault.message);
                     faults.push(fault);
@@ -249,7 +253,9 @@ pub(super) fn expire(env: &Env<'_>, args: &ExpireArgs) -> Result<Done, Fault> {
         lines.push(json!({"run": entry.run.id, "files": files, "bytes": bytes, "outcome": outcome}));
         table.row(&[entry.run.id.clone(), ui::count(files), ui::count(bytes), outcome]);
     }
+    let signed = log::sign_work(env, "archive expire", removed);
     if !env.ui.is_table() {
+        signed?;
         env.ui.json(&json!({"format": "unseed.expire/1", "removed": args.due, "archives": lines}));
         let worst = faults.iter().map(|fault| fault.category).max_by_key(|c| c.exit_code());
         return Ok(worst.map_or(Done::Success, Done::Told));
@@ -262,6 +268,7 @@ pub(super) fn expire(env: &Env<'_>, args: &ExpireArgs) -> Result<Done, Fault> {
     if !args.due && !entries.is_empty() {
         env.ui.note("nothing was removed; `unseed archive expire --due` removes the rows of these for good");
     }
+    signed?;
     faults.into_iter().next().map_or(Ok(Done::Success), Err)
 }
 

@@ -143,6 +143,48 @@ fn a_damaged_archive_and_a_missing_one_can_expire() {
 }
 
 #[test]
+fn no_row_goes_before_the_tombstone_is_written() {
+    let lab = Lab::sqlite(super::SHOP);
+    let before = lab.picture();
+    super::quarantined(&lab);
+    years_pass(&lab);
+    let there = sections(&lab, "r-1");
+    // Where the tombstone is to be written first lies something that is no file.
+    let taken = lab.path(".unseed/archive/r-1/tombstone.json.new");
+    fs::create_dir(&taken).unwrap();
+    fault(
+        &lab.run(&["purge", "--due"]),
+        4,
+        &["tombstone.json", "nothing was removed for good", "unseed restore r-1"],
+    );
+    assert_eq!(sections(&lab, "r-1"), there);
+    assert_eq!(state(&lab), "quarantined");
+    lab.restore("r-1");
+    crate::lab::assert_same(&lab.picture(), &before);
+}
+
+#[test]
+fn only_what_was_done_is_signed() {
+    let lab = Lab::sqlite(super::SHOP);
+    let mut keygen = std::process::Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(lab.path("signer"));
+    assert!(keygen.status().unwrap().success());
+    fs::write(lab.path("unseed.toml"), "[archive]\nkeep = \"1d\"\n[audit]\ncheckpoint_key = \"signer\"\n")
+        .unwrap();
+    super::quarantined(&lab);
+    let signed = || logged(&lab, "audit.checkpoint").len();
+    let before = signed();
+    for _ in 0..3 {
+        lab.json(0, &["purge", "--due"]);
+        lab.json(0, &["archive", "expire", "--due"]);
+    }
+    assert_eq!(signed(), before, "what is asked every minute and does nothing leaves no trace");
+    years_pass(&lab);
+    lab.json(0, &["purge", "--due"]);
+    assert_eq!(signed(), before + 1);
+}
+
+#[test]
 fn an_encrypted_archive_loses_its_key_too() {
     let lab = Lab::sqlite(super::SHOP);
     fs::write(lab.path("pass.txt"), "correct horse battery staple\n").unwrap();
