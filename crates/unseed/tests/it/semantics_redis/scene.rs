@@ -186,13 +186,11 @@ pub(super) fn value(client: &mut RedisClient, key: &[u8]) -> Reply {
         "stream" => client.run_bytes(&[b"DUMP", key]),
         other => panic!("a {other}"),
     };
-    let mut parts = match answer.unwrap() {
-        Reply::List(parts) => parts,
-        other => vec![other],
-    };
-    let text = |reply: &Reply| match reply {
-        Reply::Text(bytes) => bytes.clone(),
-        other => panic!("{other:?}"),
+    let answer = answer.unwrap();
+    let mut parts = if let Reply::List(parts) = answer { parts } else { vec![answer] };
+    let text = |reply: &Reply| {
+        let Reply::Text(bytes) = reply else { panic!("{reply:?}") };
+        bytes.clone()
     };
     match kind.as_str() {
         "set" => parts.sort_by_key(text),
