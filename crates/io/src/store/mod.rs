@@ -3,6 +3,7 @@
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
 //! line to [`open`].
 
+mod mysql;
 mod postgres;
 pub mod scratch;
 mod sql;
@@ -36,7 +37,7 @@ impl<T: Store + ScanSource> AnyStore for T {
     }
 }
 
-/// Connects to the store behind a URL: `postgres://…`, `postgresql://…`, `sqlite:PATH`, or the path of an
+/// Connects to the store behind a URL: `postgres://…`, `postgresql://…`, `mysql://…`, `mariadb://…`, `sqlite:PATH`, or the path of an
 /// existing SQLite file.
 ///
 /// # Errors
@@ -45,6 +46,9 @@ impl<T: Store + ScanSource> AnyStore for T {
 pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fault> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Box::new(postgres::Postgres::connect(url, lookup).await?));
+    }
+    if url.starts_with("mysql://") || url.starts_with("mariadb://") {
+        return Ok(Box::new(mysql::Mysql::connect(url, lookup).await?));
     }
     if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
         return Ok(Box::new(sqlite::Sqlite::open(path)?));
@@ -59,5 +63,5 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
         format!("no such database file `{url}`")
     };
     Err(Fault::usage(message)
-        .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
+        .hint("use postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
 }

@@ -15,6 +15,7 @@ mod outputs;
 mod property;
 mod reliability;
 mod roundtrip;
+mod semantics_mariadb;
 mod semantics_postgres;
 mod semantics_sqlite;
 mod support;
