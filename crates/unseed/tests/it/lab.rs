@@ -135,6 +135,15 @@ impl<'s> Lab<'s> {
         role
     }
 
+    /// A MariaDB user of this test, without any right; unseed connects as it from here on.
+    #[track_caller]
+    pub(crate) fn as_new_maria_user(&mut self) -> String {
+        let name = format!("user_of_{}", self.maria().name());
+        self.sql(&format!("CREATE OR REPLACE USER '{name}'@'127.0.0.1'"));
+        self.role = Some(name.clone());
+        name
+    }
+
     #[track_caller]
     fn new_role(&self) -> String {
         let role = format!("role_of_{}", self.database().name());

@@ -2,6 +2,9 @@
 //! nobody counts, collations, statements that commit.
 
 mod references;
+mod sessions;
+mod triggers;
+mod values;
 
 /// A test tenant with two users, one session each, and a real one; nothing unusual.
 const SHOP: &str = "

@@ -104,7 +104,8 @@ impl MysqlDialect {
     /// Text that tells values of a column apart, null as nothing; never null itself.
     fn hashed(self, column: &Column, name: &str) -> String {
         let text = match sort(column) {
-            Sort::Number | Sort::Double | Sort::Plain => name.to_owned(),
+            Sort::Number | Sort::Double => name.to_owned(),
+            Sort::Plain => format!("CAST({name} AS CHAR)"),
             Sort::Float => format!("CAST({name} AS DOUBLE)"),
             Sort::Bit | Sort::Words => format!("{name} + 0"),
             Sort::Text | Sort::Bytes if types::is_long(column) => format!("MD5({name})"),

@@ -4,7 +4,7 @@
 //! - a foreign key that the role cannot see is found all the same (`hidden`), or its absence is not claimed;
 //! - tables without transactions are marked, so that nothing is ever removed from them.
 
-use super::dialect::MysqlDialect;
+use super::dialect::{MysqlDialect, qualified};
 use super::session::MySession;
 use super::types;
 use crate::store::sql::dialect::Dialect;
@@ -30,8 +30,11 @@ pub(super) async fn schema(session: &mut MySession, database: &str) -> Result<Sc
     keys(session, &within, &mut tables, &place).await?;
     checks(session, &within, &mut tables, &place).await?;
     triggers(session, &within, &mut tables, &place).await?;
-    let references = references(session, &within, &tables, &place).await?;
-    visibility(session, &mut tables, &references).await?;
+    let granted = Granted::read(session).await?;
+    let mut listed = listed_keys(session, &within).await?;
+    listed.extend(printed_keys(session, &tables, &granted).await?);
+    let references = references(&listed, &tables, &place);
+    visibility(session, &granted, &mut tables, &references).await?;
     Ok(Schema { tables, references })
 }
 
@@ -214,12 +217,8 @@ async fn triggers(
     Ok(())
 }
 
-async fn references(
-    session: &mut MySession,
-    within: &str,
-    tables: &[Table],
-    places: &Places,
-) -> Result<Vec<Reference>, SqlError> {
+/// Foreign keys as the catalog lists them, a row for each column: child, key, column, parent, column, rule.
+async fn listed_keys(session: &mut MySession, within: &str) -> Result<Vec<TextRow>, SqlError> {
     let sql = format!(
         "SELECT k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, \
          k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE FROM information_schema.KEY_COLUMN_USAGE k \
@@ -228,15 +227,91 @@ async fn references(
          WHERE k.TABLE_SCHEMA IN ({within}) AND k.REFERENCED_TABLE_NAME IS NOT NULL \
          ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
     );
+    session.rows(&sql).await
+}
+
+/// The same of tables whose keys the catalog does not list to this role: who may only read a table sees them in its
+/// definition.
+async fn printed_keys(
+    session: &mut MySession,
+    tables: &[Table],
+    granted: &Granted,
+) -> Result<Vec<TextRow>, SqlError> {
+    const LISTING: [&str; 9] =
+        ["INSERT", "UPDATE", "DELETE", "REFERENCES", "CREATE", "ALTER", "INDEX", "DROP", "TRIGGER"];
+    let mut keys = Vec::new();
+    for table in tables.iter().filter(|table| !LISTING.iter().any(|right| granted.has(right, &table.name))) {
+        if granted.has("SELECT", &table.name) {
+            let rows = session.rows(&format!("SHOW CREATE TABLE {}", qualified(&table.name))).await?;
+            let definition = rows.first().map(|row| text(row, 1)).unwrap_or_default();
+            keys.extend(definition.lines().filter_map(|line| printed_key(&table.name, line)).flatten());
+        }
+    }
+    Ok(keys)
+}
+
+/// The key that a line of a table's definition declares.
+fn printed_key(table: &TableName, line: &str) -> Option<Vec<TextRow>> {
+    let rest = line.trim_start().strip_prefix("CONSTRAINT ")?;
+    let (mut names, rest) = quoted_names(rest);
+    let constraint = names.pop()?;
+    let rest = rest.trim_start().strip_prefix("FOREIGN KEY (")?;
+    let (columns, rest) = quoted_names(rest);
+    let rest = rest.strip_prefix(") REFERENCES ")?;
+    let (parent, rest) = quoted_names(rest);
+    let rest = rest.trim_start().strip_prefix('(')?;
+    let (targets, rest) = quoted_names(rest);
+    let rule = rest.split_once("ON DELETE ").map_or("RESTRICT", |(_, rule)| rule);
+    let rule = ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION"].into_iter().find(|word| rule.starts_with(word));
+    let (namespace, name) = match parent.as_slice() {
+        [name] => (table.namespace.clone(), name.clone()),
+        [namespace, name] => (namespace.clone(), name.clone()),
+        _ => return None,
+    };
+    let row = |(column, target): (&String, &String)| {
+        let parts = [&table.namespace, &table.name, &constraint, column, &namespace, &name, target];
+        let rule = Some(rule.unwrap_or("RESTRICT").to_owned());
+        parts.into_iter().map(|part| Some(part.clone())).chain([rule]).collect()
+    };
+    Some(columns.iter().zip(&targets).map(row).collect())
+}
+
+/// Names in backticks with nothing but commas and dots between them, and what follows.
+fn quoted_names(text: &str) -> (Vec<String>, &str) {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(inner) = rest.trim_start_matches([',', '.', ' ']).strip_prefix('`') {
+        let mut name = String::new();
+        let mut from = inner;
+        loop {
+            let Some((part, behind)) = from.split_once('`') else { return (names, rest) };
+            name.push_str(part);
+            match behind.strip_prefix('`') {
+                Some(more) => {
+                    name.push('`');
+                    from = more;
+                }
+                None => {
+                    rest = behind;
+                    break;
+                }
+            }
+        }
+        names.push(name);
+    }
+    (names, rest)
+}
+
+fn references(listed: &[TextRow], tables: &[Table], places: &Places) -> Vec<Reference> {
     let mut found: BTreeMap<(usize, String), Reference> = BTreeMap::new();
-    for row in session.rows(&sql).await? {
-        let parent = places.get(&TableName::new(text(&row, 4), text(&row, 5))).copied();
+    for row in listed {
+        let parent = places.get(&TableName::new(text(row, 4), text(row, 5))).copied();
         // A key to a table that is gone; it can be declared while checks are off.
-        let (Some(child), Some(parent)) = (place_of(&row, places), parent) else { continue };
+        let (Some(child), Some(parent)) = (place_of(row, places), parent) else { continue };
         let position =
-            |table: usize, n: usize| tables[table].columns.iter().position(|c| c.name == text(&row, n));
+            |table: usize, n: usize| tables[table].columns.iter().position(|c| c.name == text(row, n));
         let (Some(from), Some(to)) = (position(child, 3), position(parent, 6)) else { continue };
-        let name = text(&row, 2);
+        let name = text(row, 2);
         let reference = found.entry((child, name.clone())).or_insert_with(|| Reference {
             name,
             child: TableId(child),
@@ -245,7 +320,7 @@ async fn references(
             parent: TableId(parent),
             parent_parts: None,
             parent_columns: Vec::new(),
-            on_delete: on_delete(&text(&row, 7)),
+            on_delete: on_delete(&text(row, 7)),
             set_columns: Vec::new(),
             match_full: false,
             deferrable: false,
@@ -262,7 +337,7 @@ async fn references(
     let mut references: Vec<Reference> = found.into_values().collect();
     references
         .sort_by(|a, b| (a.child, &a.child_columns, &a.name).cmp(&(b.child, &b.child_columns, &b.name)));
-    Ok(references)
+    references
 }
 
 fn on_delete(rule: &str) -> OnDelete {
@@ -278,10 +353,10 @@ fn on_delete(rule: &str) -> OnDelete {
 /// What the role may do with each table, and whether it can know all keys that lead to them.
 async fn visibility(
     session: &mut MySession,
+    granted: &Granted,
     tables: &mut [Table],
     references: &[Reference],
 ) -> Result<(), SqlError> {
-    let granted = Granted::read(session).await?;
     let unknown = granted.hidden(session, tables, references).await?;
     for (n, table) in tables.iter_mut().enumerate() {
         let mut lacking: Vec<String> = ["SELECT", "UPDATE", "DELETE"]
@@ -420,6 +495,18 @@ mod tests {
         assert!(
             fits("a\\_b", "a_b") && !fits("a\\_b", "axb") && !fits("sho", "shop") && !fits("shop_", "shop")
         );
+    }
+
+    #[test]
+    fn keys_are_read_from_a_definition() {
+        let table = TableName::new("shop", "a");
+        let line = "  CONSTRAINT `k``1` FOREIGN KEY (`x`, `y.z`) REFERENCES `crm`.`b` (`p`, `q`) ON DELETE SET NULL,";
+        let rows = printed_key(&table, line).unwrap();
+        let second: Vec<&str> = rows[1].iter().map(|value| value.as_deref().unwrap()).collect();
+        assert_eq!((rows.len(), second), (2, vec!["shop", "a", "k`1", "y.z", "crm", "b", "q", "SET NULL"]));
+        let own = printed_key(&table, "CONSTRAINT `k` FOREIGN KEY (`x`) REFERENCES `b` (`p`)").unwrap();
+        assert_eq!((own[0][4].as_deref(), own[0][7].as_deref()), (Some("shop"), Some("RESTRICT")));
+        assert!(printed_key(&table, "  CONSTRAINT `c` CHECK (`x` > 0)").is_none());
     }
 
     #[test]

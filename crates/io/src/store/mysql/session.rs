@@ -226,6 +226,8 @@ impl Session for MySession {
                 .any(|k| kind.starts_with(k))
         };
         let bytes: Vec<bool> = columns.iter().map(holds_bytes).collect();
+        // Text would be taken for the bits themselves.
+        let bits: Vec<bool> = columns.iter().map(|row| text(row, 1).starts_with("bit")).collect();
         let mut count = 0;
         let mut sql = String::new();
         for row in rows {
@@ -238,6 +240,9 @@ impl Session for MySession {
                 sql.push_str(if n == 0 { "" } else { ", " });
                 match unhex(value).filter(|_| bytes.get(n) == Some(&true)) {
                     Some(value) => hex_literal(&value, &mut sql),
+                    None if bits.get(n) == Some(&true) && value.bytes().all(|b| b.is_ascii_digit()) => {
+                        sql.push_str(if value.is_empty() { "NULL" } else { value });
+                    }
                     None => text_literal(value, &mut sql),
                 }
             }

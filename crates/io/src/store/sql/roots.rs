@@ -95,9 +95,11 @@ pub(crate) async fn stale(
     let names: Vec<String> = key.iter().enumerate().map(key_text).collect();
     let hash = d.row_hash(shape, "x");
     let first = key.first().map(|c| d.quote(&shape.columns[*c].name)).unwrap_or_default();
+    // MariaDB takes a date of zeros in a column that is never null for null, unless a function gives it.
+    let gone = format!("COALESCE(x.{first}, NULL) IS NULL");
     let sql = format!(
-        "SELECT {}, CASE WHEN x.{first} IS NULL THEN 'is gone' ELSE 'has changed' END FROM {} r LEFT JOIN {} x ON {} \
-         WHERE x.{first} IS NULL OR {hash} <> r.version ORDER BY r.ord LIMIT {STALE_NAMED_MAX}",
+        "SELECT {}, CASE WHEN {gone} THEN 'is gone' ELSE 'has changed' END FROM {} r LEFT JOIN {} x ON {} \
+         WHERE {gone} OR {hash} <> r.version ORDER BY r.ord LIMIT {STALE_NAMED_MAX}",
         names.join(", "),
         d.temp(&root_set(table)),
         d.relation(shape),

@@ -135,7 +135,7 @@ pub(crate) fn mysql(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], fil
          # One transaction; if a row is in the way, nothing is changed.\n",
     );
     text.push_str(&about_keys(files).replace("-- ", "# "));
-    text.push_str("set -eu\n[ $# -gt 0 ] || { echo 'usage: sh restore.sh mariadb -h HOST -u USER -p DATABASE' >&2; exit 2; }\n{\ncat <<'UNSEED'\n");
+    text.push_str("set -u\n[ $# -gt 0 ] || { echo 'usage: sh restore.sh mariadb -h HOST -u USER -p DATABASE' >&2; exit 2; }\n{\ncat <<'UNSEED'\n");
     text.push_str(
         "SET NAMES utf8mb4;\n\
          SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION';\n\
