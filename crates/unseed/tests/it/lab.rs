@@ -467,6 +467,7 @@ fn mariadb_picture(tables: &str, dump: &str) -> Picture {
     let mut picture: Picture = names.map(|name| (name.to_owned(), Vec::new())).collect();
     for line in dump.lines().filter_map(|line| line.strip_prefix("INSERT INTO `")) {
         let (table, row) = line.split_once('`').unwrap();
+        let row = row.split_once(") VALUES (").map_or(row, |(_, values)| values.trim_end_matches(");"));
         picture.get_mut(&table.replace("``", "`")).unwrap().push(row.to_owned());
     }
     picture.values_mut().for_each(|rows| rows.sort());

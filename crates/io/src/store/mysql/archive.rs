@@ -13,7 +13,6 @@ use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::restore::archived_columns;
-use mysql_async::Value;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Archived, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Column, ColumnIndex, Table, TableId};
@@ -57,14 +56,10 @@ fn reading(column: &Column) -> (String, Literal) {
     }
 }
 
-fn write(value: &Value, literal: &Literal, out: &mut String) -> Result<(), Fault> {
-    let bytes = match value {
-        Value::NULL => {
-            out.push_str("NULL");
-            return Ok(());
-        }
-        Value::Bytes(bytes) => bytes,
-        other => return Err(Fault::store(format!("the server sent {other:?} where text was expected"))),
+fn write(value: Option<&[u8]>, literal: &Literal, out: &mut String) -> Result<(), Fault> {
+    let Some(bytes) = value else {
+        out.push_str("NULL");
+        return Ok(());
     };
     let text = || {
         std::str::from_utf8(bytes)
@@ -96,14 +91,14 @@ struct Inserts<'a> {
 }
 
 impl Inserts<'_> {
-    fn row(&mut self, row: &[Value]) -> Result<(), Fault> {
+    fn row(&mut self, row: &[Option<Vec<u8>>]) -> Result<(), Fault> {
         self.text.push_str(if self.in_statement == 0 { &self.head } else { ",\n" });
         self.text.push('(');
         for (n, (value, literal)) in row.iter().zip(&self.literals).enumerate() {
             if n > 0 {
                 self.text.push(',');
             }
-            write(value, literal, &mut self.text)?;
+            write(value.as_deref(), literal, &mut self.text)?;
         }
         self.text.push(')');
         self.total += 1;

@@ -188,7 +188,10 @@ fn offers_no_tls(error: &mysql_async::Error) -> bool {
 fn refused(target: &Target, error: &mysql_async::Error) -> Fault {
     let said = match error {
         mysql_async::Error::Server(_) => sql_error(error).message,
-        other => other.to_string(),
+        other @ (mysql_async::Error::Driver(_)
+        | mysql_async::Error::Io(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_)) => other.to_string(),
     };
     let hint = if said.contains("ertificate") {
         "point ssl-ca at the authority of the server's certificate and use the name it was issued for"

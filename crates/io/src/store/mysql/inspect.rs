@@ -32,7 +32,8 @@ pub(super) async fn schema(session: &mut MySession, database: &str) -> Result<Sc
     triggers(session, &within, &mut tables, &place).await?;
     let granted = Granted::read(session).await?;
     let mut listed = listed_keys(session, &within).await?;
-    listed.extend(printed_keys(session, &tables, &granted).await?);
+    let printed = printed_keys(session, &tables, &listed, &granted).await?;
+    listed.extend(printed);
     let references = references(&listed, &tables, &place);
     visibility(session, &granted, &mut tables, &references).await?;
     Ok(Schema { tables, references })
@@ -235,12 +236,18 @@ async fn listed_keys(session: &mut MySession, within: &str) -> Result<Vec<TextRo
 async fn printed_keys(
     session: &mut MySession,
     tables: &[Table],
+    listed: &[TextRow],
     granted: &Granted,
 ) -> Result<Vec<TextRow>, SqlError> {
     const LISTING: [&str; 9] =
         ["INSERT", "UPDATE", "DELETE", "REFERENCES", "CREATE", "ALTER", "INDEX", "DROP", "TRIGGER"];
+    let known: BTreeSet<TableName> =
+        listed.iter().map(|row| TableName::new(text(row, 0), text(row, 1))).collect();
+    let is_listed = |table: &&Table| {
+        known.contains(&table.name) || LISTING.iter().any(|right| granted.has_in_database(right, &table.name))
+    };
     let mut keys = Vec::new();
-    for table in tables.iter().filter(|table| !LISTING.iter().any(|right| granted.has(right, &table.name))) {
+    for table in tables.iter().filter(|table| !is_listed(table)) {
         if granted.has("SELECT", &table.name) {
             let rows = session.rows(&format!("SHOW CREATE TABLE {}", qualified(&table.name))).await?;
             let definition = rows.first().map(|row| text(row, 1)).unwrap_or_default();
@@ -262,7 +269,8 @@ fn printed_key(table: &TableName, line: &str) -> Option<Vec<TextRow>> {
     let rest = rest.trim_start().strip_prefix('(')?;
     let (targets, rest) = quoted_names(rest);
     let rule = rest.split_once("ON DELETE ").map_or("RESTRICT", |(_, rule)| rule);
-    let rule = ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION"].into_iter().find(|word| rule.starts_with(word));
+    let rule =
+        ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION"].into_iter().find(|word| rule.starts_with(word));
     let (namespace, name) = match parent.as_slice() {
         [name] => (table.namespace.clone(), name.clone()),
         [namespace, name] => (namespace.clone(), name.clone()),
@@ -403,12 +411,15 @@ impl Granted {
         })
     }
 
-    fn has(&self, privilege: &str, name: &TableName) -> bool {
+    /// For all tables of the database at once.
+    fn has_in_database(&self, privilege: &str, name: &TableName) -> bool {
         let in_database =
             |(pattern, known): &(String, String)| known == privilege && fits(pattern, &name.namespace);
-        self.everywhere.contains(privilege)
-            || self.databases.iter().any(in_database)
-            || self.tables.contains(&(name.clone(), privilege.to_owned()))
+        self.everywhere.contains(privilege) || self.databases.iter().any(in_database)
+    }
+
+    fn has(&self, privilege: &str, name: &TableName) -> bool {
+        self.has_in_database(privilege, name) || self.tables.contains(&(name.clone(), privilege.to_owned()))
     }
 
     /// What is not known about tables: keys of databases that the role cannot see may lead to them.

@@ -7,11 +7,11 @@
 //! Not here: the connection and its settings.
 
 use super::dialect::MysqlDialect;
+use super::session::ByteRow;
 use super::types::{Sort, sort};
 use super::{Mysql, Stop};
 use crate::store::sql::dialect::Dialect;
 use async_trait::async_trait;
-use mysql_async::Value;
 use std::ops::ControlFlow;
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{
@@ -35,13 +35,9 @@ impl ScanSource for Mysql {
         let sql = format!("SELECT {list} FROM {}", MysqlDialect.relation(shape));
         let width = columns.len().max(1);
         let mut block = RowBlock::new(width);
-        let mut fill = |row: Vec<Value>| {
+        let mut fill = |row: ByteRow| {
             for value in &row {
-                match value {
-                    Value::Bytes(bytes) => block.push(Some(&String::from_utf8_lossy(bytes))),
-                    Value::NULL => block.push(None),
-                    other => block.push(Some(&other.as_sql(true))),
-                }
+                block.push(value.as_deref().map(String::from_utf8_lossy).as_deref());
             }
             if !block.is_full() {
                 return Ok(());
@@ -70,14 +66,9 @@ impl ScanSource for Mysql {
         let shape = schema.table(request.table);
         let sql = tally_sql(shape, request);
         let mut counted = 0;
-        let mut read = |row: Vec<Value>| {
-            let texts: Vec<Option<std::borrow::Cow<'_, str>>> = row
-                .iter()
-                .map(|value| match value {
-                    Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes)),
-                    _ => None,
-                })
-                .collect();
+        let mut read = |row: ByteRow| {
+            let texts: Vec<_> =
+                row.iter().map(|value| value.as_deref().map(String::from_utf8_lossy)).collect();
             let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
             let tally = tally(&texts, request.by.len());
             counted += tally.rows;

@@ -79,16 +79,27 @@ fn message(said: &ServerError) -> String {
     }
 }
 
-fn as_text(value: Value) -> Option<String> {
+/// One row as the server sent it; SQL null is `None`.
+pub(super) type ByteRow = Vec<Option<Vec<u8>>>;
+
+fn as_bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::NULL => None,
-        Value::Bytes(bytes) => Some(
-            String::from_utf8(bytes)
-                .unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned()),
-        ),
+        Value::Bytes(bytes) => Some(bytes),
         // The text protocol sends nothing but bytes.
-        other => Some(other.as_sql(true)),
+        other @ (Value::Int(_)
+        | Value::UInt(_)
+        | Value::Float(_)
+        | Value::Double(_)
+        | Value::Date(..)
+        | Value::Time(..)) => Some(other.as_sql(true).into_bytes()),
     }
+}
+
+fn as_text(value: Option<Vec<u8>>) -> Option<String> {
+    value.map(|bytes| {
+        String::from_utf8(bytes).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned())
+    })
 }
 
 fn lost() -> SqlError {
@@ -133,7 +144,7 @@ impl MySession {
     pub(super) async fn stream<E: From<SqlError>>(
         &mut self,
         sql: &str,
-        visit: &mut (dyn FnMut(Vec<Value>) -> Result<(), E> + Send),
+        visit: &mut (dyn FnMut(ByteRow) -> Result<(), E> + Send),
     ) -> Result<u64, E> {
         self.statements.total += 1;
         let mut conn = self.conn.take().ok_or_else(lost)?;
@@ -157,12 +168,12 @@ impl MySession {
     async fn read<E>(
         conn: &mut Conn,
         sql: &str,
-        visit: &mut (dyn FnMut(Vec<Value>) -> Result<(), E> + Send),
+        visit: &mut (dyn FnMut(ByteRow) -> Result<(), E> + Send),
     ) -> Result<u64, Ended<E>> {
         let mut result = conn.query_iter(sql).await.map_err(Ended::Server)?;
         let mut rows = 0;
         while let Some(row) = result.next().await.map_err(Ended::Server)? {
-            visit(row.unwrap()).map_err(Ended::Visitor)?;
+            visit(row.unwrap().into_iter().map(as_bytes).collect()).map_err(Ended::Visitor)?;
             rows += 1;
         }
         let touched = result.affected_rows();
@@ -205,7 +216,7 @@ impl Session for MySession {
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, SqlError> {
         let mut rows = Vec::new();
-        let mut keep = |row: Vec<Value>| {
+        let mut keep = |row: ByteRow| {
             rows.push(row.into_iter().map(as_text).collect());
             Ok::<(), SqlError>(())
         };
