@@ -49,7 +49,7 @@ fn mariadb_purges_and_restores_random_cases() {
 
 #[test]
 fn mariadb_purges_and_restores_random_cases_with_checks_on() {
-    check_some(&mut mariadb::Bench::new(Path::Checked), CASES_DEFAULT / 6);
+    check_some(&mut mariadb::Bench::new(Path::Checked), CASES_DEFAULT / 12);
 }
 
 pub(crate) fn number(variable: &str, default: u64) -> u64 {

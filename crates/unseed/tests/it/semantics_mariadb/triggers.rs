@@ -110,6 +110,22 @@ fn allowing_one_table_allows_no_other() {
     assert_same(&lab.picture(), &before);
 }
 
+/// A function that the trigger calls writes elsewhere, beside what is allowed.
+#[test]
+fn allowing_a_table_allows_no_function_that_writes() {
+    let lab = with(
+        "CREATE TABLE other (id INT PRIMARY KEY, n INT); INSERT INTO other VALUES (1, 1);
+         DELIMITER //
+         CREATE FUNCTION hide(k INT) RETURNS INT MODIFIES SQL DATA BEGIN UPDATE other SET n = n + k; RETURN 1; END //
+         DELIMITER ;
+         CREATE TRIGGER t AFTER DELETE ON users FOR EACH ROW UPDATE totals SET users = users - hide(OLD.id) WHERE id = 1",
+    );
+    let before = lab.picture();
+    lab.plan("tenants: id = 2", &["--allow-effect", "totals"]);
+    fault(&lab.try_purge(), 3, &["change", "that the plan does not name"]);
+    assert_same(&lab.picture(), &before);
+}
+
 /// Nothing switches insert triggers off: one that alters the rows on their way back stops the restore.
 #[test]
 fn a_trigger_that_alters_restored_rows_stops_the_restore() {
