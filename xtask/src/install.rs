@@ -1,19 +1,21 @@
-//! What the tests need from the machine: PostgreSQL, Redis, SQLite's client, OpenSSH's, `age`, Python. Debian's and Ubuntu's `apt-get` is
+//! What the tests need from the machine: PostgreSQL, MariaDB, Redis, SQLite's client, OpenSSH's, `age`, Python. Debian's and
+//! Ubuntu's `apt-get` is
 //! used if something is missing; elsewhere the list is printed.
 
 use crate::process::{self, exists, say};
 use anyhow::{Result, bail};
 use std::process::Command;
-use unseed_testkit::server::postgres_programs;
+use unseed_testkit::server::{mariadb_is_installed, postgres_programs};
 
 struct Need {
     packages: &'static [&'static str],
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need { packages: &["postgresql", "postgresql-contrib"], is_there: || postgres_programs().is_ok() },
     Need { packages: &["redis-server", "redis-tools"], is_there: has_redis },
+    Need { packages: &["mariadb-server", "mariadb-client"], is_there: mariadb_is_installed },
     Need { packages: &["sqlite3"], is_there: || exists("sqlite3", "-version") },
     Need { packages: &["openssh-client"], is_there: || exists("ssh", "-V") },
     Need { packages: &["age"], is_there: || exists("age", "--version") },

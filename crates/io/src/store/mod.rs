@@ -4,6 +4,7 @@
 //! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
 
 mod command;
+mod mysql;
 mod postgres;
 mod redis;
 pub mod scratch;
@@ -49,7 +50,7 @@ impl<T: Store + ScanSource> AnyStore for T {
     }
 }
 
-/// Connects to the store behind a URL: `postgres://…`, `postgresql://…`, `sqlite:PATH`, or the path of an
+/// Connects to the store behind a URL: `postgres://…`, `postgresql://…`, `mysql://…`, `mariadb://…`, `sqlite:PATH`, or the path of an
 /// existing SQLite file.
 ///
 /// # Errors
@@ -58,6 +59,9 @@ impl<T: Store + ScanSource> AnyStore for T {
 pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fault> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Box::new(postgres::Postgres::connect(url, lookup).await?));
+    }
+    if url.starts_with("mysql://") || url.starts_with("mariadb://") {
+        return Ok(Box::new(mysql::Mysql::connect(url, lookup).await?));
     }
     if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
         return Ok(Box::new(sqlite::Sqlite::open(path)?));
@@ -72,7 +76,7 @@ pub async fn open(url: &str, lookup: Lookup<'_>) -> Result<Box<dyn AnyStore>, Fa
         format!("no such database file `{url}`")
     };
     Err(Fault::usage(message)
-        .hint("use postgres://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
+        .hint("use postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, sqlite:PATH, or the path of a SQLite file"))
 }
 
 /// Whatever the throttle has measured, on a connection of its own that is opened with the first look; nothing where

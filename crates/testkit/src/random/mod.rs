@@ -136,6 +136,44 @@ impl Case {
         case
     }
 
+    /// The case as MariaDB understands it: beyond what SQLite lacks, no SET DEFAULT, no SET NULL where a column may
+    /// not be null or is checked, and every table has a key, since rows without one are refused. Same roots.
+    #[must_use]
+    pub fn for_mariadb(&self) -> Self {
+        let mut case = self.for_sqlite();
+        for table in &mut case.model.tables {
+            if !table.primary_key.is_empty() {
+                continue;
+            }
+            table.primary_key = vec![table.columns.len()];
+            let (name, kind) = ("own key".to_owned(), Kind::Integer);
+            table.columns.push(ColumnModel { name, kind, nullable: false, default: None });
+            table.rows.iter_mut().zip(1..).for_each(|(row, n)| row.push(Some(n.to_string())));
+        }
+        for reference in &mut case.model.references {
+            let columns = &case.model.tables[reference.child].columns;
+            let nullable = reference.columns.iter().all(|c| columns[*c].nullable);
+            match reference.on_delete {
+                OnDelete::SetDefault => reference.on_delete = OnDelete::Restrict,
+                OnDelete::SetNull if !nullable => reference.on_delete = OnDelete::Cascade,
+                OnDelete::SetNull | OnDelete::Cascade | OnDelete::NoAction | OnDelete::Restrict => {}
+            }
+        }
+        // A check may not name a column that a key sets to null.
+        for (number, table) in case.model.tables.iter_mut().enumerate() {
+            let emptied = |column: &usize| {
+                let mut own = case.model.references.iter().filter(|r| r.child == number);
+                own.any(|r| r.on_delete == OnDelete::SetNull && r.columns.contains(column))
+            };
+            table.checks.retain(|check| match check {
+                CheckModel::AnySet(columns)
+                | CheckModel::OneSet(columns)
+                | CheckModel::AllOrNone(columns) => !columns.iter().any(emptied),
+            });
+        }
+        case
+    }
+
     /// The roots as key columns and key values, by table name.
     pub fn root_keys(&self) -> Vec<(String, Vec<String>, Vec<Vec<String>>)> {
         let mut roots = Vec::new();

@@ -3,6 +3,7 @@
 //! Rows are inserted before the foreign keys are added (PostgreSQL) or while they are not looked at (SQLite), so
 //! that cycles need no order.
 
+mod mariadb;
 mod postgres;
 mod sqlite;
 

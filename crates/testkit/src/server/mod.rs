@@ -3,6 +3,7 @@
 //! One file per kind of server. A kind brings its own start and its own client; what they have in common is here:
 //! the error, running a program to its end, and the watchdog that removes a server when the tests are gone.
 
+pub mod mariadb;
 pub mod postgres;
 pub mod redis;
 pub mod sqlite;
@@ -16,6 +17,7 @@ mod watchdog;
 
 pub use database::Database;
 pub use locate::postgres_programs;
+pub use mariadb::{Mariadb, MariadbDatabase, mariadb_is_installed};
 pub use postgres::Postgres;
 pub use redis::{Redis, RedisClient, RedisCluster, RedisOptions, Reply};
 pub use settings::{Settings, Tls};

@@ -173,10 +173,14 @@ async fn rehearse(
 ) -> Result<Vec<Rehearsed>, Fault> {
     let (_, whole) = run_and_plan(env, &check.run)?;
     let kind = whole.plan().stores.first().map_or("", |store| store.kind.as_str());
-    let fits = (kind == "sqlite") == (url == "sqlite");
+    let fits = match kind {
+        "sqlite" => url == "sqlite",
+        "postgresql" => url != "sqlite",
+        _ => false,
+    };
     if !fits {
         return Err(Fault::usage(format!("the archive of run `{}` is of {kind}", check.run)).hint(
-            "give `sqlite` for archives of SQLite, and the URL of an empty PostgreSQL database for those of PostgreSQL",
+            "give `sqlite` for archives of SQLite, and the URL of an empty PostgreSQL database for those of PostgreSQL; others cannot be loaded yet",
         ));
     }
     let path = Path::new(&check.archive).join("schema.json");

@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use unseed_testkit::server::{Database, Postgres, sqlite};
+use unseed_testkit::server::{Database, Mariadb, MariadbDatabase, Postgres, sqlite};
 
 /// Every row of every table, by table name, sorted.
 pub(crate) type Picture = BTreeMap<String, Vec<String>>;
@@ -36,6 +36,7 @@ pub(crate) struct Lab<'s> {
 
 enum Base<'s> {
     Postgres(Database<'s>),
+    Mariadb(MariadbDatabase<'s>),
     Sqlite(PathBuf),
 }
 
@@ -44,6 +45,12 @@ impl Lab<'static> {
     #[track_caller]
     pub(crate) fn postgres(ddl: &str) -> Self {
         Lab::on(Postgres::shared().unwrap(), ddl)
+    }
+
+    /// A database on the MariaDB server that all tests share.
+    #[track_caller]
+    pub(crate) fn mariadb(ddl: &str) -> Self {
+        Lab::on_mariadb(Mariadb::shared().unwrap(), ddl)
     }
 
     /// A database file.
@@ -70,6 +77,25 @@ impl<'s> Lab<'s> {
         let lab = Self::of(server.database("semantics").unwrap());
         lab.sql(ddl);
         lab
+    }
+
+    /// A database on a MariaDB server of the test's own.
+    #[track_caller]
+    pub(crate) fn on_mariadb(server: &'s Mariadb, ddl: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Base::Mariadb(server.database("semantics").unwrap());
+        let lab = Self { folder, base, role: None, options: String::new(), state: None };
+        lab.sql(ddl);
+        lab
+    }
+
+    /// The database on a MariaDB server.
+    #[track_caller]
+    pub(crate) fn maria(&self) -> &MariadbDatabase<'s> {
+        match &self.base {
+            Base::Mariadb(database) => database,
+            Base::Postgres(_) | Base::Sqlite(_) => panic!("this is no MariaDB"),
+        }
     }
 
     /// A database that is there already.
@@ -133,6 +159,15 @@ impl<'s> Lab<'s> {
         role
     }
 
+    /// A MariaDB user of this test, without any right; unseed connects as it from here on.
+    #[track_caller]
+    pub(crate) fn as_new_maria_user(&mut self) -> String {
+        let name = format!("user_of_{}", self.maria().name());
+        self.sql(&format!("CREATE OR REPLACE USER '{name}'@'127.0.0.1'"));
+        self.role = Some(name.clone());
+        name
+    }
+
     #[track_caller]
     fn new_role(&self) -> String {
         let role = format!("role_of_{}", self.database().name());
@@ -150,6 +185,7 @@ impl<'s> Lab<'s> {
     pub(crate) fn database(&self) -> &Database<'s> {
         match &self.base {
             Base::Postgres(database) => database,
+            Base::Mariadb(_) => panic!("this is no PostgreSQL"),
             Base::Sqlite(path) => panic!("{} is no database of a server", path.display()),
         }
     }
@@ -160,6 +196,7 @@ impl<'s> Lab<'s> {
         match &self.base {
             Base::Sqlite(path) => path,
             Base::Postgres(database) => panic!("{} is no file", database.name()),
+            Base::Mariadb(database) => panic!("{} is no file", database.name()),
         }
     }
 
@@ -169,6 +206,10 @@ impl<'s> Lab<'s> {
             (Base::Postgres(database), None) => format!("{}{}", database.url(), self.options),
             (Base::Postgres(database), Some(role)) => {
                 format!("{}{}", database.url_as(role, None), self.options)
+            }
+            (Base::Mariadb(database), role) => {
+                let role = role.as_deref().unwrap_or("root");
+                format!("{}{}", database.server().url_as(role, None, database.name()), self.options)
             }
             (Base::Sqlite(path), _) => format!("sqlite:{}", path.display()),
         }
@@ -183,6 +224,7 @@ impl<'s> Lab<'s> {
     pub(crate) fn sql(&self, sql: &str) -> String {
         let said = match &self.base {
             Base::Postgres(database) => database.psql(sql),
+            Base::Mariadb(database) => database.sql(sql),
             Base::Sqlite(path) => sqlite::run(path, sql),
         };
         said.unwrap_or_else(|error| panic!("{error}")).trim_end().to_owned()
@@ -198,6 +240,13 @@ impl<'s> Lab<'s> {
     #[track_caller]
     pub(crate) fn picture_within(&self, sql: &str) -> Picture {
         let text = match &self.base {
+            Base::Mariadb(database) => {
+                assert!(sql.is_empty(), "MariaDB's picture is that of another session");
+                return mariadb_picture(
+                    &self.sql("SHOW FULL TABLES WHERE Table_type <> 'VIEW'"),
+                    &database.dump().unwrap(),
+                );
+            }
             Base::Postgres(_) => self.sql(&format!("BEGIN;\n{sql}\n{POSTGRES_PICTURE}\nROLLBACK;")),
             Base::Sqlite(path) => {
                 let picture = sqlite_picture(&self.sql(SQLITE_TABLES));
@@ -439,6 +488,18 @@ const SQLITE_TABLES: &str = "SELECT t.name || '|' || group_concat(
 FROM pragma_table_list t JOIN (SELECT l.name AS t, '\"' || replace(i.name, '\"', '\"\"') || '\"' AS q
     FROM pragma_table_list l, pragma_table_info(l.name) i) c ON c.t = t.name
 WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite!_%' ESCAPE '!' GROUP BY t.name ORDER BY t.name";
+
+fn mariadb_picture(tables: &str, dump: &str) -> Picture {
+    let names = tables.lines().filter_map(|line| line.split('\t').next());
+    let mut picture: Picture = names.map(|name| (name.to_owned(), Vec::new())).collect();
+    for line in dump.lines().filter_map(|line| line.strip_prefix("INSERT INTO `")) {
+        let (table, row) = line.split_once('`').unwrap();
+        let row = row.split_once(") VALUES (").map_or(row, |(_, values)| values.trim_end_matches(");"));
+        picture.get_mut(&table.replace("``", "`")).unwrap().push(row.to_owned());
+    }
+    picture.values_mut().for_each(|rows| rows.sort());
+    picture
+}
 
 fn sqlite_picture(tables: &str) -> String {
     let mut script = String::new();

@@ -17,6 +17,7 @@ mod outputs;
 mod property;
 mod reliability;
 mod roundtrip;
+mod semantics_mariadb;
 mod semantics_postgres;
 mod semantics_redis;
 mod semantics_sqlite;

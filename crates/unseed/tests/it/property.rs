@@ -10,6 +10,7 @@
 
 mod compare;
 mod journey;
+mod mariadb;
 mod memory;
 mod postgres;
 mod regressions;
@@ -40,6 +41,17 @@ fn sqlite_purges_and_restores_random_cases() {
     check(&mut sqlite::Bench::new());
 }
 
+/// A third of the cases: each makes and drops a database, which costs more here than elsewhere.
+#[test]
+fn mariadb_purges_and_restores_random_cases() {
+    check_some(&mut mariadb::Bench::new(Path::Fast), CASES_DEFAULT / 3);
+}
+
+#[test]
+fn mariadb_purges_and_restores_random_cases_with_checks_on() {
+    check_some(&mut mariadb::Bench::new(Path::Checked), CASES_DEFAULT / 12);
+}
+
 pub(crate) fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{text}`")),
@@ -50,7 +62,12 @@ pub(crate) fn number(variable: &str, default: u64) -> u64 {
 /// Runs all cases; the panic tells each seed that failed and how to repeat it.
 #[track_caller]
 fn check(server: &mut dyn Server) {
-    let (first, count) = (number("UNSEED_SEED", 0), number("UNSEED_CASES", CASES_DEFAULT));
+    check_some(server, CASES_DEFAULT);
+}
+
+#[track_caller]
+fn check_some(server: &mut dyn Server, cases: u64) {
+    let (first, count) = (number("UNSEED_SEED", 0), number("UNSEED_CASES", cases));
     let mut failures: Vec<(u64, String)> = Vec::new();
     for seed in first..first + count {
         if let Err(failure) = journey::run(server, seed) {
@@ -73,7 +90,7 @@ fn check(server: &mut dyn Server) {
 
 /// Writes tables and rows of a case where a person can look at them.
 fn keep_script(server: &dyn Server, seed: u64) -> PathBuf {
-    let kind = if server.path().is_some() { "postgresql" } else { "sqlite" };
+    let kind = server.kind();
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("property-{kind}-{seed}.sql"));
     std::fs::write(&file, server.script(&server.case(seed))).unwrap();
     file

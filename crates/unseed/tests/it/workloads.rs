@@ -142,3 +142,28 @@ fn the_dashboard_in_sqlite_is_cleaned_by_its_findings() {
     let real = "SELECT count(*), min(id) FROM users WHERE id NOT LIKE 'cldemo%'";
     findings_go_and_come_back(&Lab::of_file(file.path().to_path_buf()), "users", real);
 }
+
+#[test]
+fn the_dashboard_in_mariadb_is_cleaned_by_its_findings() {
+    let lab = Lab::mariadb("");
+    lab.maria().server().sql_file(lab.maria().name(), &workload("dashboard_mysql.sql")).unwrap();
+    let real = "SELECT count(*), min(id) FROM users WHERE id NOT LIKE 'cldemo%'";
+    findings_go_and_come_back(&lab, "users", real);
+}
+
+/// Children of a test tenant are 99 of 100; every batch is a range of tenants.
+#[test]
+fn one_large_child_table_in_mariadb_goes_and_comes_back() {
+    let lab = Lab::mariadb("SET @children = 5000");
+    let script = std::fs::read_to_string(workload("child_mysql.sql")).unwrap();
+    lab.sql(&format!("SET @children = 5000;\n{script}"));
+    lab.circle(
+        "tenants: email LIKE 'test%'",
+        &["--batch-rows", "1000"],
+        &[("tenants", 99), ("messages", 4950)],
+    );
+}
+
+fn workload(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workloads").join(name)
+}

@@ -54,7 +54,7 @@ impl Dialect for PostgresDialect {
         vec![format!("{alias}.tableoid"), format!("{alias}.ctid")]
     }
 
-    fn version_of(&self, alias: &str) -> Option<String> {
+    fn version_of(&self, _table: &Table, alias: &str) -> Option<String> {
         Some(format!("{alias}.xmin"))
     }
 

@@ -89,8 +89,8 @@ impl Postgres {
         let skip = self.server().await?.may_skip_checks;
         self.wait_briefly(true).await.map_err(failed)?;
         if skip {
-            for statements in
-                restore::parent_locks(&PostgresDialect, work, &staged).chunks(SELECTS_PER_STATEMENT)
+            for statements in restore::parent_locks(&PostgresDialect, work, &staged, "FOR KEY SHARE OF y")
+                .chunks(SELECTS_PER_STATEMENT)
             {
                 self.session.rows(&statements.join(" UNION ALL ")).await.map_err(failed)?;
             }

@@ -265,7 +265,7 @@ impl<'a> Closing<'a> {
         table: TableId,
         select: &str,
     ) -> Result<Option<u64>, SqlError> {
-        let sql = format!("SELECT count(*), count(*) FILTER (WHERE q.is_open) FROM ({select}) q");
+        let sql = format!("SELECT count(*), count(CASE WHEN q.is_open THEN 1 END) FROM ({select}) q");
         let rows = session.rows(&sql).await?;
         let (rows, open) = rows.first().map_or((0, 0), |row| (number(row, 0), number(row, 1)));
         if open > 0 {
@@ -494,18 +494,13 @@ impl<'a> Closing<'a> {
         step: u64,
     ) -> String {
         let shape = self.schema.table(table);
-        let mut columns: Vec<String> = d
-            .address_of(shape, "x")
-            .iter()
-            .zip(d.address())
-            .map(|(e, name)| format!("{e} AS {name}"))
-            .collect();
-        if let Some(version) = d.version_of("x") {
+        let mut columns = d.located(shape, "x");
+        if let Some(version) = d.version_of(shape, "x") {
             columns.push(format!("{version} AS ver"));
         }
         columns.push(format!("{tag} AS tag"));
-        columns.push(format!("{doomed} AS doomed"));
-        columns.push(format!("({open}) AS is_open"));
+        columns.push(format!("{} AS doomed", d.truth(doomed)));
+        columns.push(format!("{} AS is_open", d.truth(&format!("({open})"))));
         if self.stepped.contains(&table) {
             columns.push(format!("{step} AS step"));
         }
@@ -524,10 +519,28 @@ impl<'a> Closing<'a> {
     ) -> Result<u64, SqlError> {
         let name = session.dialect().temp(&key_set(table));
         if create {
-            session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await
+            let sql = self.create(session.dialect(), table, select);
+            session.run(&sql).await
         } else {
             session.run(&format!("INSERT INTO {name} {select}")).await
         }
+    }
+
+    /// Statement that makes the key set of a table, looked up by tag and by what references lead to.
+    fn create(&self, d: &dyn Dialect, table: TableId, select: &str) -> String {
+        let shape = self.schema.table(table);
+        let targets: BTreeSet<&Vec<usize>> =
+            self.schema.references.iter().filter(|r| r.parent == table).map(|r| &r.parent_columns).collect();
+        let carried = |c: &usize| (format!("c{c}"), Some(&shape.columns[*c]));
+        let mut indexes = vec![vec![("tag".to_owned(), None)]];
+        if !self.is_leaf(table) {
+            let named = |(name, column): (String, usize)| (name, Some(&shape.columns[column]));
+            indexes.extend(d.lookup(shape).into_iter().map(|index| index.into_iter().map(named).collect()));
+        }
+        if self.program.set(table).is_some_and(|set| !set.carried.is_empty()) {
+            indexes.extend(targets.into_iter().map(|columns| columns.iter().map(carried).collect()));
+        }
+        d.create_set(&d.temp(&key_set(table)), &indexes, select)
     }
 
     fn note(&mut self, table: TableId, rows: u64, step: u64, inline: Vec<ReferenceId>, may_be_open: bool) {
@@ -579,26 +592,19 @@ impl<'a> Closing<'a> {
             flags.push_str(&format!(", ({alias}.tag IS NOT NULL) AS w{}", id.0));
             any.push(format!("{alias}.tag IS NOT NULL"));
         }
-        let address: Vec<String> = d
-            .address_of(shape, "x")
-            .iter()
-            .zip(d.address())
-            .map(|(e, name)| format!("{e} AS {name}"))
-            .collect();
-        let version = d.version_of("x").map(|v| format!(", {v} AS ver")).unwrap_or_default();
-        format!(
-            "CREATE TEMPORARY TABLE {} AS SELECT {}{version}, {} AS tag{flags} {}",
-            d.temp(&detach_set(table)),
-            address.join(", "),
+        let version = d.version_of(shape, "x").map(|v| format!(", {v} AS ver")).unwrap_or_default();
+        let select = format!(
+            "SELECT {}{version}, {} AS tag{flags} {}",
+            d.located(shape, "x").join(", "),
             d.least(&tags),
             self.unknown(d, table, &joins, &any.join(" OR ")),
-        )
+        );
+        d.create_set(&d.temp(&detach_set(table)), &[vec![("tag".to_owned(), None)]], &select)
     }
 
     /// The seed of a root table as a statement.
     pub(crate) fn explain_seed(&mut self, d: &dyn Dialect, table: TableId) -> String {
-        let sql =
-            format!("CREATE TEMPORARY TABLE {} AS {}", d.temp(&key_set(table)), self.seed_sql(d, table, 1));
+        let sql = self.create(d, table, &self.seed_sql(d, table, 1));
         self.note(table, 1, 1, Vec::new(), true);
         sql
     }
@@ -624,7 +630,7 @@ impl<'a> Closing<'a> {
         Some(if known {
             format!("INSERT INTO {name} {select}")
         } else {
-            format!("CREATE TEMPORARY TABLE {name} AS {select}")
+            self.create(d, visit.table, &select)
         })
     }
 

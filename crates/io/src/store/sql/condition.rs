@@ -37,16 +37,18 @@ impl Conditions<'_> {
             if r.origin == Origin::Declared {
                 terms.push(self.dialect.refers((&left, cc), (&right, pc)));
             } else if self.dialect.comparable(cc, pc) {
-                terms.push(format!("{left} = {right}"));
+                terms.push(self.dialect.exactly(cc, &left, &right));
             } else if cc.kind == unseed_core::schema::ColumnKind::Text {
-                terms.push(format!("{left} = {}", self.dialect.text(&right)));
+                terms.push(format!("{left} = {}", self.dialect.text_of(pc, &right)));
             } else {
-                terms.push(format!("{} = {}", self.dialect.text(&left), self.dialect.text(&right)));
+                let (left, right) = (self.dialect.text_of(cc, &left), self.dialect.text_of(pc, &right));
+                terms.push(format!("{left} = {right}"));
             }
         }
         for (c, value) in &r.when {
-            let column = self.column(x, child, *c, &child_table.columns[*c].name);
-            terms.push(format!("{} = {}", self.dialect.text(&column), self.dialect.literal(value)));
+            let shape = &child_table.columns[*c];
+            let column = self.dialect.text_of(shape, &self.column(x, child, *c, &shape.name));
+            terms.push(format!("{column} = {}", self.dialect.literal(value)));
         }
         if let Some(handles) = &r.child_parts {
             terms.push(match child {
@@ -72,8 +74,9 @@ impl Conditions<'_> {
             .map(|c| format!("{x}.{} IS NOT NULL", self.dialect.quote(&table.columns[*c].name)))
             .collect();
         for (c, value) in &r.when {
-            let column = format!("{x}.{}", self.dialect.quote(&table.columns[*c].name));
-            terms.push(format!("{} = {}", self.dialect.text(&column), self.dialect.literal(value)));
+            let shape = &table.columns[*c];
+            let column = self.dialect.text_of(shape, &format!("{x}.{}", self.dialect.quote(&shape.name)));
+            terms.push(format!("{column} = {}", self.dialect.literal(value)));
         }
         if let Some(handles) = &r.child_parts {
             terms.push(self.dialect.in_parts(x, handles));
@@ -93,26 +96,20 @@ impl Conditions<'_> {
         let written = |c: usize| detachments.iter().find(|d| d.columns.contains(&c));
         let mut terms = Vec::new();
         for check in checks.iter().map(|c| &shape.checks[*c]) {
-            let columns: Vec<String> = check
+            let columns: Vec<(String, String)> = check
                 .columns
                 .iter()
                 .map(|c| {
                     let column = &shape.columns[*c];
                     let name = self.dialect.quote(&column.name);
                     match (written(*c), &column.default) {
-                        (Some(detachment), Some(default)) if detachment.to_default => {
-                            format!("{default} AS {name}")
-                        }
-                        (Some(_), Some(_) | None) => format!("{} AS {name}", self.dialect.null_of(column)),
-                        (None, Some(_) | None) => format!("{x}.{name} AS {name}"),
+                        (Some(detachment), Some(default)) if detachment.to_default => (name, default.clone()),
+                        (Some(_), Some(_) | None) => (name, self.dialect.null_of(column)),
+                        (None, Some(_) | None) => (name.clone(), format!("{x}.{name}")),
                     }
                 })
                 .collect();
-            terms.push(format!(
-                "EXISTS (SELECT 1 FROM (SELECT {}) AS after_detach WHERE NOT ({}))",
-                columns.join(", "),
-                check.expression
-            ));
+            terms.push(self.dialect.check_fails(&check.expression, &columns));
         }
         if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
     }

@@ -8,7 +8,7 @@
 use super::closure::{Sets, key_set};
 use super::condition::{Conditions, Side};
 use super::counts::{DetachSource, detach_sources};
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Indexed};
 use super::{Session, SqlError, fingerprint, number, roots, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::{Conflict, Harm, Hop, Work};
@@ -65,17 +65,21 @@ impl Search<'_> {
         let some = self.sets.keys.iter().find(|(_, set)| !set.is_leaf).map(|(table, _)| *table);
         let Some(some) = some else { return Ok(()) };
         let d = session.dialect();
-        let here: Vec<String> = d.address().iter().map(|a| format!("k.{a} AS o_{a}")).collect();
-        let there: Vec<String> = d.address().iter().map(|a| format!("k.{a} AS a_{a}")).collect();
+        let here: Vec<String> =
+            d.address().iter().map(|a| format!("{} AS o_{a}", d.any_address(a))).collect();
+        let there: Vec<String> =
+            d.address().iter().map(|a| format!("{} AS a_{a}", d.any_address(a))).collect();
         let shape = format!(
-            "SELECT CAST('r' AS text) AS harm, 0 AS o_table, {}, 0 AS level, 0 AS a_table, {} FROM {} k WHERE false",
+            "SELECT {} AS harm, 0 AS o_table, {}, 0 AS level, 0 AS a_table, {} FROM {} k WHERE false",
+            d.blank_text(),
             here.join(", "),
             there.join(", "),
             d.temp(&key_set(some)),
         );
-        for name in [&walk, &verdict] {
+        let creates = [&walk, &verdict].map(|name| d.create_set(name, &walk_indexes(d), &shape));
+        for (name, create) in [&walk, &verdict].into_iter().zip(creates) {
             session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
-            session.run(&format!("CREATE TEMPORARY TABLE {name} AS {shape}")).await?;
+            session.run(&create).await?;
         }
         Ok(())
     }
@@ -112,8 +116,7 @@ impl Search<'_> {
     }
 
     fn origin(&self, d: &dyn Dialect, harm: &str, table: TableId) -> String {
-        let here: Vec<String> = d.address().iter().map(|a| format!("k.{a}")).collect();
-        let here = here.join(", ");
+        let here = d.address_in_set(self.work.schema.table(table), "k").join(", ");
         format!("SELECT '{harm}', {}, {here}, 0, {}, {here}", table.0, table.0)
     }
 
@@ -182,13 +185,16 @@ impl Search<'_> {
             }
             let tables: Vec<String> = decided.iter().map(|t| t.0.to_string()).collect();
             let d = session.dialect();
-            let same: Vec<String> = origin_columns(d).iter().map(|c| format!("s.{c} = w.{c}")).collect();
-            let sql = format!(
-                "DELETE FROM {walk} AS w WHERE EXISTS (SELECT 1 FROM {walk} s WHERE {} AND s.level = {} AND s.a_table IN ({}))",
-                same.join(" AND "),
-                level + 1,
-                tables.join(", "),
-            );
+            let sql = d.delete(&walk, &|w| {
+                let same: Vec<String> =
+                    origin_columns(d).iter().map(|c| format!("s.{c} = {w}.{c}")).collect();
+                format!(
+                    "EXISTS (SELECT 1 FROM {walk} s WHERE {} AND s.level = {} AND s.a_table IN ({}))",
+                    same.join(" AND "),
+                    level + 1,
+                    tables.join(", "),
+                )
+            });
             session.run(&sql).await?;
         }
         let left = session.rows(&format!("SELECT count(*) FROM {walk} WHERE level = {}", level + 1)).await?;
@@ -238,9 +244,9 @@ impl Search<'_> {
     async fn entries(&self, session: &mut dyn Session) -> Result<&'static str, SqlError> {
         let (verdict, entry) = (session.dialect().temp(VERDICT), session.dialect().temp(ENTRY));
         session.run(&format!("DROP TABLE IF EXISTS {entry}")).await?;
-        session
-            .run(&format!("CREATE TEMPORARY TABLE {entry} AS SELECT * FROM {verdict} WHERE false"))
-            .await?;
+        let create =
+            session.dialect().create_set(&entry, &[], &format!("SELECT * FROM {verdict} WHERE false"));
+        session.run(&create).await?;
         for source in &self.sources {
             let sql = self.detached_entry_sql(session.dialect(), source);
             session.run(&sql).await?;
@@ -270,7 +276,7 @@ impl Search<'_> {
             if !self.sets.has(r.parent) {
                 continue;
             }
-            let same: Vec<String> = d.address().iter().map(|a| format!("v.o_{a} = j.{a}")).collect();
+            let same = verdict_of(d, self.work.schema.table(r.parent));
             led.push_str(&format!(
                 " AND NOT EXISTS (SELECT 1 FROM {} j JOIN {} v ON v.harm = 'r' AND v.o_table = {} AND {} WHERE {} AND j.doomed)",
                 d.temp(&key_set(r.parent)),
@@ -297,7 +303,7 @@ impl Search<'_> {
         let mut led = Vec::new();
         for id in &source.references {
             let r = self.work.schema.reference(*id);
-            let same: Vec<String> = d.address().iter().map(|a| format!("v.o_{a} = j.{a}")).collect();
+            let same = verdict_of(d, self.work.schema.table(r.parent));
             led.push(format!(
                 "EXISTS (SELECT 1 FROM {} j WHERE {} AND j.doomed AND NOT EXISTS \
                  (SELECT 1 FROM {} v WHERE v.harm = 'r' AND v.o_table = {} AND {}))",
@@ -446,7 +452,7 @@ impl Search<'_> {
         let child = self.work.schema.table(r.child);
         let parent = self.work.schema.table(r.parent);
         let (columns, source) = if leaving {
-            let columns: Vec<String> = d.address().iter().map(|a| d.text(&format!("j.{a}"))).collect();
+            let columns: Vec<String> = d.address_in_set(parent, "j").iter().map(|e| d.text(e)).collect();
             let refers = conditions.refers(r, ("x", Side::Table), ("j", Side::Keys));
             (columns, format!("{} j ON {refers} AND j.doomed", d.temp(&key_set(r.parent))))
         } else {
@@ -534,8 +540,11 @@ impl Search<'_> {
         let Some(key) = shape.key() else {
             return Ok(d.address().iter().map(|a| (*a).to_owned()).zip(address.iter().cloned()).collect());
         };
-        let columns: Vec<String> =
-            key.iter().map(|c| d.text(&format!("x.{}", d.quote(&shape.columns[*c].name)))).collect();
+        let columns: Vec<String> = key
+            .iter()
+            .map(|c| &shape.columns[*c])
+            .map(|c| d.text_of(c, &format!("x.{}", d.quote(&c.name))))
+            .collect();
         let sql = format!(
             "SELECT {} FROM {} x WHERE {}",
             columns.join(", "),
@@ -567,6 +576,21 @@ fn without_consequences(mut conflicts: Vec<Conflict>) -> Vec<Conflict> {
     kept
 }
 
+/// The verdict under alias `v` is about the row of a key set under alias `j`.
+fn verdict_of(d: &dyn Dialect, table: &unseed_core::schema::Table) -> Vec<String> {
+    let pairs = d.address_in_set(table, "j").into_iter().zip(d.address());
+    pairs.map(|(expression, name)| format!("v.o_{name} = {expression}")).collect()
+}
+
+/// By what rows of a walk are looked up: where they come from, and where they stand.
+fn walk_indexes(d: &dyn Dialect) -> Vec<Vec<Indexed<'static>>> {
+    let index = |letter: &str| {
+        let columns = d.address().iter().map(|a| format!("{letter}_{a}"));
+        std::iter::once(format!("{letter}_table")).chain(columns).map(|name| (name, None)).collect()
+    };
+    vec![index("o"), index("a")]
+}
+
 fn origin_columns(d: &dyn Dialect) -> Vec<String> {
     let mut columns = vec!["harm".to_owned(), "o_table".to_owned()];
     columns.extend(d.address().iter().map(|a| format!("o_{a}")));
@@ -581,8 +605,7 @@ fn walked_row(d: &dyn Dialect, table: &unseed_core::schema::Table, x: &str, w: &
 
 /// The row of the table under alias `x` has this address.
 fn here(d: &dyn Dialect, table: &unseed_core::schema::Table, x: &str, address: &Address) -> String {
-    let pairs = d.address_of(table, x).into_iter().zip(address);
-    pairs.map(|(e, value)| format!("{e} = {}", d.address_literal(value))).collect::<Vec<_>>().join(" AND ")
+    d.has_address(table, x, address)
 }
 
 struct Node {

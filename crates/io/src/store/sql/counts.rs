@@ -139,9 +139,9 @@ pub(crate) async fn whole(session: &mut dyn Session, sets: &mut Sets) -> Result<
     let mut selects: Vec<String> = other
         .into_iter()
         .map(|(table, _)| {
-            let open = d.text("count(*) FILTER (WHERE k.doomed AND k.is_open)");
+            let open = d.text("count(CASE WHEN k.doomed AND k.is_open THEN 1 END)");
             let name = d.temp(&key_set(*table));
-            format!("SELECT 'k', {}, count(*) FILTER (WHERE k.doomed), {open} FROM {name} k", table.0)
+            format!("SELECT 'k', {}, count(CASE WHEN k.doomed THEN 1 END), {open} FROM {name} k", table.0)
         })
         .collect();
     selects.extend(detached_selects(d, sets, None));
@@ -185,11 +185,11 @@ fn detached_selects(d: &dyn Dialect, sets: &Sets, batch: Option<TagRange>) -> Ve
     let within = in_batch("k", batch);
     let select = |source: DetachSource| {
         let flags =
-            source.references.iter().map(|id| d.text(&format!("count(*) FILTER (WHERE k.w{})", id.0)));
+            source.references.iter().map(|id| d.text(&format!("count(CASE WHEN k.w{} THEN 1 END)", id.0)));
         format!(
             "SELECT 'd', {}, count(*), {} FROM {} k WHERE {} AND {within}",
             source.table.0,
-            flags.collect::<Vec<_>>().join(" || ',' || "),
+            d.concat(&flags.collect::<Vec<_>>(), ","),
             d.temp(&source.name),
             source.filter,
         )

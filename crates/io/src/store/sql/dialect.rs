@@ -3,6 +3,9 @@
 use unseed_core::port::store::SectionHead;
 use unseed_core::schema::{Column, Table, TableId};
 
+/// A column of a temporary table that joins look up, and the column that its values come from.
+pub(crate) type Indexed<'a> = (String, Option<&'a Column>);
+
 /// The spelling of one database. Expressions are SQL text; `x` is always an alias of the real table and `k`
 /// one of a key set.
 pub(crate) trait Dialect: Send + Sync {
@@ -26,13 +29,37 @@ pub(crate) trait Dialect: Send + Sync {
     /// The same address, computed from a row of the table under this alias.
     fn address_of(&self, table: &Table, alias: &str) -> Vec<String>;
 
+    /// The same address, computed from a row of a key set of the table under this alias.
+    fn address_in_set(&self, _table: &Table, alias: &str) -> Vec<String> {
+        self.address().iter().map(|name| format!("{alias}.{name}")).collect()
+    }
+
+    /// What a key set holds to find a row under this alias again, as `expression AS name`.
+    fn located(&self, table: &Table, alias: &str) -> Vec<String> {
+        let pairs = self.address_of(table, alias).into_iter().zip(self.address());
+        pairs.map(|(expression, name)| format!("{expression} AS {name}")).collect()
+    }
+
+    /// A value of the type of an address column that suits the rows of every table; key set rows are under `k`.
+    fn any_address(&self, name: &str) -> String {
+        format!("k.{name}")
+    }
+
+    /// The row of the table under alias `x` has this address, as it came back as text.
+    fn has_address(&self, table: &Table, x: &str, address: &[String]) -> String {
+        let pairs = self.address_of(table, x).into_iter().zip(address);
+        let terms: Vec<String> =
+            pairs.map(|(e, value)| format!("{e} = {}", self.address_literal(value))).collect();
+        terms.join(" AND ")
+    }
+
     /// A value of an address column, as it came back as text, as a literal.
     fn address_literal(&self, value: &str) -> String {
         self.literal(value)
     }
 
     /// An expression that changes with every version of a row, where the database has one.
-    fn version_of(&self, alias: &str) -> Option<String>;
+    fn version_of(&self, table: &Table, alias: &str) -> Option<String>;
 
     /// Whether the row under alias `x` is the one a key set row under alias `k` addresses.
     fn at(&self, table: &Table, x: &str, k: &str) -> String {
@@ -43,6 +70,85 @@ pub(crate) trait Dialect: Send + Sync {
 
     /// Text form of an expression.
     fn text(&self, expression: &str) -> String;
+
+    /// Text form of an expression of the type of a column, by which its values are told apart.
+    fn text_of(&self, _column: &Column, expression: &str) -> String {
+        self.text(expression)
+    }
+
+    /// Several texts as one, with something between them.
+    fn concat(&self, texts: &[String], between: &str) -> String {
+        texts.join(&format!(" || {} || ", self.literal(between)))
+    }
+
+    /// Two values of a column are the same value, whatever its collation takes for equal.
+    fn exactly(&self, _column: &Column, a: &str, b: &str) -> String {
+        format!("{a} = {b}")
+    }
+
+    /// A condition as a value that is never null.
+    fn truth(&self, condition: &str) -> String {
+        condition.to_owned()
+    }
+
+    /// By what a key set finds its rows, where the database makes no index on its own: names in the set, and the
+    /// columns of the table.
+    fn lookup(&self, _table: &Table) -> Vec<Vec<(String, usize)>> {
+        Vec::new()
+    }
+
+    /// A number and an empty text, of types that hold any.
+    fn blank_number(&self) -> &'static str {
+        "CAST(0 AS bigint)"
+    }
+
+    /// See [`Dialect::blank_number`].
+    fn blank_text(&self) -> &'static str {
+        "CAST('' AS text)"
+    }
+
+    /// Statement that makes a temporary table of a query. Joins look it up by these lists of columns, where the
+    /// database makes no index on its own; a column of a table tells its type.
+    fn create_set(&self, name: &str, _indexes: &[Vec<Indexed<'_>>], select: &str) -> String {
+        format!("CREATE TEMPORARY TABLE {name} AS {select}")
+    }
+
+    /// Statement that deletes rows; the condition gets the alias under which it finds them.
+    fn delete(&self, target: &str, condition: &dyn Fn(&str) -> String) -> String {
+        format!("DELETE FROM {target} AS x WHERE {}", condition("x"))
+    }
+
+    /// Statement that sets columns (quoted names and values) of a table under this alias, from other rows.
+    fn update(
+        &self,
+        (target, alias): (&str, &str),
+        sets: &[(String, String)],
+        from: &[String],
+        condition: &str,
+    ) -> String {
+        let sets: Vec<String> = sets.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let from = if from.is_empty() { String::new() } else { format!(" FROM {}", from.join(", ")) };
+        format!("UPDATE {target} AS {alias} SET {}{from} WHERE {condition}", sets.join(", "))
+    }
+
+    /// The same temporary table, to be read while rows of it are changed.
+    fn others_of(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    /// Columns that change by themselves with every update, set to what they are; all but those written anyway.
+    fn pinned(&self, _table: &Table, _written: &[String]) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Whether a check fails once columns have other values: pairs of a quoted name and a value.
+    fn check_fails(&self, expression: &str, columns: &[(String, String)]) -> String {
+        let columns: Vec<String> = columns.iter().map(|(name, value)| format!("{value} AS {name}")).collect();
+        format!(
+            "EXISTS (SELECT 1 FROM (SELECT {}) AS after_detach WHERE NOT ({expression}))",
+            columns.join(", ")
+        )
+    }
 
     /// The smallest of these, ignoring nulls.
     fn least(&self, expressions: &[String]) -> String;

@@ -59,11 +59,12 @@ fn reduce(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
                 let same = equal(d, &key, "o", "s");
                 format!(
                     "EXISTS (SELECT 1 FROM {} o WHERE {same} AND abs(o.{BATCH}) {sign} abs(s.{BATCH}))",
-                    o.name
+                    d.others_of(&o.name)
                 )
             })
             .collect();
-        marks.push(format!("UPDATE {} AS s SET {BATCH} = -{BATCH} WHERE {}", s.name, exists.join(" OR ")));
+        let sets = [(BATCH.to_owned(), format!("-s.{BATCH}"))];
+        marks.push(d.update((&s.name, "s"), &sets, &[], &exists.join(" OR ")));
         deletes.push(format!("DELETE FROM {} WHERE {BATCH} < 0", s.name));
     }
     marks.extend(deletes);
@@ -165,34 +166,33 @@ fn revert(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> Option
         let fixed = shape.columns.iter().any(|c| c.name == **name && c.identity == Some(Identity::Always));
         !key.contains(*name) && !fixed
     };
-    let set = |name: &String| format!("{name} = s.{name}", name = d.quote(name));
-    let sets: Vec<String> = s.columns.iter().filter(written).map(set).collect();
+    let set = |name: &String| (d.quote(name), format!("s.{}", d.quote(name)));
+    let sets: Vec<(String, String)> = s.columns.iter().filter(written).map(set).collect();
     if sets.is_empty() {
         return None;
     }
-    Some(format!(
-        "UPDATE {} AS x SET {} FROM {} s WHERE {} AND EXISTS (SELECT 1 FROM {} b WHERE {} AND {})",
-        d.target(shape),
-        sets.join(", "),
-        s.name,
+    let condition = format!(
+        "{} AND EXISTS (SELECT 1 FROM {} b WHERE {} AND {})",
         equal(d, &key, "x", "s"),
         born.name,
         equal(d, &key, "b", "s"),
         same_content(d, &s.columns, "x", "b")
-    ))
+    );
+    Some(d.update((&d.target(shape), "x"), &sets, &[format!("{} s", s.name)], &condition))
 }
 
 fn take_by_key(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, key: &[String]) -> String {
     let not_changed = of_kind(staged, s, &SectionKind::Effect)
         .map(|e| format!(" AND NOT EXISTS (SELECT 1 FROM {} e WHERE {})", e.name, equal(d, key, "e", "s")))
         .unwrap_or_default();
-    format!(
-        "DELETE FROM {} AS x WHERE EXISTS (SELECT 1 FROM {} s WHERE {} AND {}{not_changed})",
-        d.target(work.schema.table(s.table)),
-        s.name,
-        equal(d, key, "x", "s"),
-        same_content(d, &s.columns, "x", "s")
-    )
+    d.delete(&d.target(work.schema.table(s.table)), &|x| {
+        format!(
+            "EXISTS (SELECT 1 FROM {} s WHERE {} AND {}{not_changed})",
+            s.name,
+            equal(d, key, x, "s"),
+            same_content(d, &s.columns, x, "s")
+        )
+    })
 }
 
 /// Rows without a key that triggers changed, and that are not as the last batch left them.
@@ -224,26 +224,26 @@ fn take_by_content(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
         let groups: Vec<String> = names.map(|name| d.group(&format!("{alias}.{name}"))).collect();
         format!("row_number() OVER (PARTITION BY {}) AS unseed_n", groups.join(", "))
     };
-    let address = d.address_of(shape, "y").into_iter().zip(d.address());
-    let address: Vec<String> = address.map(|(expression, name)| format!("{expression} AS {name}")).collect();
+    let address = d.located(shape, "y");
     let content: Vec<String> =
         quoted(d, &s.columns).iter().enumerate().map(|(n, name)| format!("y.{name} AS i{n}")).collect();
     let names = quoted(d, &s.columns).into_iter().enumerate();
     let alike: Vec<String> =
         names.map(|(n, name)| d.alike(&format!("k.i{n}"), &format!("s.{name}"))).collect();
-    let picked: Vec<String> = d.address().iter().map(|name| format!("k.{name}")).collect();
-    format!(
-        "DELETE FROM {} AS x WHERE ({}) IN (SELECT {} FROM (SELECT {}, {}, {} FROM {} y) k \
-         JOIN (SELECT s.*, {} FROM {} s) s ON {} AND k.unseed_n = s.unseed_n)",
-        d.target(shape),
-        d.address_of(shape, "x").join(", "),
-        picked.join(", "),
-        address.join(", "),
-        content.join(", "),
-        number("y"),
-        d.relation(shape),
-        number("s"),
-        s.name,
-        alike.join(" AND ")
-    )
+    let picked = d.address_in_set(shape, "k");
+    d.delete(&d.target(shape), &|x| {
+        format!(
+            "({}) IN (SELECT {} FROM (SELECT {}, {}, {} FROM {} y) k \
+             JOIN (SELECT s.*, {} FROM {} s) s ON {} AND k.unseed_n = s.unseed_n)",
+            d.address_of(shape, x).join(", "),
+            picked.join(", "),
+            address.join(", "),
+            content.join(", "),
+            number("y"),
+            d.relation(shape),
+            number("s"),
+            s.name,
+            alike.join(" AND ")
+        )
+    })
 }

@@ -24,19 +24,15 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
         match &protection.rows {
             ProtectedRows::Values { column, values } => {
                 let literals: Vec<String> = values.iter().map(|v| d.literal(v)).collect();
-                let column = d.text(&format!("{x}.{}", d.quote(&shape.columns[*column].name)));
+                let column = &shape.columns[*column];
+                let column = d.text_of(column, &format!("{x}.{}", d.quote(&column.name)));
                 if !literals.is_empty() {
                     terms.push(format!("{column} IN ({})", literals.join(", ")));
                 }
             }
             ProtectedRows::Where(predicate) => {
                 let same = d.at(shape, x, "p");
-                let address: Vec<String> = d
-                    .address_of(shape, &d.quote(&shape.name.name))
-                    .iter()
-                    .zip(d.address())
-                    .map(|(e, name)| format!("{e} AS {name}"))
-                    .collect();
+                let address = d.located(shape, &d.quote(&shape.name.name));
                 terms.push(format!(
                     "EXISTS (SELECT 1 FROM (SELECT {} FROM {} AS {} WHERE ({predicate}\n)) p WHERE {same})",
                     address.join(", "),
@@ -61,7 +57,10 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
         }
         let Some(select) = select(session.dialect(), work, &set, &filled) else { continue };
         let name = session.dialect().temp(&set_name(table));
-        let rows = session.run(&format!("CREATE TEMPORARY TABLE {name} AS {select}")).await?;
+        let shape = work.schema.table(table);
+        let carried = set.carried.iter().map(|c| vec![(format!("c{c}"), Some(&shape.columns[*c]))]);
+        let create = session.dialect().create_set(&name, &carried.collect::<Vec<_>>(), &select);
+        let rows = session.run(&create).await?;
         if rows == 0 {
             empty.insert(table);
             continue;
@@ -157,8 +156,7 @@ fn select(d: &dyn Dialect, work: &Work, set: &KeySet, filled: &BTreeSet<TableId>
     let conditions = Conditions { schema: &work.schema, dialect: d };
     let table = set.table;
     let shape = work.schema.table(table);
-    let mut columns: Vec<String> =
-        d.address_of(shape, "x").iter().zip(d.address()).map(|(e, name)| format!("{e} AS {name}")).collect();
+    let mut columns = d.located(shape, "x");
     for column in &set.carried {
         columns.push(format!("x.{} AS c{column}", d.quote(&shape.columns[*column].name)));
     }

@@ -16,7 +16,7 @@ use super::restore::{Staged, parents_of, whole};
 use super::{Session, SqlError};
 use unseed_core::closure::Detachment;
 use unseed_core::port::store::{SectionKind, Work};
-use unseed_core::schema::{Reference, ReferenceId, TableId};
+use unseed_core::schema::{ColumnIndex, Reference, ReferenceId, TableId};
 
 /// Number of a row among those of the same content.
 const NUMBER: &str = "unseed_n";
@@ -84,32 +84,27 @@ fn by_key(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
     let set = |name: &String| {
         let (column, untouched) = (d.quote(name), untouched(d, work, s, name, "x"));
         let counts = format!("s.{column} IS NOT NULL AND {untouched}");
-        format!("{column} = CASE WHEN {counts} THEN s.{column} ELSE x.{column} END")
+        let value = format!("CASE WHEN {counts} THEN s.{column} ELSE x.{column} END");
+        (column, value)
     };
-    format!(
-        "UPDATE {} AS x SET {} FROM {} s WHERE {}",
-        d.target(work.schema.table(s.table)),
-        old_names(s).iter().map(set).collect::<Vec<_>>().join(", "),
-        s.name,
-        identity(d, s, "x", "s")
-    )
+    let shape = work.schema.table(s.table);
+    let mut sets: Vec<(String, String)> = old_names(s).iter().map(set).collect();
+    sets.extend(d.pinned(shape, old_names(s)));
+    d.update((&d.target(shape), "x"), &sets, &[format!("{} s", s.name)], &identity(d, s, "x", "s"))
 }
 
 fn by_content(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged) -> String {
     let shape = work.schema.table(s.table);
     let set = |name: &String| {
         let column = d.quote(name);
-        format!("{column} = CASE WHEN s.{column} IS NULL THEN x.{column} ELSE s.{column} END")
+        let value = format!("CASE WHEN s.{column} IS NULL THEN x.{column} ELSE s.{column} END");
+        (column, value)
     };
-    format!(
-        "UPDATE {} AS x SET {} FROM {} s, {} k WHERE {} AND {}",
-        d.target(shape),
-        old_names(s).iter().map(set).collect::<Vec<_>>().join(", "),
-        numbered(d, staged, s),
-        candidates(d, work, s),
-        d.at(shape, "x", "k"),
-        matched(d, s)
-    )
+    let mut sets: Vec<(String, String)> = old_names(s).iter().map(set).collect();
+    sets.extend(d.pinned(shape, old_names(s)));
+    let from = [format!("{} s", numbered(d, staged, s)), format!("{} k", candidates(d, work, s))];
+    let condition = format!("{} AND {}", d.at(shape, "x", "k"), matched(d, s));
+    d.update((&d.target(shape), "x"), &sets, &from, &condition)
 }
 
 /// The staged rows, numbered among those of the same content; none where they come back as a whole, since then
@@ -123,9 +118,7 @@ fn numbered(d: &dyn Dialect, staged: &[Staged], s: &Staged) -> String {
 /// Addresses and content of the rows that are as a detach left them, numbered alike.
 fn candidates(d: &dyn Dialect, work: &Work, s: &Staged) -> String {
     let shape = work.schema.table(s.table);
-    let address = d.address_of(shape, "x").into_iter().zip(d.address());
-    let mut columns: Vec<String> =
-        address.map(|(expression, name)| format!("{expression} AS {name}")).collect();
+    let mut columns = d.located(shape, "x");
     let content = identity_names(s).iter().enumerate();
     columns.extend(content.map(|(n, name)| format!("x.{} AS i{n}", d.quote(name))));
     let left: Vec<String> = old_names(s).iter().map(|name| untouched(d, work, s, name, "x")).collect();
@@ -211,13 +204,16 @@ pub(crate) async fn narrow(
                 .collect();
             let (column, any) =
                 (d.quote(name), if any.is_empty() { "false".to_owned() } else { any.join(" OR ") });
-            format!("{column} = CASE WHEN {any} THEN s.{column} END")
+            let value = format!("CASE WHEN {any} THEN s.{column} END");
+            (column, value)
         };
-        let sets: Vec<String> = old_names(s).iter().map(keep).collect();
-        let nothing: Vec<String> =
-            old_names(s).iter().map(|name| format!("s.{} IS NULL", d.quote(name))).collect();
-        let delete = format!("DELETE FROM {} AS s WHERE {}", s.name, nothing.join(" AND "));
-        session.run(&format!("UPDATE {} AS s SET {}", s.name, sets.join(", "))).await?;
+        let sets: Vec<(String, String)> = old_names(s).iter().map(keep).collect();
+        let delete = d.delete(&s.name, &|s_alias| {
+            let nothing = old_names(s).iter().map(|name| format!("{s_alias}.{} IS NULL", d.quote(name)));
+            nothing.collect::<Vec<_>>().join(" AND ")
+        });
+        let update = d.update((&s.name, "s"), &sets, &[], "true");
+        session.run(&update).await?;
         session.run(&delete).await?;
     }
     Ok(())
@@ -229,28 +225,27 @@ fn leads(d: &dyn Dialect, work: &Work, staged: &[Staged], s: &Staged, id: Refere
     let r: Reference = whole(work.schema.reference(id));
     let parent = parents_of(work, staged, &r)?;
     let shape = work.schema.table(s.table);
-    let needed = r.child_columns.iter().chain(r.when.iter().map(|(column, _)| column));
-    let names: Vec<&String> = needed.map(|c| &shape.columns[*c].name).collect();
-    let before = if names.iter().all(|name| s.columns.contains(name)) {
-        format!(
-            "SELECT 1 FROM {} y WHERE {}",
-            parent.name,
-            conditions.refers(&r, ("s", Side::Table), ("y", Side::Table))
-        )
+    let staged = |c: &ColumnIndex| s.columns.contains(&shape.columns[*c].name);
+    let (archived, kept) = split(&r, staged);
+    let refers = |r: &Reference, x: &str| conditions.refers(r, (x, Side::Table), ("y", Side::Table));
+    let before = if kept.child_columns.is_empty() && kept.when.is_empty() {
+        format!("SELECT 1 FROM {} y WHERE {}", parent.name, refers(&archived, "s"))
     } else {
         // What no detach wrote is as it was, in the row itself.
-        let column = |name: &String| {
-            let from = if s.columns.contains(name) { "s" } else { "x" };
-            format!("{from}.{column} AS {column}", column = d.quote(name))
-        };
-        format!(
-            "SELECT 1 FROM (SELECT {} FROM {} x WHERE {}) z JOIN {} y ON {}",
-            names.into_iter().map(column).collect::<Vec<_>>().join(", "),
-            d.relation(shape),
-            identity(d, s, "x", "s"),
-            parent.name,
-            conditions.refers(&r, ("z", Side::Table), ("y", Side::Table))
-        )
+        let terms = [refers(&archived, "s"), refers(&kept, "x"), identity(d, s, "x", "s")];
+        let terms: Vec<String> = terms.into_iter().filter(|term| !term.is_empty()).collect();
+        format!("SELECT 1 FROM {} x, {} y WHERE {}", d.relation(shape), parent.name, terms.join(" AND "))
     };
     Some(format!("EXISTS ({before})"))
+}
+
+/// The reference over the columns that pass the test, and over the others.
+fn split(r: &Reference, test: impl Fn(&ColumnIndex) -> bool) -> (Reference, Reference) {
+    let half = |wanted: bool| {
+        let pairs = r.child_columns.iter().zip(&r.parent_columns).filter(|(c, _)| test(c) == wanted);
+        let (child_columns, parent_columns) = pairs.map(|(c, p)| (*c, *p)).unzip();
+        let when = r.when.iter().filter(|(c, _)| test(c) == wanted).cloned().collect();
+        Reference { child_columns, parent_columns, when, ..r.clone() }
+    };
+    (half(true), half(false))
 }

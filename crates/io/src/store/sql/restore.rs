@@ -174,10 +174,9 @@ pub(crate) async fn narrow(
         let name = d.temp(&kept(s.table));
         session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
         let d = session.dialect();
-        let row = d.staging_row("s");
-        session
-            .run(&format!("CREATE TEMPORARY TABLE {name} AS SELECT {row} AS z FROM {} s WHERE false", s.name))
-            .await?;
+        let select = format!("SELECT {} AS z FROM {} s WHERE false", d.staging_row("s"), s.name);
+        let create = d.create_set(&name, &[vec![("z".to_owned(), None)]], &select);
+        session.run(&create).await?;
     }
     let d = session.dialect();
     let shape = work.schema.table(table);
@@ -187,7 +186,8 @@ pub(crate) async fn narrow(
         .iter()
         .zip(key)
         .map(|(c, v)| {
-            format!("{} = {}", d.text(&format!("s.{}", d.quote(&shape.columns[*c].name))), d.literal(v))
+            let column = &shape.columns[*c];
+            format!("{} = {}", d.text_of(column, &format!("s.{}", d.quote(&column.name))), d.literal(v))
         })
         .collect();
     let sql = format!(
@@ -203,12 +203,10 @@ pub(crate) async fn narrow(
     grow_kept(session, work, staged).await?;
     for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
         let d = session.dialect();
-        let sql = format!(
-            "DELETE FROM {} AS s WHERE NOT EXISTS (SELECT 1 FROM {} p WHERE p.z = {})",
-            s.name,
-            d.temp(&kept(s.table)),
-            d.staging_row("s"),
-        );
+        let kept = d.temp(&kept(s.table));
+        let sql = d.delete(&s.name, &|s| {
+            format!("NOT EXISTS (SELECT 1 FROM {kept} p WHERE p.z = {})", d.staging_row(s))
+        });
         session.run(&sql).await?;
     }
     // What triggers changed or inserted because of other roots stays.
@@ -302,10 +300,11 @@ fn question(d: &dyn Dialect, work: &Work, s: &Staged, obstacle: Obstacle) -> Que
     let texts: Vec<String> = key
         .iter()
         .filter(|name| s.columns.contains(name))
-        .map(|name| d.text(&format!("s.{}", d.quote(name))))
+        .filter_map(|name| shape.columns.iter().find(|column| column.name == *name))
+        .map(|column| d.text_of(column, &format!("s.{}", d.quote(&column.name))))
         .collect();
     let key = match shape.key() {
-        Some(_) if !texts.is_empty() => format!("min({})", texts.join(" || ', ' || ")),
+        Some(_) if !texts.is_empty() => format!("min({})", d.concat(&texts, ", ")),
         Some(_) | None => "'a row without a key'".to_owned(),
     };
     let Obstacle { reason, rows, condition } = obstacle;
@@ -365,7 +364,7 @@ fn missing_parents(
 
 /// Locks the rows outside the archive that staged rows refer to, so that they cannot go before the restore is
 /// done; needed where the database does not check keys itself.
-pub(crate) fn parent_locks(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> Vec<String> {
+pub(crate) fn parent_locks(d: &dyn Dialect, work: &Work, staged: &[Staged], lock: &str) -> Vec<String> {
     let conditions = Conditions { schema: &work.schema, dialect: d };
     let mut statements = Vec::new();
     for s in staged.iter().filter(|s| s.kind == SectionKind::Rows) {
@@ -386,7 +385,7 @@ pub(crate) fn parent_locks(d: &dyn Dialect, work: &Work, staged: &[Staged]) -> V
             });
             statements.push(format!(
                 "SELECT count(*) FROM (SELECT 1 FROM {} y JOIN (SELECT DISTINCT {} FROM {} s WHERE {}{}) s ON {refers} \
-                 FOR KEY SHARE OF y) locked",
+                 {lock}) locked",
                 d.relation(work.schema.table(r.parent)),
                 columns.join(", "),
                 s.name,

@@ -28,8 +28,11 @@ pub(crate) fn same_key(d: &dyn Dialect, table: &Table, x: &str, r: &str) -> Stri
 
 fn same_columns(d: &dyn Dialect, table: &Table, columns: &[ColumnIndex], x: &str, r: &str) -> String {
     let pairs = columns.iter().enumerate();
-    let terms: Vec<String> =
-        pairs.map(|(n, c)| format!("{x}.{} = {r}.key{n}", d.quote(&table.columns[*c].name))).collect();
+    let same = |(n, c): (usize, &ColumnIndex)| {
+        let column = &table.columns[*c];
+        d.exactly(column, &format!("{x}.{}", d.quote(&column.name)), &format!("{r}.key{n}"))
+    };
+    let terms: Vec<String> = pairs.map(same).collect();
     terms.join(" AND ")
 }
 
@@ -67,12 +70,14 @@ async fn create(
         .enumerate()
         .map(|(n, c)| format!("x.{} AS key{n}", d.quote(&shape.columns[*c].name)))
         .collect();
-    let sql = format!(
-        "CREATE TEMPORARY TABLE {} AS SELECT {}, CAST(0 AS bigint) AS ord, CAST('' AS text) AS version FROM {} x WHERE false",
-        d.temp(name),
+    let select = format!(
+        "SELECT {}, {} AS ord, {} AS version FROM {} x WHERE false",
         keys.join(", "),
+        d.blank_number(),
+        d.blank_text(),
         d.relation(shape)
     );
+    let sql = d.create_set(&d.temp(name), &[], &select);
     session.run(&sql).await?;
     Ok(())
 }
@@ -86,12 +91,15 @@ pub(crate) async fn stale(
     let d = session.dialect();
     let shape = schema.table(table);
     let key = shape.key().unwrap_or_default();
-    let names: Vec<String> = (0..key.len()).map(|n| d.text(&format!("r.key{n}"))).collect();
+    let key_text = |(n, c): (usize, &ColumnIndex)| d.text_of(&shape.columns[*c], &format!("r.key{n}"));
+    let names: Vec<String> = key.iter().enumerate().map(key_text).collect();
     let hash = d.row_hash(shape, "x");
     let first = key.first().map(|c| d.quote(&shape.columns[*c].name)).unwrap_or_default();
+    // MariaDB takes a date of zeros in a column that is never null for null, unless a function gives it.
+    let gone = format!("COALESCE(x.{first}, NULL) IS NULL");
     let sql = format!(
-        "SELECT {}, CASE WHEN x.{first} IS NULL THEN 'is gone' ELSE 'has changed' END FROM {} r LEFT JOIN {} x ON {} \
-         WHERE x.{first} IS NULL OR {hash} <> r.version ORDER BY r.ord LIMIT {STALE_NAMED_MAX}",
+        "SELECT {}, CASE WHEN {gone} THEN 'is gone' ELSE 'has changed' END FROM {} r LEFT JOIN {} x ON {} \
+         WHERE {gone} OR {hash} <> r.version ORDER BY r.ord LIMIT {STALE_NAMED_MAX}",
         names.join(", "),
         d.temp(&root_set(table)),
         d.relation(shape),
@@ -185,7 +193,8 @@ fn selected(d: &dyn Dialect, table: &Table, alias: &str) -> (String, String) {
     let key = table.key().unwrap_or_default();
     let columns: Vec<String> =
         key.iter().map(|c| format!("{alias}.{}", d.quote(&table.columns[*c].name))).collect();
-    let texts: Vec<String> = columns.iter().map(|c| d.text(c)).collect();
+    let texts: Vec<String> =
+        key.iter().zip(&columns).map(|(c, name)| d.text_of(&table.columns[*c], name)).collect();
     (format!("{}, {}", texts.join(", "), d.row_hash(table, alias)), columns.join(", "))
 }
 

@@ -127,6 +127,56 @@ pub(crate) fn sqlite(
     text
 }
 
+/// For a shell: `cd HERE && sh restore.sh mariadb -h HOST -u USER -p DATABASE`.
+pub(crate) fn mysql(d: &dyn Dialect, work: &Work, sections: &[SectionEntry], files: &[String]) -> String {
+    let mut text = String::from(
+        "#!/bin/sh\n\
+         # Puts back what this run removed:  cd HERE && sh restore.sh mariadb -h HOST -u USER -p DATABASE\n\
+         # One transaction; if a row is in the way, nothing is changed.\n",
+    );
+    text.push_str(&about_keys(files).replace("-- ", "# "));
+    text.push_str("set -u\n[ $# -gt 0 ] || { echo 'usage: sh restore.sh mariadb -h HOST -u USER -p DATABASE' >&2; exit 2; }\n{\ncat <<'UNSEED'\n");
+    text.push_str(
+        "SET NAMES utf8mb4;\n\
+         SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION';\n\
+         SET SESSION time_zone = '+00:00', SESSION tx_isolation = 'READ-COMMITTED', SESSION foreign_key_checks = 0;\n\
+         CREATE TEMPORARY TABLE unseed_whole (whole INT, CONSTRAINT `not all archived rows could be read` CHECK (whole));\n",
+    );
+    let Ok(mut staged) = restore::staged(d, work, sections) else { return text };
+    for statement in restore::create(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    text.push_str("UNSEED\n");
+    for s in &staged {
+        for index in &s.sections {
+            text.push_str(&reading(&files[*index]));
+            text.push('\n');
+            if let Some(statement) = effects::loaded(s, sections[*index].batch) {
+                text.push_str(&format!("cat <<'UNSEED'\n{statement};\nUNSEED\n"));
+            }
+        }
+    }
+    text.push_str("cat <<'UNSEED'\n");
+    for s in &staged {
+        let rows = expected(s, sections);
+        line(&mut text, &format!("INSERT INTO unseed_whole SELECT count(*) = {rows} FROM {}", s.name));
+    }
+    for statement in effects::merge(d, work, &mut staged) {
+        line(&mut text, &statement);
+    }
+    line(&mut text, "START TRANSACTION");
+    restore::inserts(d, work, &staged).iter().rev().for_each(|(_, statement)| line(&mut text, statement));
+    for statement in effects::undo(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    for (_, statement) in reattach::reattaches(d, work, &staged) {
+        line(&mut text, &statement);
+    }
+    line(&mut text, "COMMIT");
+    text.push_str("UNSEED\n} | \"$@\"\n");
+    text
+}
+
 /// The command that prints the text of a part. Names of parts are plain, see `archive::names`.
 fn reading(file: &str) -> String {
     if file.ends_with(".age") {

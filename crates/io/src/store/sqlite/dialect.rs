@@ -61,7 +61,7 @@ impl Dialect for SqliteDialect {
         if value.parse::<i64>().is_ok() { value.to_owned() } else { self.literal(value) }
     }
 
-    fn version_of(&self, _alias: &str) -> Option<String> {
+    fn version_of(&self, _table: &Table, _alias: &str) -> Option<String> {
         None
     }
 

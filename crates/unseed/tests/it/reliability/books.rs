@@ -67,6 +67,8 @@ pub(super) fn archived(lab: &Lab<'_>, run: &str) -> Picture {
             }
             let stem = name.strip_suffix(".copy.gz").or_else(|| name.strip_suffix(".sql.gz"));
             let Some(table) = stem.filter(|stem| !stem.contains("detached")) else { continue };
+            let in_database = lab.url().starts_with("mysql:").then(|| table.split_once('.')).flatten();
+            let table = in_database.map_or(table, |(_, table)| table);
             let output = Command::new("gunzip").arg("-c").arg(entry.path()).output().unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
             let lines = text.lines().filter(|line| !line.starts_with("INSERT INTO "));

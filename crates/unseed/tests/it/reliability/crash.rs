@@ -98,6 +98,12 @@ fn steps(scene: &Scene, first: u64) {
     }
 }
 
+#[test]
+fn a_purge_killed_at_any_instant_loses_nothing_on_mariadb() {
+    let lab = Lab::mariadb(&format!("SET sql_mode = 'PIPES_AS_CONCAT'; {SHOPS}{ROWS}"));
+    check(&Scene::new(lab, "tenants: id > 4", &["--batch-rows", "150"]));
+}
+
 fn check(scene: &Scene) {
     let (first, count) = (number("UNSEED_SEED", 0), number("UNSEED_CASES", CASES_DEFAULT));
     for seed in first..first + count {

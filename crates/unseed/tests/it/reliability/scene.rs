@@ -165,7 +165,7 @@ impl Scene {
     }
 
     fn objects_now(&self) -> String {
-        if self.lab.url().starts_with("sqlite:") { String::new() } else { self.lab.sql(OBJECTS) }
+        if self.lab.url().starts_with("postgres") { self.lab.sql(OBJECTS) } else { String::new() }
     }
 }
 

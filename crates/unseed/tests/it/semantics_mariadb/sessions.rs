@@ -1,0 +1,171 @@
+//! Other sessions: what they write meanwhile, what they may wait for, what becomes of a connection that was cut; and
+//! what a role must be allowed to see.
+
+use super::{LEFT, SHOP};
+use crate::lab::{Lab, Moment, assert_same, fault, purge_with};
+use unseed_core::fault::Category;
+use unseed_testkit::server::Mariadb;
+
+/// The version that is archived is the version that leaves: a plain DELETE would take the changed row.
+#[test]
+fn a_row_that_changes_after_it_was_archived_is_archived_again() {
+    for path in ["fast", "checked"] {
+        let lab = Lab::mariadb(SHOP);
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 0 {
+                lab.sql("UPDATE sessions SET agent = 'Y' WHERE id = 2");
+            }
+        });
+        assert_eq!(report.unwrap().retries, 1, "the letter's case is all that changed");
+        lab.restore("r-1");
+        assert_eq!(lab.sql("SELECT agent FROM sessions WHERE id = 2"), "Y");
+    }
+}
+
+/// With checks on the server would cascade it away, without a trace.
+#[test]
+fn a_child_that_is_inserted_after_the_closure_is_archived_before_it_leaves() {
+    for path in ["fast", "checked"] {
+        let lab = Lab::mariadb(SHOP);
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let mut before = None;
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 0 {
+                lab.sql("INSERT INTO sessions VALUES (9, 3, 'new')");
+                before = Some(lab.picture());
+            }
+        });
+        assert!(report.unwrap().retries >= 1);
+        assert_eq!(lab.count("sessions"), 1);
+        lab.verify("r-1");
+        lab.restore("r-1");
+        assert_same(&lab.picture(), &before.unwrap());
+    }
+}
+
+/// A row that went to a customer in between is the customer's.
+#[test]
+fn a_row_that_moves_to_a_customer_stays() {
+    let lab = Lab::mariadb(SHOP);
+    lab.plan("tenants: id = 2", &[]);
+    let report = purge_with(&lab, Moment::Archive, |time| {
+        if time == 0 {
+            lab.sql("UPDATE users SET tenant_id = 1 WHERE id = 3");
+        }
+    });
+    assert_eq!(report.unwrap().retries, 1);
+    assert_eq!(lab.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM users"), "1,3");
+    assert_eq!(lab.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM sessions"), "1,3");
+}
+
+/// Gap locks would keep others from inserting beside the rows that leave.
+#[test]
+fn others_insert_and_read_while_a_batch_is_open() {
+    let lab = Lab::mariadb(SHOP);
+    lab.plan("tenants: id = 2", &[]);
+    let report = purge_with(&lab, Moment::Commit, |_| {
+        lab.sql("SET innodb_lock_wait_timeout = 1; INSERT INTO tenants VALUES (3, 'Next'); INSERT INTO users VALUES (4, 1, 'next@brennan.com'), (0, 3, 'x')");
+        assert_eq!(lab.count("users"), 5, "what is not committed is not seen");
+        assert!(
+            lab.maria()
+                .sql("SET innodb_lock_wait_timeout = 1; INSERT INTO users VALUES (9, 2, 'late')")
+                .is_err(),
+            "a child of a row that leaves waits"
+        );
+    });
+    report.unwrap();
+    assert_eq!(lab.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM users"), "0,1,4");
+    lab.verify("r-1");
+}
+
+/// Statements of the batch that commit by themselves would leave half a batch behind.
+#[test]
+fn a_batch_is_all_or_nothing() {
+    let lab = Lab::mariadb(SHOP);
+    lab.plan("tenants: id = 2", &[]);
+    let before = lab.picture();
+    let stopped = purge_with(&lab, Moment::Commit, |_| {
+        lab.sql("SELECT GROUP_CONCAT(CONCAT('KILL ', ID) SEPARATOR ';') INTO @kill FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID(); EXECUTE IMMEDIATE @kill");
+    });
+    assert_eq!(stopped.unwrap_err().category, Category::Store);
+    assert_same(&lab.picture(), &before);
+    lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
+    lab.left(&before, &LEFT);
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+/// Another session holds a row of the batch: it is waited for briefly, and nothing is changed.
+#[test]
+fn a_row_that_another_session_holds_ends_the_purge_with_nothing_changed() {
+    let lab = Lab::mariadb(SHOP);
+    lab.plan("tenants: id = 2", &[]);
+    let before = lab.picture();
+    let held = "BEGIN; SELECT id FROM users WHERE id = 2 FOR UPDATE; SELECT GET_LOCK('holds', 0); SELECT RELEASE_LOCK('go') + SLEEP(600)";
+    let mut client = lab.maria().server().client("mariadb", lab.maria().name()).unwrap();
+    let mut holder = client.args(["-e", held]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while lab.sql("SELECT IS_USED_LOCK('holds') IS NOT NULL") != "1" {
+        std::thread::yield_now();
+    }
+    let answer = purge_with(&lab, Moment::Archive, |_| ());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(answer.is_err(), "{answer:?}");
+    assert_same(&lab.picture(), &before);
+}
+
+fn role(lab: &mut Lab<'_>, grants: &str) {
+    let name = lab.as_new_maria_user();
+    for grant in grants.split(';').filter(|grant| !grant.trim().is_empty()) {
+        lab.sql(&format!(
+            "GRANT {} TO '{name}'@'127.0.0.1'",
+            grant.replace("SHOP", &format!("`{}`", lab.maria().name()))
+        ));
+    }
+}
+
+#[test]
+fn a_role_with_rights_on_the_database_and_process_can_do_all() {
+    let mut lab = Lab::mariadb(SHOP);
+    role(&mut lab, "ALL ON SHOP.*; PROCESS ON *.*");
+    lab.circle("tenants: id = 2", &[], &LEFT);
+}
+
+/// A key from a database that the role cannot see would be left pointing at nothing.
+#[test]
+fn keys_that_the_role_cannot_see_are_a_partial_view() {
+    let mut lab = Lab::mariadb(SHOP);
+    let other = Mariadb::shared().unwrap().database("unseen").unwrap();
+    let shop = lab.maria().name().to_owned();
+    other.sql(&format!("CREATE TABLE bills (id INT PRIMARY KEY, user_id INT, FOREIGN KEY (user_id) REFERENCES `{shop}`.users (id))")).unwrap();
+    role(&mut lab, "ALL ON SHOP.*; PROCESS ON *.*");
+    fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["bills", "refers to it"]);
+    let mut lab = Lab::mariadb(SHOP);
+    role(&mut lab, "ALL ON SHOP.*");
+    fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["PROCESS"]);
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_before_anything_is_done() {
+    let mut lab = Lab::mariadb(SHOP);
+    role(
+        &mut lab,
+        "SELECT, CREATE TEMPORARY TABLES ON SHOP.*; PROCESS ON *.*; DELETE ON SHOP.users; DELETE ON SHOP.tenants; UPDATE ON SHOP.tenants",
+    );
+    fault(&lab.try_plan("tenants: id = 2", &[]), 3, &["sessions", "DELETE"]);
+}
+
+#[test]
+fn a_scan_streams_every_table_and_the_password_is_never_shown() {
+    let mut lab = Lab::mariadb(SHOP);
+    role(&mut lab, "SELECT ON SHOP.*");
+    let url = lab.url();
+    let report = lab.json(1, &["scan", &url]);
+    assert!(report.to_string().contains("users"), "{report}");
+    let secret = lab.maria().server().url_as("nobody", Some("s3cret-word"), lab.maria().name());
+    let answer = lab.run(&["scan", &secret]);
+    assert_eq!(answer.code, Some(4), "{answer:?}");
+    assert!(!format!("{answer:?}").contains("s3cret-word"), "{answer:?}");
+}
