@@ -13,7 +13,7 @@ pub const MASK: &str = "***";
 
 /// Names of URL parameters and DSN fields that hold secrets.
 const SECRETS: &[&str] =
-    &["password", "passwd", "pwd", "sslpassword", "passfile_password", "token", "secret"];
+    &["password", "passwd", "pass", "pwd", "sslpassword", "passfile_password", "token", "secret"];
 
 /// Whether an address holds a password in the clear.
 pub fn has_password(address: &str) -> bool {
@@ -90,6 +90,7 @@ mod tests {
             ("postgres://db/app?user=a&password=secret", "postgres://db/app?user=a&password=***"),
             ("host=db user=a password=secret dbname=x", "host=db user=a password=*** dbname=x"),
             ("redis://:secret@cache", "redis://:***@cache"),
+            ("redis+unix:///run/r.sock?db=2&pass=secret", "redis+unix:///run/r.sock?db=2&pass=***"),
         ];
         for (given, wanted) in cases {
             assert_eq!(redacted(given), wanted);

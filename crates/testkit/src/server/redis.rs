@@ -194,7 +194,7 @@ impl Redis {
         // A socket of an earlier process refuses connections until the new one has it.
         let Ok(mut client) = self.client() else { return false };
         let loading = client.run(&["INFO", "persistence"]).map(|reply| reply.text());
-        loading.is_ok_and(|text| text.contains("loading:0") && !text.contains("async_loading:1"))
+        loading.is_ok_and(|text| text.lines().any(|line| line == "loading:0"))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
