@@ -13,8 +13,6 @@
 
 mod log;
 mod process;
-#[cfg(test)]
-mod tests;
 
 use async_trait::async_trait;
 use log::Log;

@@ -124,7 +124,8 @@ fn an_entry_that_changes_is_archived_again_before_it_leaves() {
     scene.purge();
     assert_eq!(parcels(&scene).len(), 3);
     assert_eq!(scene.json(0, &["verify", "r-1"])["clean"], true);
-    assert_eq!(scene.run(&["archive", "check", "r-1"]).code, Some(0));
+    let checked = scene.run(&["archive", "check", "r-1"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
     let log = scene.read(".unseed/archive/r-1/shop/commands.log");
     assert!(log.lines().count() >= 10 && !log.contains("test-a") && !log.contains("parcel 0"), "{log}");
     scene.restore("r-1");

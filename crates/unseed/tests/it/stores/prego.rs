@@ -169,7 +169,8 @@ fn one_plan_removes_verifies_and_restores_over_all_stores() {
     prego.assert_purged(&before, "undisturbed");
     let verified = scene.json(0, &["verify", "r-1"]);
     assert_eq!(verified["verification"]["leftovers"], Value::Null, "{verified}");
-    assert_eq!(scene.run(&["archive", "check", "r-1"]).code, Some(0));
+    let checked = scene.run(&["archive", "check", "r-1"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
     assert_eq!(scene.json(0, &["inventory", "--tenant", "t-101"])["total"], 0);
     let restored = scene.restore("r-1");
     assert_eq!(restored["inserted"]["bench: site"], 2);
