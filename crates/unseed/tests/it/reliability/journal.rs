@@ -161,8 +161,11 @@ fn a_restore_tells_of_segments_that_no_entry_claims() {
     lab.purge();
     lab.state("DELETE FROM batches WHERE number = 2");
     let answer = lab.run(&["restore", "r-1", "--confirm", "r-1"]);
-    assert!(answer.stderr.contains("no entry of the journal claims `batch-0002`"), "{answer:?}");
-    assert_eq!(answer.stderr.matches("no entry of the journal").count(), 1, "{answer:?}");
+    assert!(
+        answer.stderr.contains("batch-0002 of the archive is claimed by no committed batch"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.stderr.matches("claimed by no committed batch").count(), 1, "{answer:?}");
 }
 
 /// A new state database counts from one again; the archive of the old one is not overwritten.
