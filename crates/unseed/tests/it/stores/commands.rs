@@ -78,10 +78,14 @@ fn a_store_that_cannot_be_seen_in_full_is_refused() {
 #[test]
 fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     let mut scene = scene();
-    scene.write("unseed.toml", &CONFIG.replace("timeout_s = 60", "timeout_s = 2"));
     scene.set("WRONG", "hangs");
-    fault(&try_plan(&scene), 3, &["did not end within 2 s"]);
-    let pids = scene.read("pids");
+    // On a busy machine the program may not come as far as hanging before its time is over.
+    let pids = [2, 8, 32, 128].into_iter().find_map(|timeout_s| {
+        scene.write("unseed.toml", &CONFIG.replace("timeout_s = 60", &format!("timeout_s = {timeout_s}")));
+        fault(&try_plan(&scene), 3, &[&format!("did not end within {timeout_s} s")]);
+        std::fs::read_to_string(scene.path("pids")).ok()
+    });
+    let pids = pids.expect("the program starts within two minutes");
     let begun = Instant::now();
     let alive = |pid: &str| {
         let status = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();

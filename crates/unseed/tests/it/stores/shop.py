@@ -31,8 +31,9 @@ if wrong == "fails":
     sys.exit(3)
 if wrong == "hangs":
     child = subprocess.Popen(["sleep", "600"])
-    with open("pids", "w") as file:
+    with open("pids.new", "w") as file:
         file.write(f"{os.getpid()} {child.pid}")
+    os.rename("pids.new", "pids")
     time.sleep(600)
 if wrong == "noise":
     print("logging in …", flush=True)
