@@ -1,7 +1,7 @@
 //! The state database: where runs, batches, the journal, leases and the audit log are kept.
 //!
-//! It is one file for one machine ([`sqlite`]), or a schema of a server that several machines share ([`postgres`]).
-//! Both are asked with the same statements ([`session`]).
+//! It is one file for one machine (`sqlite`), or a schema of a server that several machines share (`postgres`).
+//! Both are asked with the same statements (`session`).
 //!
 //! Not here: what the states mean (`core::run`), archives (`archive`).
 

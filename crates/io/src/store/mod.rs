@@ -1,7 +1,7 @@
 //! Store adapters: one folder per kind of store, and what SQL stores share.
 //!
 //! To add a store, write `NAME/mod.rs` with a type that implements `core::port::store::Store` and add one
-//! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see [`redis`].
+//! line to [`open`]. A derived store implements `core::port::derived::DerivedStore`, see `redis`.
 
 mod command;
 mod mysql;
