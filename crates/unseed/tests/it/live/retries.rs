@@ -126,12 +126,13 @@ fn a_statement_that_takes_too_long_is_ended_and_tried_again() {
              IF (SELECT yes FROM slow) THEN PERFORM pg_sleep(30); END IF; RETURN OLD; END $$;
          CREATE TRIGGER linger BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION linger();"
     ));
-    configure(&lab, "[purge]\nstatement_timeout = \"2s\"\nattempts_max = 2\npause_first = \"10ms\"");
+    configure(&lab, "[purge]\nstatement_timeout = \"5s\"\nattempts_max = 2\npause_first = \"10ms\"");
     plan(&lab);
     let says = ["2 attempts failed: removing a batch failed: canceling statement due to statement timeout"];
     fault(&lab.try_purge(), 4, &says);
     assert_eq!(lab.count("tenants"), 60);
     lab.sql("UPDATE slow SET yes = false");
+    configure(&lab, "");
     lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
     assert_eq!(lab.count("tenants"), 1);
     lab.verify("r-1");
