@@ -94,7 +94,7 @@ pub(crate) async fn run_all(session: &mut Session<'_, '_>) -> Result<(), Stop> {
     loop {
         let remaining = session.remaining();
         if remaining.is_empty() {
-            return Ok(());
+            return Ok(session.keep_baseline().await?);
         }
         pace::admit(session, &mut None).await?;
         let done_before = session.committed_count();
@@ -223,6 +223,7 @@ async fn close(
     roots_per_tag: u64,
 ) -> Result<Vec<Batch>, Fault> {
     let begun = session.cx.clock.monotonic_ms();
+    session.begin_fingerprints().await?;
     let request =
         CloseRequest { roots: &remaining.sets, roots_per_tag, check_versions: true, count_only: false };
     let closure = session.cx.store.close(&session.work, &request, session.cx.progress).await?;
@@ -239,6 +240,7 @@ async fn close(
     session.report.batches.total =
         session.committed_count() + u64::try_from(batches.len()).expect("a length fits 64 bits");
     session.report.timings.close_ms += session.cx.clock.monotonic_ms().saturating_sub(begun);
+    session.keep_baseline().await?;
     session.keep(RunState::Running)?;
     Ok(batches)
 }

@@ -26,6 +26,7 @@ pub mod check;
 pub mod context;
 pub mod due;
 mod ending;
+mod fingerprints;
 pub mod hooks;
 mod indexes;
 pub mod interrupt;

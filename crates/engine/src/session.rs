@@ -10,6 +10,7 @@
 use crate::batches::Stop;
 use crate::context::Context;
 use crate::ending::Ending;
+use crate::fingerprints::Taking;
 use crate::pace::Pace;
 use crate::positions::{Remaining, merged};
 use crate::report::{Baseline, RunReport, reference_key};
@@ -43,6 +44,8 @@ pub(crate) struct Session<'c, 'p> {
     pub(crate) resumed: bool,
     /// Roots are gone that no batch of the journal took.
     behind: bool,
+    /// What was measured before the first batch, until the fingerprints are there too.
+    measured: Option<(BTreeMap<String, u64>, Option<Taking>)>,
     /// Rows are put back: what is sent to the store is the restore's, not the run's.
     pub(crate) restoring: bool,
 }
@@ -73,13 +76,14 @@ impl<'c, 'p> Session<'c, 'p> {
             earlier,
             resumed: false,
             behind: false,
+            measured: None,
             restoring: false,
         }
     }
 
-    /// Everything that is measured before the first batch; kept, so that a resumed run does not do it again.
+    /// What is measured before the first batch; kept, so that a resumed run does not do it again.
     pub(crate) async fn baseline(&mut self) -> Result<(), Fault> {
-        if self.report.baseline.is_none() {
+        if self.report.baseline.is_none() && self.measured.is_none() {
             self.measure().await?;
         }
         // Behind an entry of the journal, which a process that lost the run cannot write.
@@ -95,12 +99,33 @@ impl<'c, 'p> Session<'c, 'p> {
         let orphans = self.cx.store.orphans(schema, &open).await?;
         let orphans =
             orphans.into_iter().map(|found| (reference_key(schema, found.reference), found.rows)).collect();
-        let protected = self.cx.store.fingerprint(&self.work).await?;
         let counts = self.cx.store.count(schema, &work::touched(&self.work)).await?;
         for (table, rows) in counts {
             let name = schema.table(table).name.to_string();
             self.report.tables.entry(name).or_default().before = Some(rows);
         }
+        self.measured = Some((orphans, None));
+        self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
+        self.keep(RunState::Running)
+    }
+
+    /// Begins to take the fingerprints of the baseline, unless it has them.
+    pub(crate) async fn begin_fingerprints(&mut self) -> Result<(), Fault> {
+        if let Some((_, taking @ None)) = &mut self.measured {
+            *taking = Some(Taking::begin(self.cx.store, &self.work).await?);
+        }
+        Ok(())
+    }
+
+    /// Keeps the whole baseline; nothing may be removed before.
+    pub(crate) async fn keep_baseline(&mut self) -> Result<(), Fault> {
+        let begun = self.cx.clock.monotonic_ms();
+        self.begin_fingerprints().await?;
+        let Some((_, taking)) = &mut self.measured else { return Ok(()) };
+        // If this fails, the next attempt takes them again.
+        let taking = taking.take().expect("they were begun above");
+        let protected = taking.end().await?;
+        let (orphans, _) = self.measured.take().unwrap_or_default();
         self.report.baseline = Some(Baseline { orphans, protected });
         self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.keep(RunState::Running)
@@ -149,8 +174,9 @@ impl<'c, 'p> Session<'c, 'p> {
     pub(crate) async fn finish(&mut self) -> Result<(), Fault> {
         let begun = self.cx.clock.monotonic_ms();
         self.cx.progress.note("reading the state after the purge");
-        self.report.protected_after = self.cx.store.fingerprint(&self.work).await?;
+        let taking = Taking::begin(self.cx.store, &self.work).await?;
         let counts = self.cx.store.count(&self.work.schema, &work::touched(&self.work)).await?;
+        self.report.protected_after = taking.end().await?;
         for (table, rows) in counts {
             let name = self.work.schema.table(table).name.to_string();
             self.report.tables.entry(name).or_default().after = Some(rows);

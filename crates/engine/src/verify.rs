@@ -4,6 +4,7 @@
 
 use crate::batches::rows_by_table;
 use crate::context::Context;
+use crate::fingerprints::Taking;
 use crate::report::{RunReport, Verification, reference_key};
 use crate::session::{audit, by_name};
 use crate::work::{self, Opened};
@@ -96,6 +97,7 @@ async fn look_at_store(
 ) -> Result<(), Fault> {
     let schema = &opened.work.schema;
     let baseline = report.baseline.clone().unwrap_or_default();
+    let taking = Taking::begin(cx.store, &opened.work).await?;
     cx.progress.note("looking for the roots");
     found.roots_checked = whole.plan().root_count();
     found.roots_present = cx.store.present(schema, &whole.root_sets(schema)?).await?;
@@ -110,7 +112,7 @@ async fn look_at_store(
         }
     }
     cx.progress.note("comparing the protected rows");
-    let now = cx.store.fingerprint(&opened.work).await?;
+    let now = taking.end().await?;
     found.protected_rows = now.iter().map(|f| f.rows).sum();
     found.protected_changed = changed(&baseline.protected, &now);
     Ok(())

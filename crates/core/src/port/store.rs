@@ -203,6 +203,13 @@ pub trait Reader: Send {
     async fn read(&mut self, sink: &mut dyn ArchiveSink) -> Result<Archived, Fault>;
 }
 
+/// Takes a fingerprint on a connection of its own, while the store does other work.
+#[async_trait]
+pub trait Fingerprinter: Send {
+    /// What [`Store::fingerprint`] returns.
+    async fn take(&mut self) -> Result<Vec<Fingerprint>, Fault>;
+}
+
 /// Where a store reads archive sections from.
 pub trait ArchiveSource: Send {
     /// All sections of the batches to restore, in batch order.
@@ -440,6 +447,13 @@ pub trait Store: Send {
 
     /// Content digests of the rows that are protected or belong to protected rows, per table.
     async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault>;
+
+    /// Begins to take a fingerprint beside what the store does next, which must not change rows until it is taken.
+    /// `None` where the store takes it only in turn.
+    async fn fingerprint_beside(&mut self, work: &Work) -> Result<Option<Box<dyn Fingerprinter>>, Fault> {
+        let _ = work;
+        Ok(None)
+    }
 
     /// Rows whose reference points at nothing, for each of the references that has any.
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault>;

@@ -26,6 +26,7 @@ mod inspect;
 mod lists;
 mod locked;
 pub mod parsing;
+mod protected;
 mod remove;
 mod restore;
 mod rows;
@@ -45,22 +46,21 @@ pub(crate) mod connection {
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
-use super::sql::{
-    Session, closure, conflicts, counts, fingerprint, number, roots, script, tags, text, values,
-};
+use super::sql::{Session, closure, conflicts, counts, number, roots, script, tags, text, values};
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
 pub(crate) use gauges::PgGauges;
+use protected::{Beside, Known};
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
 use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
-    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, IndexBuilt,
-    Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements,
-    Store, StoreWaits, TagRange, Tags, VisitValues, Wanted, Work,
+    ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint,
+    Fingerprinter, IndexBuilt, Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice,
+    SectionEntry, Server, Statements, Store, StoreWaits, TagRange, Tags, VisitValues, Wanted, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 use unseed_core::throttle::Throttle;
@@ -76,8 +76,11 @@ pub(crate) struct Postgres {
     target: Target,
     second: Second,
     closed: Closed,
-    /// Tables with protected rows, and how many rows that is, once they have been looked for.
-    protected: Option<(BTreeSet<TableId>, u64)>,
+    /// Protected rows that were looked for on this connection.
+    protected: Known,
+    beside: Beside,
+    /// The transaction in which digests are or were taken beside this connection, which writes nothing that matters.
+    taking: u64,
     /// The plan whose indexes were built, and whose lock is held for that.
     indexes_of: Option<String>,
     /// How long a purge waits; `None` until there is one.
@@ -145,6 +148,8 @@ impl Postgres {
             second: Second::default(),
             closed: Closed::default(),
             protected: None,
+            beside: Beside::default(),
+            taking: 0,
             indexes_of: None,
             waits: None,
             process: None,
@@ -192,9 +197,12 @@ impl Postgres {
 
     /// Remembers the snapshot of the closure, which the proof of a batch compares with.
     async fn mark(&mut self) -> Result<(), super::sql::SqlError> {
-        let sql = "SELECT pg_snapshot_xmin(s)::xid::text, pg_snapshot_xmax(s)::text, \
-                   (SELECT count(*) FROM pg_snapshot_xip(s)), pg_current_xact_id()::text FROM pg_current_snapshot() s";
-        let rows = self.session.rows(sql).await?;
+        let sql = format!(
+            "SELECT pg_snapshot_xmin(s)::xid::text, pg_snapshot_xmax(s)::text, \
+             (SELECT count(*) FROM pg_snapshot_xip(s) id WHERE id::text <> '{}'), pg_current_xact_id()::text FROM pg_current_snapshot() s",
+            self.taking
+        );
+        let rows = self.session.rows(&sql).await?;
         let row = rows.first().cloned().unwrap_or_default();
         self.closed.horizon = text(&row, 0);
         let (next, running, own) = (number(&row, 1), number(&row, 2), number(&row, 3));
@@ -410,7 +418,11 @@ impl Store for Postgres {
     }
 
     async fn fingerprint(&mut self, work: &Work) -> Result<Vec<Fingerprint>, Fault> {
-        self.digest_protected(work).await.map_err(|e| e.fault("hashing protected rows"))
+        self.digest_protected(work).await
+    }
+
+    async fn fingerprint_beside(&mut self, work: &Work) -> Result<Option<Box<dyn Fingerprinter>>, Fault> {
+        Ok(self.digest_beside(work).await)
     }
 
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
@@ -450,7 +462,7 @@ impl Store for Postgres {
 
     fn statements(&self) -> Statements {
         let mut statements = self.session.statements();
-        statements.total += self.second.statements();
+        statements.total += self.second.statements() + self.beside.statements();
         statements.archive += self.second.statements();
         statements
     }
@@ -604,22 +616,5 @@ impl Postgres {
             self.session.run(&format!("DROP TABLE {}", names.join(", "))).await?;
         }
         Ok(())
-    }
-
-    /// The protected rows are looked for once; what is hashed later are the same rows, unless one of them
-    /// is gone or was rewritten, which is looked into again.
-    async fn digest_protected(&mut self, work: &Work) -> Result<Vec<Fingerprint>, super::sql::SqlError> {
-        if let Some((known, rows)) = self.protected.take() {
-            let digests = fingerprint::digests(&mut self.session, work, &known).await?;
-            if digests.iter().map(|f| f.rows).sum::<u64>() == rows {
-                self.protected = Some((known, rows));
-                return Ok(digests);
-            }
-            fingerprint::forget(&mut self.session, &known).await?;
-        }
-        let found = fingerprint::find(&mut self.session, work).await?;
-        let digests = fingerprint::digests(&mut self.session, work, &found).await?;
-        self.protected = Some((found, digests.iter().map(|f| f.rows).sum()));
-        Ok(digests)
     }
 }

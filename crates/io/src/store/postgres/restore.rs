@@ -7,6 +7,7 @@
 use super::Postgres;
 use super::aside::open_keys_of_parts;
 use super::dialect::PostgresDialect;
+use super::protected::Beside;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::effects as sql_effects;
@@ -39,6 +40,7 @@ impl Postgres {
         let failed = |e: SqlError| e.fault("restoring");
         self.session.run("DISCARD TEMP").await.map_err(failed)?;
         self.protected = None;
+        self.beside = Beside::default();
         self.session.run("BEGIN").await.map_err(failed)?;
         self.session.begin_holding();
         let result = self.restore_in_transaction(work, source, scope, progress).await;

@@ -20,10 +20,6 @@ use unseed_core::plan::Path;
 use unseed_core::port::store::{Closure, TagRange, Work};
 use unseed_core::schema::{Origin, ReferenceId, TableId};
 
-/// Has sets joined as a whole until the transaction ends.
-const WHOLE_SETS: &str =
-    "SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)";
-
 /// Rows that triggers of the batch wrote and that went with it.
 #[derive(Debug, Default)]
 pub(super) struct Swept {
@@ -99,8 +95,6 @@ impl Postgres {
                 return Ok(swept);
             }
             self.set_mode(work, Mode::Skipped).await?;
-            // What they refer to is looked up in whole sets.
-            self.session.rows(WHOLE_SETS).await?;
             let mut gone = BTreeSet::new();
             for (table, rows) in &born {
                 if self.sweep_table(work, *table, &by_child[table], *rows, &mut swept).await? > 0 {

@@ -14,7 +14,12 @@ use unseed_core::schema::{Schema, Table};
 /// Where rows of the transaction can be: relations, each with the condition on them under alias `x`.
 pub(super) type Places = Vec<(String, String)>;
 
+/// Has sets joined as a whole until the transaction ends.
+const WHOLE_SETS: &str =
+    "set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)";
+
 /// Places where rows that transaction `own` wrote into a table can be; `written` is how many the server counted.
+/// From here on, what those rows refer to is looked up in whole sets.
 pub(super) async fn places(
     session: &mut PgSession,
     closed: &Closed,
@@ -33,12 +38,16 @@ pub(super) async fn places(
         })
         .collect();
     if let Some(tail) = tail.filter(|tail| !tail.is_empty()) {
-        let counts: Vec<String> =
-            tail.iter().map(|(from, which)| format!("SELECT count(*) FROM {from} x WHERE {which}")).collect();
+        let counts: Vec<String> = tail
+            .iter()
+            .map(|(from, which)| format!("SELECT count(*), {WHOLE_SETS} FROM {from} x WHERE {which}"))
+            .collect();
         let rows = session.rows(&counts.join(" UNION ALL ")).await?;
         if rows.iter().map(|row| number(row, 0)).sum::<u64>() == written {
             return Ok(tail);
         }
+    } else {
+        session.rows(&format!("SELECT {WHOLE_SETS}")).await?;
     }
     Ok(everywhere(shape, own))
 }

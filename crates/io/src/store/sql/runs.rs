@@ -13,6 +13,8 @@ use unseed_core::schema::TableId;
 
 /// A run is ended as soon as it has so many entries and nothing keeps it open.
 const ENTRIES: usize = 50;
+/// Fewer entries than these are not worth a run of their own at the end.
+const REST: usize = ENTRIES / 2;
 
 /// Cuts a list, in which a table may have several entries; a pair says that what is done to the first table must
 /// not be done before what is done to the second.
@@ -31,7 +33,8 @@ pub(crate) fn runs(list: &[TableId], pairs: impl Iterator<Item = (TableId, Table
     let mut runs = Vec::new();
     for (place, until) in open_until.into_iter().enumerate() {
         end = end.max(until);
-        if end == place && place + 1 - start >= ENTRIES {
+        let is_full = place + 1 - start >= ENTRIES && list.len() - (place + 1) >= REST;
+        if end == place && is_full {
             runs.push(start..place + 1);
             start = place + 1;
         }
@@ -60,14 +63,16 @@ mod tests {
     fn a_long_list_is_cut_where_nothing_holds_it_together() {
         assert_runs(0, &[], &[]);
         assert_runs(50, &[], &[50]);
-        assert_runs(120, &[], &[50, 100, 120]);
-        assert_runs(120, &[(0, 70), (60, 80), (90, 20)], &[81, 120]);
-        assert_runs(120, &[(40, 119)], &[120]);
+        assert_runs(74, &[], &[74]);
+        assert_runs(130, &[], &[50, 100, 130]);
+        assert_runs(120, &[], &[50, 120]);
+        assert_runs(130, &[(0, 70), (60, 80), (90, 20)], &[81, 130]);
+        assert_runs(130, &[(40, 129)], &[130]);
     }
 
     #[test]
     fn entries_of_one_table_stay_together_only_if_they_must() {
-        let list = [TableId(7); 120];
+        let list = [TableId(7); 130];
         assert_eq!(runs(&list, std::iter::empty()).len(), 3);
         assert_eq!(runs(&list, [(TableId(7), TableId(7))].into_iter()).len(), 1);
     }
