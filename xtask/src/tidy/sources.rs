@@ -25,6 +25,7 @@ pub(super) fn complaints(files: &[SourceFile]) -> Vec<String> {
 
 fn about_one_file(file: &SourceFile) -> Vec<String> {
     let mut found = outside(file);
+    found.extend(unmerged(file));
     if is_rust(file) {
         found.extend(banned(file));
         found.extend(drivers(file));
@@ -55,6 +56,12 @@ fn outside(file: &SourceFile) -> Vec<String> {
         starts.into_iter().any(|before| is_path(before.chars().next_back()))
     };
     lines(file, names_it, "this names a folder outside the repository")
+}
+
+/// Both sides of a merge that nobody decided.
+fn unmerged(file: &SourceFile) -> Vec<String> {
+    let is_marker = |line: &str| [b'<', b'>'].iter().any(|c| line.as_bytes().starts_with(&[*c; 7]));
+    lines(file, is_marker, "a merge left this; decide which side stays")
 }
 
 fn banned(file: &SourceFile) -> Vec<String> {
@@ -130,6 +137,16 @@ mod tests {
     fn assert_complaint(path: &str, text: &str, expected: &str) {
         let files = [SourceFile { path: path.to_owned(), text: text.to_owned() }];
         assert_eq!(complaints(&files).join("\n"), expected);
+    }
+
+    #[test]
+    fn both_sides_of_a_merge_are_found() {
+        let marker = "<".repeat(7);
+        assert_complaint(
+            "NOTES.md",
+            &format!("{marker} HEAD\n"),
+            "NOTES.md:1: a merge left this; decide which side stays",
+        );
     }
 
     #[test]
