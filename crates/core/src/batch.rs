@@ -7,12 +7,11 @@
 //! - every tag is in exactly one batch, and batches are in tag order;
 //! - two tags joined by [`Tags::joined`] are in the same batch, and so are all between them;
 //! - a batch is over budget only if one indivisible run of tags is;
-//! - of several large batches the first is small: nothing is removed while it is archived, and its statements find
-//!   nothing in memory yet.
+//! - what is learned of earlier batches changes the size of later ones, never which tags belong together.
 
 use crate::port::store::{TagRange, Tags};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A batch and the rows expected in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,29 +20,77 @@ pub struct Batch {
     pub rows: u64,
 }
 
-/// Batches of at least this many rows begin with a smaller one.
-const LARGE_ROWS_MIN: u64 = 100_000;
+/// Budgets of at least this many rows begin with smaller batches, and shrink where batches take too long.
+const LARGE_ROWS_MIN: u64 = 20_000;
+/// So long a batch may hold its locks, in milliseconds: somewhat less than the half second that others should wait at
+/// most, since batches differ.
+const HOLD_MS_MAX: u64 = 350;
+/// Fewer rows than this share of the budget are never aimed at: each batch has costs of its own.
+const SHRINK_MAX: u64 = 8;
 
-/// Packs tags into batches of about `batch_rows_max` rows.
-pub fn pack(tags: &Tags, batch_rows_max: u64) -> Vec<Batch> {
-    let rows: u64 = tags.rows.iter().map(|(_, rows)| rows).sum();
-    let first_max = if batch_rows_max >= LARGE_ROWS_MIN && rows > batch_rows_max {
-        batch_rows_max / 3
-    } else {
-        batch_rows_max
-    };
-    let mut batches: Vec<Batch> = Vec::new();
-    for run in runs(tags) {
-        let rows_max = if batches.len() <= 1 { first_max } else { batch_rows_max };
-        match batches.last_mut() {
-            Some(last) if last.rows + run.rows <= rows_max => {
-                last.tags.last = run.tags.last;
-                last.rows += run.rows;
+/// Packs tags into batches, one after the other, of about as many rows as may leave at once.
+#[derive(Debug, Clone)]
+pub struct Packer {
+    runs: VecDeque<Batch>,
+    rows_left: u64,
+    rows_max: u64,
+    /// What the next batch should hold.
+    budget: u64,
+    packed: u64,
+}
+
+impl Packer {
+    /// Batches of `batch_rows_max` rows at most, of all tags.
+    pub fn new(tags: &Tags, batch_rows_max: u64) -> Self {
+        let runs: VecDeque<Batch> = runs(tags).into();
+        let rows_left = runs.iter().map(|run| run.rows).sum();
+        Self { runs, rows_left, rows_max: batch_rows_max, budget: batch_rows_max, packed: 0 }
+    }
+
+    /// Learns that a batch of so many rows held its locks for so long; what is packed from now on holds them for
+    /// about as long as it should, whatever the machine.
+    pub fn learn(&mut self, rows: u64, held_ms: u64) {
+        if self.rows_max < LARGE_ROWS_MIN {
+            return;
+        }
+        let fitting = rows.saturating_mul(HOLD_MS_MAX) / held_ms.max(1);
+        // One quick batch is no reason to make the next one far larger.
+        let fitting = fitting.min(self.budget + self.budget / 4);
+        self.budget = fitting.clamp(self.rows_max / SHRINK_MAX, self.rows_max);
+    }
+
+    /// About how many batches are left.
+    pub fn batches_left(&self) -> u64 {
+        self.rows_left.div_ceil(self.budget.max(1)).max(u64::from(!self.runs.is_empty()))
+    }
+
+    /// The rows that the next batch should hold at most. Of several large ones the first are small: nothing is
+    /// removed while the first is archived, its statements find nothing in memory yet, and nothing has been learned.
+    fn next_rows_max(&self) -> u64 {
+        match self.packed {
+            n @ (0 | 1) if self.rows_max >= LARGE_ROWS_MIN && self.rows_left > self.budget => {
+                self.budget * (n + 1) / 3
             }
-            Some(_) | None => batches.push(run),
+            _ => self.budget,
         }
     }
-    batches
+}
+
+impl Iterator for Packer {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let rows_max = self.next_rows_max();
+        let mut batch = self.runs.pop_front()?;
+        while let Some(run) = self.runs.front().filter(|run| batch.rows + run.rows <= rows_max) {
+            batch.tags.last = run.tags.last;
+            batch.rows += run.rows;
+            self.runs.pop_front();
+        }
+        self.rows_left -= batch.rows;
+        self.packed += 1;
+        Some(batch)
+    }
 }
 
 /// How many roots share a tag, so that a batch is a few tags and no tag is much over budget.
@@ -56,7 +103,7 @@ pub fn roots_per_tag(roots: u64, rows: u64, batch_rows_max: u64) -> u64 {
 /// An order of `count` roots in which a root that refers to another comes before it.
 ///
 /// `pairs` are (referring, referred) positions. Roots that refer to each other in a ring keep their order;
-/// [`pack`] joins them. Kahn's algorithm, always taking the lowest position that is free.
+/// [`Packer`] joins them. Kahn's algorithm, always taking the lowest position that is free.
 pub fn referring_first(count: usize, pairs: &[(usize, usize)]) -> Vec<usize> {
     let mut waiting = vec![0_usize; count];
     let mut leads: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -119,6 +166,10 @@ mod tests {
         Tags { rows, joined: joined.to_vec() }
     }
 
+    fn pack(tags: &Tags, batch_rows_max: u64) -> Vec<Batch> {
+        Packer::new(tags, batch_rows_max).collect()
+    }
+
     fn ranges(batches: &[Batch]) -> Vec<(u64, u64, u64)> {
         batches.iter().map(|b| (b.tags.first, b.tags.last, b.rows)).collect()
     }
@@ -132,12 +183,39 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_several_large_batches_is_small() {
+    fn the_first_of_several_large_batches_are_small() {
         let tags_of = |count: usize| tags(&vec![20_000; count], &[]);
         let rows = |count: usize| pack(&tags_of(count), 120_000).iter().map(|b| b.rows).collect::<Vec<_>>();
         assert_eq!(rows(6), [120_000]);
-        assert_eq!(rows(15), [40_000, 120_000, 120_000, 20_000]);
-        assert!(pack(&tags(&[60_000, 60_000, 60_000], &[]), 99_999).iter().all(|b| b.rows == 60_000));
+        assert_eq!(rows(18), [40_000, 80_000, 120_000, 120_000]);
+        assert!(pack(&tags(&[6_000, 6_000, 6_000], &[]), 19_999).iter().all(|b| b.rows == 18_000));
+    }
+
+    #[test]
+    fn batches_shrink_where_they_take_too_long_and_grow_again() {
+        let mut packer = Packer::new(&tags(&vec![1_000; 2_000], &[]), 180_000);
+        assert_eq!((packer.next().map(|b| b.rows), packer.batches_left()), (Some(60_000), 11));
+        packer.learn(60_000, 700);
+        assert_eq!(packer.next().map(|b| b.rows), Some(20_000), "two thirds of what takes 350 ms");
+        assert_eq!(packer.next().map(|b| b.rows), Some(30_000));
+        packer.learn(30_000, 10);
+        assert_eq!(packer.next().map(|b| b.rows), Some(37_000), "a quarter more");
+        packer.learn(1, 60_000);
+        assert_eq!(packer.next().map(|b| b.rows), Some(22_000), "an eighth of the most");
+        for _ in 0..20 {
+            packer.learn(180_000, 1);
+        }
+        assert_eq!(packer.next().map(|b| b.rows), Some(180_000), "never more than allowed");
+        assert!(packer.batches_left() > 0);
+        packer.by_ref().for_each(drop);
+        assert_eq!(packer.batches_left(), 0);
+    }
+
+    #[test]
+    fn small_batches_stay_as_they_were_asked_for() {
+        let mut packer = Packer::new(&tags(&[5; 100], &[]), 10);
+        packer.learn(10, 9_000);
+        assert!(packer.all(|batch| batch.rows == 10));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::session::{Session, by_name};
 use crate::{indexes, pace};
 use std::collections::BTreeMap;
 use unseed_core::archive::Part;
-use unseed_core::batch::{self, Batch};
+use unseed_core::batch::{self, Batch, Packer};
 use unseed_core::fault::{Category, Fault, counted, listed};
 use unseed_core::plan::Action;
 use unseed_core::port::store::{
@@ -54,7 +54,10 @@ impl From<Fault> for Stop {
 
 /// How a batch ended.
 enum Ended {
-    Committed,
+    /// After it held its locks for so many milliseconds.
+    Committed {
+        held_ms: u64,
+    },
     Changed(String),
 }
 
@@ -150,13 +153,10 @@ async fn one_pass(session: &mut Session<'_, '_>, remaining: &Remaining) -> Resul
     let plan = session.whole.plan();
     let batch_rows_max = session.pace.throttle().batch_rows_max(plan.batch_rows_max);
     let per_tag = batch::roots_per_tag(plan.root_count(), plan.rows_deleted(), batch_rows_max);
-    let batches = close(session, remaining, per_tag).await?;
-    let batches: Vec<Leaving> = batches
-        .into_iter()
-        .map(|batch| Leaving { tags: batch.tags, roots: remaining.ranges(batch.tags, per_tag) })
-        .collect();
+    let mut packer = close(session, remaining, per_tag).await?;
+    let leaving = |batch: Batch| Leaving { tags: batch.tags, roots: remaining.ranges(batch.tags, per_tag) };
     let mut ahead = None;
-    let ended = in_turn(session, &batches, &mut ahead).await;
+    let ended = in_turn(session, &mut packer, &leaving, &mut ahead).await;
     match (ahead, ended) {
         (None, ended) => ended,
         (Some(ahead), Ok(ended)) => Ok(ahead.discard(session).await.map(|()| ended)?),
@@ -196,19 +196,25 @@ pub(crate) fn take_number(session: &mut Session<'_, '_>, batch: &Leaving) -> Res
 /// Removes batch by batch; `ahead` is the segment of the next one, if it was begun.
 async fn in_turn(
     session: &mut Session<'_, '_>,
-    batches: &[Leaving],
+    packer: &mut Packer,
+    leaving: &(dyn Fn(Batch) -> Leaving + Sync),
     ahead: &mut Option<Ahead>,
 ) -> Result<Option<String>, Stop> {
     let mut reads_ahead = true;
-    for (index, batch) in batches.iter().enumerate() {
+    let mut following = packer.next().map(leaving);
+    while let Some(batch) = following.take() {
         pace::admit(session, ahead).await?;
         let begun_ms = session.cx.clock.monotonic_ms();
-        let next = batches.get(index + 1).filter(|_| reads_ahead);
-        match one_batch(session, batch, next, ahead).await? {
-            Ended::Committed => {
+        following = packer.next().map(leaving);
+        let next = following.as_ref().filter(|_| reads_ahead);
+        match one_batch(session, &batch, next, ahead).await? {
+            Ended::Committed { held_ms } => {
                 reads_ahead &= next.is_none() || ahead.is_some();
                 let rows = session.committed().last().map_or(0, |batch| batch.removed.rows());
                 session.pace.removed(begun_ms, rows);
+                packer.learn(rows, held_ms);
+                let left = packer.batches_left() + u64::from(following.is_some());
+                session.report.batches.total = session.committed_count() + left;
             }
             Ended::Changed(reason) => return Ok(Some(reason)),
         }
@@ -221,7 +227,7 @@ async fn close(
     session: &mut Session<'_, '_>,
     remaining: &Remaining,
     roots_per_tag: u64,
-) -> Result<Vec<Batch>, Fault> {
+) -> Result<Packer, Fault> {
     let begun = session.cx.clock.monotonic_ms();
     session.begin_fingerprints().await?;
     let request =
@@ -232,17 +238,16 @@ async fn close(
     refuse_conflicts(&session.cx.store.conflicts(&session.work, CONFLICTS_DESCRIBED_MAX).await?)?;
     let tags = session.cx.store.tags(&session.work).await?;
     let batch_rows_max = session.pace.throttle().batch_rows_max(session.whole.plan().batch_rows_max);
-    let batches = batch::pack(&tags, batch_rows_max);
-    if batches.is_empty() {
+    let packer = Packer::new(&tags, batch_rows_max);
+    if packer.batches_left() == 0 {
         let message = format!("the store found no rows for {} that remain", counted(remaining.len(), "root"));
         return Err(Fault::store(message));
     }
-    session.report.batches.total =
-        session.committed_count() + u64::try_from(batches.len()).expect("a length fits 64 bits");
+    session.report.batches.total = session.committed_count() + packer.batches_left();
     session.report.timings.close_ms += session.cx.clock.monotonic_ms().saturating_sub(begun);
     session.keep_baseline().await?;
     session.keep(RunState::Running)?;
-    Ok(batches)
+    Ok(packer)
 }
 
 /// Refuses roots that are not what they were.
@@ -319,7 +324,7 @@ async fn one_batch(
         Err(Failed::InCommit(cause)) => return Err(cut_off(session, &mut record, cause).await),
     };
     match &ended {
-        Ended::Committed => {
+        Ended::Committed { .. } => {
             record.state = BatchState::Committed;
             let unsettled = |cause| Stop::unsettled(cause, number);
             // The log first: what the journal calls settled is not looked at again after a crash.
@@ -369,8 +374,9 @@ async fn attempt(
     record.state = BatchState::Committing;
     session.put_batch(record)?;
     session.cx.store.commit().await.map_err(Failed::InCommit)?;
-    session.report.timings.remove_ms += session.cx.clock.monotonic_ms().saturating_sub(begun);
-    Ok(Ended::Committed)
+    let held_ms = session.cx.clock.monotonic_ms().saturating_sub(begun);
+    session.report.timings.remove_ms += held_ms;
+    Ok(Ended::Committed { held_ms })
 }
 
 /// Writes the segment of a batch in its turn.

@@ -54,6 +54,10 @@ impl Dialect for PostgresDialect {
         vec![format!("{alias}.tableoid"), format!("{alias}.ctid")]
     }
 
+    fn addresses_are_alike(&self) -> bool {
+        true
+    }
+
     fn version_of(&self, _table: &Table, alias: &str) -> Option<String> {
         Some(format!("{alias}.xmin"))
     }

@@ -9,16 +9,14 @@ use super::session::PgSession;
 use super::{LOCK_WAIT, Postgres};
 use crate::store::sql::{Session, SqlError, fingerprint, number};
 use async_trait::async_trait;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{Fingerprint, Fingerprinter, StoreWaits, Work};
-use unseed_core::schema::TableId;
 
-/// Tables with protected rows, and how many rows that is, once they have been looked for.
-pub(super) type Known = Option<(BTreeSet<TableId>, u64)>;
+/// The protected rows, and how many they are, once they have been looked for.
+pub(super) type Known = Option<(fingerprint::Found, u64)>;
 
 /// The protected rows are looked for once; what is hashed later are the same rows, unless one of them
 /// is gone or was rewritten, which is looked into again.
@@ -27,13 +25,13 @@ pub(super) async fn digests(
     work: &Work,
     known: &mut Known,
 ) -> Result<Vec<Fingerprint>, SqlError> {
-    if let Some((tables, rows)) = known.take() {
-        let digests = fingerprint::digests(session, work, &tables).await?;
+    if let Some((found, rows)) = known.take() {
+        let digests = fingerprint::digests(session, work, &found).await?;
         if digests.iter().map(|f| f.rows).sum::<u64>() == rows {
-            *known = Some((tables, rows));
+            *known = Some((found, rows));
             return Ok(digests);
         }
-        fingerprint::forget(session, &tables).await?;
+        fingerprint::forget(session, &found).await?;
     }
     let found = fingerprint::find(session, work).await?;
     let digests = fingerprint::digests(session, work, &found).await?;

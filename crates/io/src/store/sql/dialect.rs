@@ -58,6 +58,11 @@ pub(crate) trait Dialect: Send + Sync {
         self.literal(value)
     }
 
+    /// Whether rows of all tables have addresses of the same types, so that one set can hold those of several tables.
+    fn addresses_are_alike(&self) -> bool {
+        false
+    }
+
     /// An expression that changes with every version of a row, where the database has one.
     fn version_of(&self, table: &Table, alias: &str) -> Option<String>;
 

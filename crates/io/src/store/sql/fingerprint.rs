@@ -12,6 +12,9 @@ use unseed_core::port::store::{Fingerprint, Work};
 use unseed_core::protect::ProtectedRows;
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
+/// Tables that one statement looks at, at most.
+const CHUNK: usize = 100;
+
 fn set_name(table: TableId) -> String {
     format!("unseed_q{}", table.0)
 }
@@ -45,11 +48,28 @@ pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -
     if terms.is_empty() { "false".to_owned() } else { format!("({})", terms.join(" OR ")) }
 }
 
-/// Finds the protected rows and what belongs to them; returns the tables that have any.
-pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTreeSet<TableId>, SqlError> {
+/// Tables that have protected rows or rows that belong to such.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// With a set each.
+    alone: BTreeSet<TableId>,
+    /// In one set: nothing belongs to their rows.
+    together: BTreeSet<TableId>,
+}
+
+/// Where the rows of those tables are that share a set.
+const TOGETHER: &str = "unseed_q";
+
+/// Finds the protected rows and what belongs to them.
+pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<Found, SqlError> {
     let mut filled: BTreeSet<TableId> = BTreeSet::new();
     let (mut unread, mut empty) = (Vec::new(), BTreeSet::new());
+    let mut last = Vec::new();
     for set in order(work) {
+        if set.carried.is_empty() && session.dialect().addresses_are_alike() {
+            last.push(set);
+            continue;
+        }
         let table = set.table;
         let owners = work.ownership.owning.get(&table).into_iter().flatten();
         if owners.map(|id| work.schema.reference(*id).parent).any(|owner| unread.contains(&owner)) {
@@ -69,8 +89,38 @@ pub(crate) async fn find(session: &mut dyn Session, work: &Work) -> Result<BTree
         filled.insert(table);
     }
     analyze(session, &mut unread).await?;
-    forget(session, &empty).await?;
-    Ok(filled)
+    forget(session, &Found { alone: empty, together: BTreeSet::new() }).await?;
+    let together = find_together(session, work, &last, &filled).await?;
+    Ok(Found { alone: filled, together })
+}
+
+/// Finds rows that nothing belongs to, a few dozen tables at a time; returns the tables that have any.
+async fn find_together(
+    session: &mut dyn Session,
+    work: &Work,
+    sets: &[KeySet],
+    filled: &BTreeSet<TableId>,
+) -> Result<BTreeSet<TableId>, SqlError> {
+    let d = session.dialect();
+    let selects: Vec<String> = sets
+        .iter()
+        .filter_map(|set| Some((set.table, select(d, work, set, filled)?)))
+        .map(|(table, select)| format!("SELECT {} AS no, s.* FROM ({select}) s", table.0))
+        .collect();
+    let name = d.temp(TOGETHER);
+    for (n, chunk) in selects.chunks(CHUNK).enumerate() {
+        let select = chunk.join(" UNION ALL ");
+        let d = session.dialect();
+        let sql =
+            if n == 0 { d.create_set(&name, &[], &select) } else { format!("INSERT INTO {name} {select}") };
+        session.run(&sql).await?;
+    }
+    if selects.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    session.run(&session.dialect().analyze(&name)).await?;
+    let rows = session.rows(&format!("SELECT DISTINCT no FROM {name}")).await?;
+    Ok(rows.iter().map(|row| TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX))).collect())
 }
 
 /// Has the database look at sets before they are joined: it guesses far more rows than the few that are usually
@@ -90,9 +140,13 @@ fn together(d: &dyn Dialect, tables: Vec<TableId>) -> Vec<String> {
 }
 
 /// Forgets what [`find`] found.
-pub(crate) async fn forget(session: &mut dyn Session, filled: &BTreeSet<TableId>) -> Result<(), SqlError> {
-    for names in together(session.dialect(), filled.iter().copied().collect()) {
+pub(crate) async fn forget(session: &mut dyn Session, found: &Found) -> Result<(), SqlError> {
+    for names in together(session.dialect(), found.alone.iter().copied().collect()) {
         session.run(&format!("DROP TABLE IF EXISTS {names}")).await?;
+    }
+    if session.dialect().addresses_are_alike() {
+        let name = session.dialect().temp(TOGETHER);
+        session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
     }
     Ok(())
 }
@@ -102,21 +156,24 @@ pub(crate) async fn forget(session: &mut dyn Session, filled: &BTreeSet<TableId>
 pub(crate) async fn digests(
     session: &mut dyn Session,
     work: &Work,
-    filled: &BTreeSet<TableId>,
+    found: &Found,
 ) -> Result<Vec<Fingerprint>, SqlError> {
     let mut digests = Vec::new();
-    for chunk in filled.iter().copied().collect::<Vec<_>>().chunks(100) {
+    let alone = found.alone.iter().map(|table| (*table, set_name(*table), String::new()));
+    let together = found.together.iter();
+    let together = together.map(|table| (*table, TOGETHER.to_owned(), format!("k.no = {} AND ", table.0)));
+    for chunk in alone.chain(together).collect::<Vec<_>>().chunks(CHUNK) {
         let d = session.dialect();
         let selects: Vec<String> = chunk
             .iter()
-            .map(|table| {
+            .map(|(table, set, which)| {
                 let shape = work.schema.table(*table);
                 format!(
-                    "SELECT {}, count(*), {} FROM {} x JOIN {} k ON {}",
+                    "SELECT {}, count(*), {} FROM {} x JOIN {} k ON {which}{}",
                     table.0,
                     d.digest_of(&d.row_hash(shape, "x")),
                     d.relation(shape),
-                    d.temp(&set_name(*table)),
+                    d.temp(set),
                     d.at(shape, "x", "k"),
                 )
             })
