@@ -24,9 +24,9 @@ pub struct Batch {
 const LARGE_ROWS_MIN: u64 = 20_000;
 /// So long a batch may hold its locks, in milliseconds: somewhat less than the half second that others should wait at
 /// most, since batches differ.
-const HOLD_MS_MAX: u64 = 350;
-/// Fewer rows than this share of the budget are never aimed at: each batch has costs of its own.
-const SHRINK_MAX: u64 = 8;
+const HOLD_MS_MAX: u64 = 400;
+/// Less than this part of the budget is never aimed at: each batch has costs of its own.
+const SHRINK_MAX: u64 = 3;
 
 /// Packs tags into batches, one after the other, of about as many rows as may leave at once.
 #[derive(Debug, Clone)]
@@ -54,9 +54,9 @@ impl Packer {
             return;
         }
         let fitting = rows.saturating_mul(HOLD_MS_MAX) / held_ms.max(1);
-        // One quick batch is no reason to make the next one far larger.
-        let fitting = fitting.min(self.budget + self.budget / 4);
-        self.budget = fitting.clamp(self.rows_max / SHRINK_MAX, self.rows_max);
+        let fitting = fitting.clamp(self.rows_max / SHRINK_MAX, self.rows_max);
+        // One batch may have been slow or quick for reasons of its own.
+        self.budget = self.budget.midpoint(fitting);
     }
 
     /// About how many batches are left.
@@ -195,17 +195,22 @@ mod tests {
     fn batches_shrink_where_they_take_too_long_and_grow_again() {
         let mut packer = Packer::new(&tags(&vec![1_000; 2_000], &[]), 180_000);
         assert_eq!((packer.next().map(|b| b.rows), packer.batches_left()), (Some(60_000), 11));
-        packer.learn(60_000, 700);
-        assert_eq!(packer.next().map(|b| b.rows), Some(20_000), "two thirds of what takes 350 ms");
-        assert_eq!(packer.next().map(|b| b.rows), Some(30_000));
-        packer.learn(30_000, 10);
-        assert_eq!(packer.next().map(|b| b.rows), Some(37_000), "a quarter more");
-        packer.learn(1, 60_000);
-        assert_eq!(packer.next().map(|b| b.rows), Some(22_000), "an eighth of the most");
+        packer.learn(60_000, 240);
+        assert_eq!(
+            packer.next().map(|b| b.rows),
+            Some(93_000),
+            "two thirds of what is half way to 100,000 rows"
+        );
+        packer.learn(93_000, 372);
+        assert_eq!(packer.next().map(|b| b.rows), Some(120_000));
+        for _ in 0..20 {
+            packer.learn(1, 60_000);
+        }
+        assert_eq!(packer.next().map(|b| b.rows), Some(60_000), "never less than a third of the most");
         for _ in 0..20 {
             packer.learn(180_000, 1);
         }
-        assert_eq!(packer.next().map(|b| b.rows), Some(180_000), "never more than allowed");
+        assert_eq!(packer.next().map(|b| b.rows), Some(179_000), "never more than the most");
         assert!(packer.batches_left() > 0);
         packer.by_ref().for_each(drop);
         assert_eq!(packer.batches_left(), 0);

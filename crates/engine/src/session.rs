@@ -44,10 +44,16 @@ pub(crate) struct Session<'c, 'p> {
     pub(crate) resumed: bool,
     /// Roots are gone that no batch of the journal took.
     behind: bool,
-    /// What was measured before the first batch, until the fingerprints are there too.
-    measured: Option<(BTreeMap<String, u64>, Option<Taking>)>,
+    /// The baseline, as long as it is not whole.
+    measuring: Option<Measuring>,
     /// Rows are put back: what is sent to the store is the restore's, not the run's.
     pub(crate) restoring: bool,
+}
+
+/// A baseline that is not whole yet.
+struct Measuring {
+    orphans: BTreeMap<String, u64>,
+    fingerprints: Option<Taking>,
 }
 
 impl<'c, 'p> Session<'c, 'p> {
@@ -76,14 +82,14 @@ impl<'c, 'p> Session<'c, 'p> {
             earlier,
             resumed: false,
             behind: false,
-            measured: None,
+            measuring: None,
             restoring: false,
         }
     }
 
     /// What is measured before the first batch; kept, so that a resumed run does not do it again.
     pub(crate) async fn baseline(&mut self) -> Result<(), Fault> {
-        if self.report.baseline.is_none() && self.measured.is_none() {
+        if self.report.baseline.is_none() && self.measuring.is_none() {
             self.measure().await?;
         }
         // Behind an entry of the journal, which a process that lost the run cannot write.
@@ -104,14 +110,14 @@ impl<'c, 'p> Session<'c, 'p> {
             let name = schema.table(table).name.to_string();
             self.report.tables.entry(name).or_default().before = Some(rows);
         }
-        self.measured = Some((orphans, None));
+        self.measuring = Some(Measuring { orphans, fingerprints: None });
         self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.keep(RunState::Running)
     }
 
     /// Begins to take the fingerprints of the baseline, unless it has them.
     pub(crate) async fn begin_fingerprints(&mut self) -> Result<(), Fault> {
-        if let Some((_, taking @ None)) = &mut self.measured {
+        if let Some(Measuring { fingerprints: taking @ None, .. }) = &mut self.measuring {
             *taking = Some(Taking::begin(self.cx.store, &self.work).await?);
         }
         Ok(())
@@ -120,12 +126,13 @@ impl<'c, 'p> Session<'c, 'p> {
     /// Keeps the whole baseline; nothing may be removed before.
     pub(crate) async fn keep_baseline(&mut self) -> Result<(), Fault> {
         let begun = self.cx.clock.monotonic_ms();
+        // Again, if they were begun and could not be taken.
         self.begin_fingerprints().await?;
-        let Some((_, taking)) = &mut self.measured else { return Ok(()) };
-        // If this fails, the next attempt takes them again.
-        let taking = taking.take().expect("they were begun above");
+        let Some(measuring) = &mut self.measuring else { return Ok(()) };
+        let Some(taking) = measuring.fingerprints.take() else { return Ok(()) };
         let protected = taking.end().await?;
-        let (orphans, _) = self.measured.take().unwrap_or_default();
+        let orphans = std::mem::take(&mut measuring.orphans);
+        self.measuring = None;
         self.report.baseline = Some(Baseline { orphans, protected });
         self.report.timings.prepare_ms += self.cx.clock.monotonic_ms().saturating_sub(begun);
         self.keep(RunState::Running)
