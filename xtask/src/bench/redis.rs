@@ -14,7 +14,7 @@ use super::targets::{Compared, Limited, Section, compared, limited};
 use super::watch;
 use super::{BenchArgs, document, publish};
 use crate::install;
-use crate::process::{self, say};
+use crate::process::say;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -107,8 +107,8 @@ pub(super) fn run(args: &BenchArgs, folder: &Path) -> Result<()> {
             ground.fill()?;
             let samples = match name {
                 "python" => ground.python(python)?,
-                "full" => Journey::begin(&subject, &ground, name, 0)?.to_the_end()?,
-                _ => Journey::begin(&subject, &ground, name, args.pause_ms)?.to_the_end()?,
+                "full" => Journey::begin(&subject, &ground, name, 0)?.finished()?,
+                _ => Journey::begin(&subject, &ground, name, args.pause_ms)?.finished()?,
             };
             say(&format!("round {} {name}: {}", round + 1, figures::in_one_line(&samples)));
             document::record(folder, NAME, round, name, &samples)?;
@@ -226,7 +226,7 @@ impl<'a> Journey<'a> {
         Ok(Self { subject, ground, name, config, samples: Samples::new() })
     }
 
-    fn to_the_end(mut self) -> Result<Samples> {
+    fn finished(mut self) -> Result<Samples> {
         let mut client = self.ground.server.client()?;
         let before = keys::picture(&mut client)?;
         let plan =
@@ -236,7 +236,7 @@ impl<'a> Journey<'a> {
             .ground
             .asked_meanwhile(self.name, || self.verb(&["purge", "plan.json", "--confirm", &id]))?;
         self.samples.extend(waits);
-        let report = self.told("purge", report)?;
+        let report = self.told("purge", &report)?;
         self.figures(&report)?;
         let run = text(&report, "/run")?;
         let verified = self.step("verify", &["verify", &run])?;
@@ -263,7 +263,7 @@ impl<'a> Journey<'a> {
 
     fn step(&mut self, verb: &str, arguments: &[&str]) -> Result<Value> {
         let done = self.verb(arguments)?;
-        self.told(verb, done)
+        self.told(verb, &done)
     }
 
     fn verb(&self, arguments: &[&str]) -> Result<watch::Watched> {
@@ -276,7 +276,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Time and memory of a verb become figures; its JSON is the outcome.
-    fn told(&mut self, verb: &str, done: watch::Watched) -> Result<Value> {
+    fn told(&mut self, verb: &str, done: &watch::Watched) -> Result<Value> {
         self.note(verb, done.seconds);
         if let Some(mib) = done.peak_mib {
             self.note(&format!("{verb}.mib"), mib);

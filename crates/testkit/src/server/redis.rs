@@ -353,13 +353,12 @@ impl RedisClient {
             }
             self.send(&out)?;
             for _ in 0..count {
-                match self.reply()? {
-                    Reply::Error(output) => {
-                        let (command, status) = ("a command of many".to_owned(), "refused".to_owned());
-                        return Err(ServerError::Failed { command, status, output });
-                    }
-                    answer => visit(answer),
+                let answer = self.reply()?;
+                if let Reply::Error(output) = answer {
+                    let (command, status) = ("a command of many".to_owned(), "refused".to_owned());
+                    return Err(ServerError::Failed { command, status, output });
                 }
+                visit(answer);
             }
         }
         Ok(())
