@@ -1,7 +1,7 @@
 """What a careful person writes in Python to remove the keys of test tenants: SCAN in large steps, one regular expression,
 a set of ids, UNLINK; and an archive of DUMP and PTTL before it, with pipelines.
 
-usage: redis.py SOCKET KEYS      a Redis that the test `semantics_redis::scale` has filled; its keys are removed
+usage: redis.py SOCKET      a Redis that `cargo xtask bench --store redis` has filled; its keys are removed
 """
 import os
 import re
@@ -75,7 +75,7 @@ def main():
     for name, job in (("archive", archive), ("remove", remove)):
         start = time.perf_counter()
         count = job(client, *values)
-        print(f"python {name:8} {time.perf_counter() - start:8.3f} s   {count} keys", flush=True)
+        print(f"{name:8} {time.perf_counter() - start:8.3f} s   {count} keys", flush=True)
 
 
 main()

@@ -1,13 +1,13 @@
--- The database that the sites share: one row per site, and what belongs to it.
-CREATE TABLE sites (name TEXT PRIMARY KEY, plan TEXT NOT NULL);
+-- The MariaDB database that the sites share: one row per site, and what belongs to it.
+CREATE TABLE sites (name VARCHAR(140) PRIMARY KEY, plan VARCHAR(20) NOT NULL) ENGINE = InnoDB;
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY, site TEXT NOT NULL REFERENCES sites (name) ON DELETE RESTRICT, title TEXT NOT NULL);
+    id INT AUTO_INCREMENT PRIMARY KEY, site VARCHAR(140) NOT NULL, title VARCHAR(140) NOT NULL,
+    FOREIGN KEY (site) REFERENCES sites (name) ON DELETE RESTRICT) ENGINE = InnoDB;
 CREATE TABLE attachments (
-    id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL REFERENCES documents (id), path TEXT NOT NULL);
-CREATE INDEX documents_site ON documents (site);
-CREATE INDEX attachments_document ON attachments (document_id);
+    id INT AUTO_INCREMENT PRIMARY KEY, document_id INT NOT NULL, path VARCHAR(140) NOT NULL,
+    FOREIGN KEY (document_id) REFERENCES documents (id)) ENGINE = InnoDB;
 INSERT INTO sites VALUES
     ('hanbit', 'paid'), ('kowalski', 'paid'), ('brennan', 'paid'), ('qa-trial-1', 'trial'), ('qa-trial-2', 'trial');
-INSERT INTO documents (site, title) SELECT name, 'Invoice of ' || name FROM sites;
-INSERT INTO documents (site, title) SELECT name, 'Notes of ' || name FROM sites;
-INSERT INTO attachments (document_id, path) SELECT id, 'files/' || id || '.pdf' FROM documents;
+INSERT INTO documents (site, title) SELECT name, CONCAT('Invoice of ', name) FROM sites;
+INSERT INTO documents (site, title) SELECT name, CONCAT('Notes of ', name) FROM sites;
+INSERT INTO attachments (document_id, path) SELECT id, CONCAT('files/', id, '.pdf') FROM documents;

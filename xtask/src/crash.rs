@@ -16,7 +16,7 @@ pub(crate) struct CrashArgs {
 
 pub(crate) fn run(args: &CrashArgs) -> Result<()> {
     let mut test = cargo();
-    test.args(["test", "-p", "unseed", "--test", "it", "reliability::crash"]);
+    test.args(["test", "-p", "unseed", "--test", "it", "--", "reliability::crash", "stores::prego"]);
     test.env("UNSEED_CASES", args.instants.to_string()).env("UNSEED_SEED", args.seed.to_string());
     process::run(test.env("UNSEED_STEPS", "1"))
 }

@@ -3,7 +3,7 @@
 //! used if something is missing; elsewhere the list is printed.
 
 use crate::process::{self, exists, say};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 use unseed_testkit::server::{mariadb_is_installed, postgres_programs};
 
@@ -34,6 +34,21 @@ pub(crate) fn servers() -> Result<()> {
         bail!("`{}` is installed, but its programs are not found", need.packages.join(" "));
     }
     Ok(())
+}
+
+/// A Python that has the `redis` module: what a careful person's script needs.
+pub(crate) fn python_with_redis() -> Result<&'static str> {
+    const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];
+    let found = || PYTHONS.into_iter().find(|python| exists_module(python, "redis"));
+    if let Some(python) = found() {
+        return Ok(python);
+    }
+    apt(&["python3", "python3-redis"])?;
+    found().context("`python3-redis` is installed, but no Python finds it")
+}
+
+fn exists_module(python: &str, module: &str) -> bool {
+    process::capture(Command::new(python).args(["-c", &format!("import {module}")])).is_ok()
 }
 
 /// A package may have moved since the list was fetched, and a new machine has no list at all.

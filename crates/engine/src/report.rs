@@ -177,10 +177,11 @@ pub struct Baseline {
 pub struct Timings {
     /// Catalog, baseline, counts before.
     pub prepare_ms: u64,
+    /// The closure; of entries, finding them.
     pub close_ms: u64,
     pub archive_ms: u64,
     pub remove_ms: u64,
-    /// Counts and fingerprints after, manifest.
+    /// Counts and fingerprints after, manifest; of entries, the pass that finds nothing.
     pub finish_ms: u64,
     pub verify_ms: u64,
 }

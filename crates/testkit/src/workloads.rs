@@ -1,5 +1,7 @@
 //! Loads the contaminated databases of the folder `workloads/`; its README tells what must go and what must stay.
 
+pub mod keys;
+
 use crate::server::{Database, ServerError, SqliteFile};
 use std::path::PathBuf;
 

@@ -112,6 +112,12 @@ impl Ground {
         self.server.url(database)
     }
 
+    /// Name and version of the server.
+    pub(super) fn version(&self) -> Result<String> {
+        let version = self.read_template("SHOW server_version")?;
+        Ok(format!("PostgreSQL {}", version.split_whitespace().next().unwrap_or_default()))
+    }
+
     pub(super) fn log(&self) -> String {
         self.server.log()
     }

@@ -1,7 +1,5 @@
 //! What the numbers were measured on.
 
-use super::ground::Ground;
-use super::subject::Subject;
 use anyhow::Result;
 
 #[derive(Debug)]
@@ -16,16 +14,15 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn look(ground: &Ground, subject: &Subject) -> Result<Self> {
-        let version = ground.read_template("SHOW server_version")?;
-        let server = version.split_whitespace().next().unwrap_or_default().to_owned();
+    /// What is here; server and subject say their names and versions.
+    pub(super) fn look(server: String, subject: String) -> Result<Self> {
         Ok(Self {
             processor: value("/proc/cpuinfo", "model name")
                 .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism()?.get(),
             memory: value("/proc/meminfo", "MemTotal").and_then(|kib| gib(&kib)).unwrap_or_default(),
             server,
-            subject: subject.version()?,
+            subject,
             load: load(),
         })
     }
@@ -33,7 +30,7 @@ impl Machine {
     pub(super) fn in_words(&self) -> String {
         let Self { processor, cores, memory, server, subject, load } = self;
         format!(
-            "{subject} and PostgreSQL {server} on {cores} cores ({processor}), {memory} of memory; \
+            "{subject} and {server} on {cores} cores ({processor}), {memory} of memory; \
              load average {load} after loading"
         )
     }

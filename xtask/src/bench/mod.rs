@@ -8,6 +8,7 @@
 //! - `ground`: the server, the workload, its copies; `watch`: one process, its time and memory;
 //! - `catalog`, `script`: the SQL of the peers, made from the catalog; `peers`: running them;
 //! - `subject`: the verbs of the release binary; `statements`: what the server's log says about them;
+//! - `redis`: the same for keys in Redis, beside a script in Python;
 //! - `figures`: what was measured; `targets`: ratios and limits; `document`: tables, JSON lines, docs/performance.md.
 //!
 //! Invariants
@@ -20,6 +21,7 @@ mod figures;
 mod ground;
 mod machine;
 mod peers;
+mod redis;
 mod script;
 mod statements;
 mod subject;
@@ -41,6 +43,9 @@ use unseed_testkit::workloads::Scale;
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
+    /// Whose rows or keys
+    #[arg(long, value_enum, default_value_t = StoreArg::Postgres)]
+    store: StoreArg,
     /// How much data: s is 34 thousand rows, m 2 million, l 10 million
     #[arg(long, value_enum, default_value_t = Size::S)]
     scale: Size,
@@ -50,6 +55,18 @@ pub(crate) struct BenchArgs {
     /// Only this path of unseed [default: both, and the checked one in a single transaction]
     #[arg(long, value_enum)]
     path: Option<PathArg>,
+    /// Of Redis: how many keys there are
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Of Redis: milliseconds between round trips while it is measured how long others wait
+    #[arg(long, default_value_t = 1)]
+    pause_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StoreArg {
+    Postgres,
+    Redis,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -116,6 +133,9 @@ enum Contestant {
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     install::servers()?;
     let folder = process::root().join("target/bench");
+    if args.store == StoreArg::Redis {
+        return redis::run(args, &folder);
+    }
     let bench = Bench::prepare(args, folder)?;
     let mut figures = Figures::default();
     for round in 0..args.rounds {
@@ -123,9 +143,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     bench.count_statements(&mut figures)?;
     let report = targets::compare(&figures);
-    let text = document::markdown(args.scale, args.rounds, &bench.machine, &report);
-    say(&text);
-    document::rewrite(args.scale, &text)?;
+    let text = document::markdown(&scale(args.scale), args.rounds, &bench.machine, &report);
+    publish(args.scale.name(), &text)
+}
+
+fn scale(size: Size) -> String {
+    format!("scale {}", size.name())
+}
+
+/// Prints the tables and puts them in place of the ones that are there.
+fn publish(name: &str, tables: &str) -> Result<()> {
+    say(tables);
+    document::rewrite(name, tables)?;
     say("docs/performance.md has the new tables; every single measurement is in target/bench/results.jsonl");
     Ok(())
 }
@@ -145,7 +174,7 @@ impl Bench {
         let subject = Subject::prepare(&folder)?;
         say(&format!("loading the workload, scale {}", args.scale.name()));
         let ground = Ground::prepare(args.scale)?;
-        let machine = Machine::look(&ground, &subject)?;
+        let machine = Machine::look(ground.version()?, subject.version()?)?;
         let peers = Peers::new(Catalog::read(&ground)?, &folder, args.scale.naive_tenants())?;
         let contestants = contestants(args.path);
         Ok(Self { folder, size: args.scale, ground, peers, subject, machine, contestants })
@@ -158,7 +187,7 @@ impl Bench {
             let samples = self.measure(contestant)?;
             let name = format!("{contestant:?}");
             say(&format!("round {} {name}: {}", round + 1, figures::in_one_line(&samples)));
-            document::record(&self.folder, self.size, round, &name, &samples)?;
+            document::record(&self.folder, self.size.name(), round, &name, &samples)?;
             figures.add(samples);
         }
         Ok(())

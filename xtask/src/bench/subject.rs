@@ -129,7 +129,8 @@ impl Subject {
         Ok(samples)
     }
 
-    fn clear(&self) -> Result<()> {
+    /// Forgets all runs.
+    pub(super) fn clear(&self) -> Result<()> {
         if self.folder.exists() {
             std::fs::remove_dir_all(&self.folder)?;
         }
@@ -138,14 +139,24 @@ impl Subject {
 
     /// Runs a verb with a configuration of `bench/`; other exit codes than these are errors.
     fn run(&self, config: &str, arguments: &[&str], codes: &[i32]) -> Result<Watched> {
+        watch::run(&mut self.command(&script(config), arguments), &self.folder, codes)
+    }
+
+    /// A verb with a configuration and the state folder of this benchmark.
+    pub(super) fn command(&self, config: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).arg("--config").arg(script(config));
+        command.args(arguments).arg("--config").arg(config);
         command.arg("--state").arg(self.folder.join("state"));
         command.current_dir(&self.folder).stdin(Stdio::null());
         for name in ["UNSEED_STATE", "UNSEED_ACTOR", "DATABASE_URL"] {
             command.env_remove(name);
         }
-        watch::run(&mut command, &self.folder, codes)
+        command
+    }
+
+    /// Where it works.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 
@@ -210,11 +221,11 @@ fn build() -> Result<PathBuf> {
     Ok(target.join("release/unseed"))
 }
 
-fn number(report: &Value, pointer: &str) -> Result<f64> {
+pub(super) fn number(report: &Value, pointer: &str) -> Result<f64> {
     report.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("the report has no `{pointer}`"))
 }
 
-fn text(report: &Value, pointer: &str) -> Result<String> {
+pub(super) fn text(report: &Value, pointer: &str) -> Result<String> {
     let value = report.pointer(pointer).and_then(Value::as_str);
     value.map(str::to_owned).with_context(|| format!("the report has no `{pointer}`"))
 }

@@ -148,15 +148,19 @@ impl<'a> Entries<'a> {
         let mut passes = 0;
         loop {
             self.stop_if_asked()?;
+            let begun = self.clock.monotonic_ms();
             let found = self.store.find(subjects, self.progress).await?;
+            let took_ms = self.clock.monotonic_ms().saturating_sub(begun);
             if report.tables.is_empty() {
                 for (pattern, entries) in &found.doomed {
                     report.tables.entry(pattern.clone()).or_default().before = Some(*entries);
                 }
             }
             if found.entries() == 0 {
+                report.timings.finish_ms += took_ms;
                 return Ok(());
             }
+            report.timings.close_ms += took_ms;
             self.refuse_more(&found, report.rows.deleted)?;
             passes += 1;
             if passes > self.patience.attempts_max {

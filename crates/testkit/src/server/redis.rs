@@ -325,6 +325,24 @@ impl RedisClient {
 
     /// Runs many commands, of which none may fail.
     pub fn run_all(&mut self, commands: impl IntoIterator<Item = Vec<Vec<u8>>>) -> Result<(), ServerError> {
+        self.each_answer(commands, drop)
+    }
+
+    /// The answers to many commands, of which none may fail.
+    pub fn ask_all(
+        &mut self,
+        commands: impl IntoIterator<Item = Vec<Vec<u8>>>,
+    ) -> Result<Vec<Reply>, ServerError> {
+        let mut answers = Vec::new();
+        self.each_answer(commands, |answer| answers.push(answer))?;
+        Ok(answers)
+    }
+
+    fn each_answer(
+        &mut self,
+        commands: impl IntoIterator<Item = Vec<Vec<u8>>>,
+        mut visit: impl FnMut(Reply),
+    ) -> Result<(), ServerError> {
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let (mut out, mut count) = (Vec::new(), 0);
@@ -335,10 +353,12 @@ impl RedisClient {
             }
             self.send(&out)?;
             for _ in 0..count {
-                if let Reply::Error(output) = self.reply()? {
+                let answer = self.reply()?;
+                if let Reply::Error(output) = answer {
                     let (command, status) = ("a command of many".to_owned(), "refused".to_owned());
                     return Err(ServerError::Failed { command, status, output });
                 }
+                visit(answer);
             }
         }
         Ok(())

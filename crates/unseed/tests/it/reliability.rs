@@ -19,4 +19,5 @@ mod server;
 mod stopped;
 mod traffic;
 
-pub(crate) use scene::{When, killed};
+pub(crate) use line::Line;
+pub(crate) use scene::kill;

@@ -9,10 +9,12 @@
 //! - of each line, `remove` knows the hash of the payload and the expiry: the version.
 
 use super::Redis;
+use super::ask::{Asking, Manner, Question, Told};
 use super::dump::{self, Content};
 use super::faults::{self, UNTOUCHED};
 use super::found::{Entry, Position};
 use super::text::{escape, quote};
+use super::watch::KEYS_PER_CONNECTION;
 use redis::{Pipeline, Value};
 use sha1::{Digest as _, Sha1};
 use unseed_core::fault::{Category, Fault};
@@ -31,10 +33,6 @@ pub(super) const MEMBER_COLUMNS: [&str; 5] = ["key", "type", "expires_ms", "memb
 const ENTRIES_MAX: u64 = 32_000;
 /// Entries of one round trip.
 pub(super) const CHUNK_ENTRIES: usize = 500;
-/// Bytes that one round trip may bring, as far as the server can tell in advance.
-const CHUNK_BYTES_MAX: u64 = 8 << 20;
-/// Entries of one round trip where it cannot.
-const CHUNK_ENTRIES_UNKNOWN: usize = 16;
 /// Payloads beyond this have no commands beside them: those would need as much again, several times.
 const COMMANDS_BYTES_MAX: usize = 1 << 20;
 /// Elements that one command adds.
@@ -58,11 +56,8 @@ pub(super) struct Archived {
     pub(super) watcher: Option<usize>,
 }
 
-/// What the server told of one key.
-struct Told {
-    payload: Vec<u8>,
-    expires_ms: i64,
-}
+/// Entries of one node and one kind, and the place behind them.
+type Chunk = (Vec<Position>, Position);
 
 impl Redis {
     /// See [`unseed_core::port::derived::DerivedStore::archive`].
@@ -79,39 +74,34 @@ impl Redis {
         let entries_max = entries_max.min(ENTRIES_MAX);
         let mut out = Out { sink, text: Vec::new(), rows: 0, open: None };
         while out.rows < entries_max {
-            let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
-            let mut chunk = self.chunk(wanted);
-            if chunk.is_empty() && out.rows == 0 && self.refill(progress).await? {
-                chunk = self.chunk(wanted);
-                if chunk.is_empty() {
+            let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX);
+            let (chunk, behind) = self.chunk(self.position, wanted.min(CHUNK_ENTRIES));
+            let Some(first) = chunk.first() else {
+                if out.rows == 0 && self.refill(progress).await? {
                     continue;
                 }
-            }
-            let Some((last, is_member)) =
-                chunk.last().map(|at| (self.behind(*at), self.entry(*at).member.is_some()))
-            else {
                 break;
             };
+            let is_member = self.entry(*first).member.is_some();
             // One section holds one kind.
             if out.open.is_some_and(|open| open != is_member) {
                 break;
             }
             if is_member {
                 self.members(&chunk, &mut out).await?;
+                self.position = behind;
+                progress.update("archived entries", out.rows, None);
+                self.pause().await;
             } else {
-                self.keys(&chunk, &mut out).await?;
+                self.keys(wanted, &mut out, progress).await?;
             }
-            self.position = last;
-            progress.update("archived entries", out.rows, None);
-            self.pause().await;
         }
         out.end()
     }
 
-    /// The next found entries of one node and one kind.
-    fn chunk(&self, wanted: usize) -> Vec<Position> {
+    /// The next found entries of one node and one kind, and the place behind them.
+    fn chunk(&self, mut position: Position, wanted: usize) -> Chunk {
         let mut chunk = Vec::new();
-        let mut position = self.position;
         let mut first: Option<(usize, bool)> = None;
         while let Some((entry, next)) = self.entries.next(position).filter(|_| chunk.len() < wanted) {
             let kind = (entry.node, entry.member.is_some());
@@ -121,7 +111,7 @@ impl Redis {
             chunk.push(position);
             position = next;
         }
-        chunk
+        (chunk, position)
     }
 
     /// The entry at a position that is known to have one.
@@ -129,94 +119,61 @@ impl Redis {
         self.entries.next(at).expect("an entry was read there before").0
     }
 
-    fn behind(&self, at: Position) -> Position {
-        self.entries.next(at).expect("an entry was read there before").1
-    }
-
-    async fn keys(&mut self, chunk: &[Position], out: &mut Out<'_>) -> Result<(), Fault> {
-        let sizes = self.sizes(chunk).await?;
-        let node = self.entry(chunk[0]).node;
-        let mut from = 0;
-        while from < chunk.len() {
-            let mut bytes = 0;
-            let within = sizes[from..].iter().take_while(|size| {
-                bytes += **size;
-                bytes <= CHUNK_BYTES_MAX
-            });
-            let part = &chunk[from..from + within.count().max(1)];
-            from += part.len();
-            let watcher = self.watcher().await?;
-            let told = self.dumped(part, watcher).await?;
-            for (at, told) in part.iter().zip(told) {
-                match told {
-                    None => self.gone += 1,
-                    Some(told) => {
-                        let hash = Sha1::digest(&told.payload).into();
-                        let expires_ms = told.expires_ms;
-                        self.archived.push(Archived { at: *at, node, hash, expires_ms, watcher });
-                        out.key(self.entry(*at).key, &told, self.settings.portable)?;
-                    }
+    /// Archives the next whole keys, at most so many: it asks for the next ones while these are written.
+    async fn keys(&mut self, wanted: usize, out: &mut Out<'_>, progress: &dyn Progress) -> Result<(), Fault> {
+        let (chunks, watchers, mut asking) = self.asked(wanted).await?;
+        for ((chunk, behind), watcher) in chunks.into_iter().zip(watchers) {
+            let mut rest = chunk.as_slice();
+            while !rest.is_empty() {
+                let told = asking.next().await?;
+                let (part, after) = rest.split_at(told.len().min(rest.len()));
+                for (at, told) in part.iter().zip(told) {
+                    let Some(told) = told else {
+                        self.gone += 1;
+                        continue;
+                    };
+                    let entry = self.entry(*at);
+                    out.key(entry.key, &told, self.settings.portable)?;
+                    let (node, hash) = (entry.node, Sha1::digest(&told.payload).into());
+                    let expires_ms = told.expires_ms;
+                    self.archived.push(Archived { at: *at, node, hash, expires_ms, watcher });
                 }
+                rest = after;
             }
+            self.position = behind;
+            progress.update("archived entries", out.rows, None);
         }
         Ok(())
     }
 
-    /// How large each key is, about.
-    async fn sizes(&mut self, chunk: &[Position]) -> Result<Vec<u64>, Fault> {
-        if !self.facts()?.tells_size {
-            let share = CHUNK_BYTES_MAX / u64::try_from(CHUNK_ENTRIES_UNKNOWN).unwrap_or(1);
-            return Ok(vec![share; chunk.len()]);
+    /// Begins to ask for the next whole keys; which they are, and who watches them.
+    async fn asked(&mut self, wanted: usize) -> Result<(Vec<Chunk>, Vec<Option<usize>>, Asking), Fault> {
+        let (mut chunks, mut left, mut from) = (Vec::<Chunk>::new(), wanted, self.position);
+        loop {
+            let (chunk, behind) = self.chunk(from, left.min(KEYS_PER_CONNECTION));
+            if chunk.first().is_none_or(|at| self.entry(*at).member.is_some()) {
+                break;
+            }
+            (left, from) = (left - chunk.len(), behind);
+            chunks.push((chunk, behind));
         }
-        let mut pipeline = Pipeline::with_capacity(chunk.len());
-        for at in chunk {
-            pipeline.cmd("MEMORY").arg("USAGE").arg(self.entry(*at).key);
-        }
-        let node = self.entry(chunk[0]).node;
-        let answers = self.nodes[node].ask(&pipeline, UNTOUCHED).await?;
-        let size = |answer: &Value| match answer {
-            Value::Int(bytes) => u64::try_from(*bytes).unwrap_or(0),
-            _ => 0,
-        };
-        Ok(answers.iter().map(size).collect())
-    }
-
-    /// Payload and expiry of each key; none of those that are gone.
-    async fn dumped(
-        &mut self,
-        part: &[Position],
-        watcher: Option<usize>,
-    ) -> Result<Vec<Option<Told>>, Fault> {
-        let tells_expiry = self.facts()?.tells_expiry;
-        let mut pipeline = Pipeline::with_capacity(part.len() * 2 + 2);
-        if watcher.is_some() {
-            let keys: Vec<&[u8]> = part.iter().map(|at| self.entry(*at).key).collect();
-            pipeline.cmd("WATCH").arg(keys);
-        }
-        pipeline.cmd("TIME");
-        for at in part {
-            let key = self.entry(*at).key;
-            pipeline.cmd(if tells_expiry { "PEXPIRETIME" } else { "PTTL" }).arg(key);
-            pipeline.cmd("DUMP").arg(key);
-        }
-        let node = self.entry(part[0]).node;
-        let mut answers = self.reader(node, watcher).ask(&pipeline, UNTOUCHED).await?.into_iter();
-        if watcher.is_some() {
-            answers.next();
-        }
-        let now_ms =
-            time_ms(&answers.next().unwrap_or_default()).ok_or_else(|| self.not_understood("TIME"))?;
-        let mut told = Vec::with_capacity(part.len());
-        while let (Some(expiry), Some(payload)) = (answers.next(), answers.next()) {
-            told.push(match (expiry, payload) {
-                (Value::Int(expiry), Value::BulkString(payload)) => {
-                    Some(Told { payload, expires_ms: absolute(expiry, now_ms, tells_expiry) })
-                }
-                (_, Value::Nil) => None,
-                _ => return Err(self.not_understood("DUMP")),
+        let (mut watchers, mut questions) = (Vec::new(), Vec::new());
+        // What is removed together has a connection of its own: the end of a transaction ends all watches of its.
+        let unused = self.archived.last().and_then(|last| last.watcher).map_or(0, |number| number + 1);
+        for (number, (chunk, _)) in (unused..).zip(&chunks) {
+            let watcher = self.watcher(number).await?;
+            let node = self.nodes[self.entry(chunk[0]).node].clone();
+            let keys = chunk.iter().map(|at| self.entry(*at).key.to_vec()).collect();
+            questions.push(Question {
+                node,
+                watcher: watcher.map(|number| self.watchers[number].clone()),
+                keys,
             });
+            watchers.push(watcher);
         }
-        Ok(told)
+        let (facts, pause_ms) = (self.facts()?, self.settings.pause_ms);
+        let manner = Manner { tells_size: facts.tells_size, tells_expiry: facts.tells_expiry, pause_ms };
+        Ok((chunks, watchers, Asking::begin(questions, manner)))
     }
 
     async fn members(&mut self, chunk: &[Position], out: &mut Out<'_>) -> Result<(), Fault> {
@@ -282,8 +239,7 @@ impl Redis {
     }
 
     pub(super) fn not_understood(&self, command: &str) -> Fault {
-        Fault::store(format!("`{}` answered {command} with something else", self.target.location))
-            .hint("see whether a proxy stands in front of the server")
+        faults::not_understood(&self.target.location, command)
     }
 }
 

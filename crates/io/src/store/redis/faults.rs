@@ -90,6 +90,12 @@ fn no_permission(location: &str, detail: &str) -> Fault {
         )
 }
 
+/// An answer that no server gives.
+pub(super) fn not_understood(location: &str, command: &str) -> Fault {
+    Fault::store(format!("`{location}` answered {command} with something else"))
+        .hint("see whether a proxy stands in front of the server")
+}
+
 /// A task that ended without an answer.
 pub(super) fn lost_task() -> Fault {
     Fault::store("a request to the server ended without an answer").hint("run the same command again")

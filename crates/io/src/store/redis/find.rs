@@ -77,6 +77,8 @@ impl Redis {
         if !matcher.knows_all() {
             progress.note("rows that stay are not known here, so a value that they share with a doomed row is not noticed");
         }
+        // What an earlier pass found is not needed beside what this one finds.
+        self.kept(Entries::default());
         for _ in 0..PASSES_MAX {
             let before = self.identity().await?;
             let mut pass = Pass::new(self, matcher.clone(), progress, OnceFull::Count);
@@ -96,7 +98,8 @@ impl Redis {
             .hint("wait until failovers and moves of slots are over, then run the same command again"))
     }
 
-    fn kept(&mut self, entries: Entries) {
+    fn kept(&mut self, mut entries: Entries) {
+        entries.complete();
         (self.entries, self.position) = (entries, Position::default());
         self.archived.clear();
         self.unwatch();

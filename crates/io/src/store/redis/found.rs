@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - an entry that the server names twice is kept once;
-//! - memory is the entries' own bytes and some twenty more for each.
+//! - memory is the entries' own bytes and some forty more for each while they are gathered, twelve afterwards.
 
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, RandomState};
@@ -25,10 +25,13 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Where an entry is: a block, and a place in it.
 type Place = (u32, u32);
 
+/// A place, and half of its entry's hash: most comparisons, and all moves within the table, need no look at the entry.
+type Known = (u32, Place);
+
 /// Packed entries in the order in which they were found.
 pub(super) struct Entries {
     blocks: Vec<Vec<u8>>,
-    known: HashTable<Place>,
+    known: HashTable<Known>,
     hasher: RandomState,
     bytes: usize,
 }
@@ -50,12 +53,14 @@ impl Entries {
     /// Adds an entry; false if it is known.
     pub(super) fn add(&mut self, entry: &Entry<'_>) -> bool {
         let Self { blocks, known, hasher, bytes } = self;
-        let hash = hasher.hash_one((entry.key, entry.member));
-        let is_same = |place: &Place| {
-            let there = read(blocks, *place).0;
-            there.key == entry.key && there.member == entry.member
+        let half = half(hasher.hash_one((entry.key, entry.member)));
+        let is_same = |(other, place): &Known| {
+            *other == half && {
+                let there = read(blocks, *place).0;
+                there.key == entry.key && there.member == entry.member
+            }
         };
-        if known.find(hash, is_same).is_some() {
+        if known.find(spread(half), is_same).is_some() {
             return false;
         }
         let length = HEAD_BYTES + entry.key.len() + entry.member.map_or(0, <[u8]>::len);
@@ -76,11 +81,13 @@ impl Entries {
         block.extend_from_slice(entry.key);
         block.extend_from_slice(entry.member.unwrap_or_default());
         *bytes += length;
-        known.insert_unique(hash, place, |place| {
-            let there = read(blocks, *place).0;
-            hasher.hash_one((there.key, there.member))
-        });
+        known.insert_unique(spread(half), (half, place), |(half, _)| spread(*half));
         true
+    }
+
+    /// Nothing more is added: what only tells known entries from new ones is given back.
+    pub(super) fn complete(&mut self) {
+        self.known = HashTable::new();
     }
 
     /// The entry at a position, and the position behind it.
@@ -97,6 +104,16 @@ impl Entries {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Half of a hash.
+fn half(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).expect("the upper half has 32 bits")
+}
+
+/// A whole hash again: the table looks at its upper and at its lower bits.
+fn spread(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn narrowed(number: usize) -> u32 {

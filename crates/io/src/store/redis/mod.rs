@@ -6,7 +6,7 @@
 //! | `inspect` | what the server is, and whether this user may do what is needed |
 //! | `find` | one pass over all keys |
 //! | `found` | what the pass found, packed |
-//! | `archive` | lines of the archive, and the version of each entry |
+//! | `archive`, `ask` | lines of the archive, and the version of each entry |
 //! | `remove`, `watch` | compare and unlink |
 //! | `restore`, `lines` | putting back |
 //! | `dump` | what a payload of DUMP holds |
@@ -21,6 +21,7 @@
 )]
 
 mod archive;
+mod ask;
 mod connect;
 mod dump;
 mod faults;
@@ -69,7 +70,7 @@ pub struct RedisSettings {
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 64 << 20 }
+        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 48 << 20 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Removing what was archived, in that version and in no other.
 //!
-//! Keys that were watched since they were archived (`watch`) go by the thousand, if nobody touched one of them. Else, and
+//! Keys that were watched since they were archived (`watch`) go by the hundred, if nobody touched one of them. Else, and
 //! in a cluster, a small script compares and unlinks one key at a time, so that nobody can come in between. Where scripts
 //! are forbidden, each key is watched while it is compared.
 //!
@@ -13,6 +13,7 @@ use super::archive::{Archived, NEVER};
 use super::faults::{self, REMOVING};
 use redis::{Pipeline, ServerError, Value};
 use sha1::{Digest as _, Sha1};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use unseed_core::fault::Fault;
 use unseed_core::port::derived::Cleared;
@@ -20,6 +21,8 @@ use unseed_core::port::progress::Progress;
 
 /// Entries of one round trip: a tenth of a millisecond of the server's time for every twenty.
 const CHUNK_ENTRIES: usize = 200;
+/// Transactions whose outcome is not known when the next one is sent, where nobody has to wait for others.
+const AHEAD: usize = 1;
 /// Expiries that are told as time left are compared with this much slack.
 pub(super) const SLACK_MS: i64 = 1_000;
 const TRIES_MAX: u32 = 3;
@@ -74,38 +77,52 @@ impl Redis {
     pub(super) async fn clear(&mut self, progress: &dyn Progress) -> Result<Cleared, Fault> {
         let archived = std::mem::take(&mut self.archived);
         let mut cleared = Cleared { gone: std::mem::take(&mut self.gone), ..Cleared::default() };
-        let mut done = 0_u64;
-        for of_node in archived.chunk_by(|a, b| (a.node, a.watcher) == (b.node, b.watcher)) {
-            if let Some(watcher) = of_node[0].watcher
-                && self.by_transaction(watcher, of_node, &mut cleared).await?
+        let mut groups = archived.chunk_by(|a, b| (a.node, a.watcher) == (b.node, b.watcher));
+        let ahead = if self.settings.pause_ms == 0 { AHEAD } else { 0 };
+        let (mut sent, mut done) = (VecDeque::new(), 0_u64);
+        loop {
+            while sent.len() <= ahead
+                && let Some(group) = groups.next()
             {
-                done += u64::try_from(of_node.len()).unwrap_or(0);
-                progress.update("removed entries", done, None);
-                self.pause().await;
-                continue;
+                sent.push_back((group, self.transaction(group)));
             }
-            for chunk in of_node.chunks(CHUNK_ENTRIES) {
-                let fates = if self.facts()?.runs_scripts {
-                    self.by_script(chunk).await?
-                } else {
-                    self.by_watching(chunk).await?
-                };
-                for (archived, fate) in chunk.iter().zip(fates) {
-                    match fate {
-                        Fate::Gone => cleared.gone += 1,
-                        Fate::Changed => cleared.changed += 1,
-                        Fate::Removed => {
-                            let name = self.patterns.name(self.entry(archived.at).pattern);
-                            *cleared.removed.entry(name.to_owned()).or_default() += 1;
-                        }
+            let Some((group, transaction)) = sent.pop_front() else { return Ok(cleared) };
+            let is_done = match transaction {
+                Some(transaction) => self.settled(transaction, &mut cleared).await?,
+                None => false,
+            };
+            if !is_done {
+                self.one_by_one(group, &mut cleared).await?;
+            }
+            done += u64::try_from(group.len()).unwrap_or(0);
+            progress.update("removed entries", done, None);
+            self.pause().await;
+        }
+    }
+
+    /// Removes what is still as it was archived, each entry for itself.
+    async fn one_by_one(&mut self, group: &[Archived], cleared: &mut Cleared) -> Result<(), Fault> {
+        for (number, chunk) in group.chunks(CHUNK_ENTRIES).enumerate() {
+            if number > 0 {
+                self.pause().await;
+            }
+            let fates = if self.facts()?.runs_scripts {
+                self.by_script(chunk).await?
+            } else {
+                self.by_watching(chunk).await?
+            };
+            for (archived, fate) in chunk.iter().zip(fates) {
+                match fate {
+                    Fate::Gone => cleared.gone += 1,
+                    Fate::Changed => cleared.changed += 1,
+                    Fate::Removed => {
+                        let name = self.patterns.name(self.entry(archived.at).pattern);
+                        *cleared.removed.entry(name.to_owned()).or_default() += 1;
                     }
                 }
-                done += u64::try_from(chunk.len()).unwrap_or(0);
-                progress.update("removed entries", done, None);
-                self.pause().await;
             }
         }
-        Ok(cleared)
+        Ok(())
     }
 
     async fn by_script(&mut self, chunk: &[Archived]) -> Result<Vec<Fate>, Fault> {

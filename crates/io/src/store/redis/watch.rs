@@ -1,8 +1,8 @@
 //! Keys that are watched from the moment they are archived until they are removed.
 //!
 //! The server itself then knows whether anybody touched one of them, so that a thousand are removed by one command and
-//! nothing has to be compared. Each thousand has a connection of its own, since the end of a transaction ends all watches
-//! of its connection. In a cluster, transactions are bound to one slot; keys are compared there one by one.
+//! nothing has to be compared. Each few hundred have a connection of their own, since the end of a transaction ends all
+//! watches of its connection, and since a server compares a key with all that its connection watches already. In a cluster, transactions are bound to one slot; keys are compared there one by one.
 //!
 //! Invariants
 //! - a transaction that the server gives up has removed nothing; its keys are then compared one by one.
@@ -13,34 +13,32 @@ use super::connect::Node;
 use super::faults::{self, REMOVING, UNTOUCHED};
 use redis::{Pipeline, Value};
 use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
 use unseed_core::fault::Fault;
 use unseed_core::port::derived::Cleared;
 
-/// Keys that one connection watches, about: as many as a server removes in a millisecond.
-const KEYS_PER_CONNECTION: usize = 1_000;
-/// Keys of one command.
-const KEYS_PER_COMMAND: usize = 250;
+/// Keys that one connection watches: as many as a server removes in a fraction of a millisecond.
+pub(super) const KEYS_PER_CONNECTION: usize = 250;
+
+/// A removal on its way.
+pub(super) struct Transaction {
+    watcher: usize,
+    /// How many keys of which pattern each command names.
+    counts: Vec<(usize, u64)>,
+    answers: JoinHandle<Result<Vec<Value>, Fault>>,
+}
 
 impl Redis {
-    /// The connection that watches the keys that are archived next; none where none may.
-    pub(super) async fn watcher(&mut self) -> Result<Option<usize>, Fault> {
+    /// The connection of this number, which watches keys of one chunk; none where none may.
+    pub(super) async fn watcher(&mut self, number: usize) -> Result<Option<usize>, Fault> {
         let facts = self.facts()?;
         if facts.is_cluster || !facts.watches {
             return Ok(None);
         }
-        let number = self.archived.len() / KEYS_PER_CONNECTION;
         while self.watchers.len() <= number {
             self.watchers.push(self.target.connect().await?);
         }
         Ok(Some(number))
-    }
-
-    /// Whoever asks for keys: the connection that watches them from now on, or the node itself.
-    pub(super) fn reader(&mut self, node: usize, watcher: Option<usize>) -> &mut Node {
-        match watcher {
-            Some(number) => &mut self.watchers[number],
-            None => &mut self.nodes[node],
-        }
     }
 
     /// Ends all watches, for keys that nobody is going to remove.
@@ -48,13 +46,9 @@ impl Redis {
         self.watchers.clear();
     }
 
-    /// Removes what one connection watches; false, and nothing was removed, if anybody touched one of the keys.
-    pub(super) async fn by_transaction(
-        &mut self,
-        watcher: usize,
-        watched: &[Archived],
-        cleared: &mut Cleared,
-    ) -> Result<bool, Fault> {
+    /// Sends the removal of what one connection watches, if one does.
+    pub(super) fn transaction(&self, watched: &[Archived]) -> Option<Transaction> {
+        let watcher = watched.first()?.watcher?;
         let mut by_pattern: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
         for archived in watched {
             let entry = self.entry(archived.at);
@@ -63,13 +57,23 @@ impl Redis {
         let (mut pipeline, mut counts) = (Pipeline::new(), Vec::new());
         pipeline.cmd("MULTI");
         for (pattern, keys) in &by_pattern {
-            for keys in keys.chunks(KEYS_PER_COMMAND) {
-                pipeline.cmd("UNLINK").arg(keys);
-                counts.push((*pattern, u64::try_from(keys.len()).unwrap_or(0)));
-            }
+            pipeline.cmd("UNLINK").arg(keys);
+            counts.push((*pattern, u64::try_from(keys.len()).unwrap_or(0)));
         }
         pipeline.cmd("EXEC");
-        let answers = self.watchers[watcher].ask(&pipeline, REMOVING).await?;
+        let mut node = self.watchers[watcher].clone();
+        let answers = tokio::spawn(async move { node.ask(&pipeline, REMOVING).await });
+        Some(Transaction { watcher, counts, answers })
+    }
+
+    /// Waits for the outcome; false, and nothing was removed, if anybody touched one of the keys.
+    pub(super) async fn settled(
+        &mut self,
+        transaction: Transaction,
+        cleared: &mut Cleared,
+    ) -> Result<bool, Fault> {
+        let Transaction { watcher, counts, answers } = transaction;
+        let answers = answers.await.unwrap_or_else(|_| Err(faults::lost_task().state(REMOVING)))?;
         let removed = match answers.last() {
             Some(Value::Nil) => return Ok(false),
             Some(Value::Array(removed)) if removed.len() == counts.len() => removed,

@@ -10,7 +10,7 @@ use unseed_testkit::server::Database;
 pub(super) const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
 /// A proxy before one state database.
-pub(super) struct Line {
+pub(crate) struct Line {
     url: String,
     shared: Arc<Shared>,
 }
@@ -43,7 +43,7 @@ enum Way {
 }
 
 impl Line {
-    pub(super) fn before(database: &Database<'_>) -> Self {
+    pub(crate) fn before(database: &Database<'_>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, server) = (listener.local_addr().unwrap().port(), database.server().port());
         let url = database.url().replace(&format!(":{server}/"), &format!(":{port}/"));
@@ -67,12 +67,12 @@ impl Line {
         Self { url, shared }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Counts commits anew; the one of this number is held, every second one after it has arrived.
-    pub(super) fn hold_at(&self, commit: u64) {
+    pub(crate) fn hold_at(&self, commit: u64) {
         self.shared.set(Way::Open);
         self.shared.arrives.store(commit.is_multiple_of(2), Ordering::SeqCst);
         self.shared.commits.store(0, Ordering::SeqCst);
@@ -80,23 +80,23 @@ impl Line {
     }
 
     /// The same, but the commit has always arrived.
-    pub(super) fn hold_behind(&self, commit: u64) {
+    pub(crate) fn hold_behind(&self, commit: u64) {
         self.hold_at(commit);
         self.shared.arrives.store(true, Ordering::SeqCst);
     }
 
     /// What is held goes on, until this commit has arrived.
-    pub(super) fn hold_next(&self, commit: u64) {
+    pub(crate) fn hold_next(&self, commit: u64) {
         self.shared.hold_at.store(commit, Ordering::SeqCst);
         self.shared.set(Way::Open);
     }
 
-    pub(super) fn commits(&self) -> u64 {
+    pub(crate) fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::SeqCst)
     }
 
     /// What was held never arrives: the process that sent it is dead.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.shared.set(Way::Cut);
         let mut hold = self.shared.hold.lock().unwrap();
         while hold.waiting > 0 {

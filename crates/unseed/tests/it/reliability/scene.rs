@@ -52,7 +52,7 @@ const OBJECTS: &str = "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigg
 
 /// When a process is killed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum When {
+pub(super) enum When {
     /// So long after its start.
     After(Duration),
     /// Right after so many writes to the state database.
@@ -169,12 +169,7 @@ impl Scene {
     }
 }
 
-/// Runs a command and kills it; returns how it ended and how often the log of the state database was written to.
-pub(crate) fn killed(command: &mut Command, log: PathBuf, when: When) -> (ExitStatus, u64) {
-    let mut written = Written::of(log);
-    killed_when(command, when, || written.look())
-}
-
+/// Runs a command and kills it; returns how it ended and how often the state was written to.
 fn killed_when(command: &mut Command, when: When, mut writes: impl FnMut() -> u64) -> (ExitStatus, u64) {
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -194,7 +189,7 @@ fn killed_when(command: &mut Command, when: When, mut writes: impl FnMut() -> u6
 }
 
 /// Ends a process as a power cut would.
-pub(super) fn kill(child: &mut Child) -> ExitStatus {
+pub(crate) fn kill(child: &mut Child) -> ExitStatus {
     // It fails only where the process has ended by itself.
     drop(child.kill());
     child.wait().unwrap()

@@ -75,6 +75,26 @@ async fn a_server_that_dies_during_the_pass_is_a_fault_and_never_a_smaller_numbe
     assert_eq!((fault.category.exit_code(), fault.state.as_str()), (4, "nothing was changed"), "{fault}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_archived_in_place_of_gone_ones_are_watched_too() {
+    let mut scene = Scene::new(&RedisOptions::default());
+    let mut client = scene.client();
+    sessions(&mut client, 10, 120);
+    let mut store = scene.store().await;
+    assert_eq!(find(store.as_mut(), &odd()).await.unwrap().entries(), 600);
+    client.run_all((0..20).map(|k| command(&["DEL", &session(1, k)]))).unwrap();
+    // Of the first 400 some are gone, so others are asked for in a second round.
+    let archived = scene.archive(store.as_mut(), 400).await.unwrap();
+    assert_eq!(archived, 400);
+    let others = [1, 3, 5, 7, 9].into_iter().flat_map(|n| (20..120).map(move |k| session(n, k)));
+    client.run_all(others.map(|key| command(&["SET", &key, "changed"]))).unwrap();
+    let all = [3, 5, 7, 9].into_iter().flat_map(|n| (0..20).map(move |k| session(n, k)));
+    client.run_all(all.map(|key| command(&["SET", &key, "changed"]))).unwrap();
+    let cleared = store.remove(&Silent).await.unwrap();
+    assert_eq!((cleared.changed, cleared.removed.len()), (400, 0), "every one was touched: {cleared:?}");
+    assert_eq!(client.run(&["DBSIZE"]).unwrap(), Reply::Int(1200 - 20));
+}
+
 /// What happens to keys between archive and removal, for each way in which they are compared.
 async fn changes_stay(mut scene: Scene, user: Option<(&str, &str)>) {
     let mut client = scene.client();

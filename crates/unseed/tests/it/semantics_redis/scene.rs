@@ -11,6 +11,8 @@ use unseed_core::port::store::Restored;
 use unseed_io::archive::{FolderArchive, extension};
 use unseed_io::store::{self, RedisSettings};
 use unseed_testkit::server::{Redis, RedisClient, RedisOptions, Reply};
+use unseed_testkit::workloads::keys;
+pub(super) use unseed_testkit::workloads::keys::tenant_id as id;
 
 /// Tenants `t0`, `t1`, …: those whose number the rule picks are doomed.
 pub(super) struct Tenants {
@@ -21,7 +23,7 @@ pub(super) struct Tenants {
 
 /// All but every hundredth.
 pub(super) fn nearly_all(count: u64) -> Tenants {
-    Tenants { count, is_doomed: |n| n % 100 != 0, rest_is_known: true }
+    Tenants { count, is_doomed: keys::is_test, rest_is_known: true }
 }
 
 /// Of a few tenants, those with odd numbers.
@@ -33,7 +35,7 @@ impl Tenants {
     fn visit(&self, need: &Need, number: u64, visit: &mut VisitSubject<'_>) -> Result<(), Fault> {
         let values = need.columns.iter().map(|column| match column.as_str() {
             "id" => Some(id(number)),
-            "subdomain" => Some(format!("t{number}")),
+            "subdomain" => Some(keys::subdomain(number)),
             _ => None,
         });
         let values: Vec<Option<String>> = values.collect();
@@ -52,12 +54,6 @@ impl Subjects for Tenants {
         }
         Ok(self.rest_is_known)
     }
-}
-
-/// The id of a tenant: a UUID, spread as they are.
-pub(super) fn id(number: u64) -> String {
-    let hash = blake3::hash(&number.to_le_bytes()).to_hex().to_string();
-    format!("{}-{}-4{}-8{}-{}", &hash[..8], &hash[8..12], &hash[13..16], &hash[17..20], &hash[20..32])
 }
 
 /// What applications keep for tenants.

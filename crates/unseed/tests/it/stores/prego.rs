@@ -1,31 +1,37 @@
 //! The example `prego`: a control plane, keys at the edge, sites behind commands, and the database of the sites.
 //!
-//! At every call of a command the edge is looked at: no key may point at a site that is not there.
+//! At every call of a command the edge is looked at: no key may point at a site that is not there. Where the state is on a
+//! server, the run is held at each of its commits, looked at, killed there, and has to go on or come back.
 
 use super::scene::{Pictures, Scene, steps};
 use crate::property::number;
-use crate::reliability::{When, killed};
+use crate::reliability::{Line, kill};
 use serde_json::Value;
-use unseed_testkit::server::{Redis, RedisClient, RedisOptions, Reply};
+use std::process::{Child, ExitStatus, Stdio};
+use unseed_testkit::server::{
+    Database, Mariadb, MariadbDatabase, Postgres, Redis, RedisClient, RedisOptions, Reply,
+};
 
 const ROOTS: [&str; 4] =
     ["--where", "tenants: name LIKE 'QA Trial %'", "--where", "users: email LIKE '%@prego-test.example'"];
-/// Kills by the clock of the journal, unless the environment says otherwise.
-const CASES_DEFAULT: u64 = 4;
+/// Commits from one kill to the next, unless `UNSEED_STEPS` says otherwise: with 1 there is one at every commit.
+const STRIDE_DEFAULT: u64 = 5;
 
 struct Prego {
     scene: Scene,
     edge: Redis,
+    site: MariadbDatabase<'static>,
 }
 
 impl Prego {
     fn new() -> Self {
         let mut scene = Scene::of("prego");
         let edge = Redis::start_own(&RedisOptions::default()).unwrap();
-        let (main, site) =
-            (scene.sqlite("control.db", "control-plane.sql"), scene.sqlite("site.db", "site.sql"));
+        let site = Mariadb::shared().unwrap().database("site").unwrap();
+        site.sql(&scene.read("site.sql")).unwrap();
+        let main = scene.sqlite("control.db", "control-plane.sql");
         scene.set("CONTROL_PLANE_URL", &main);
-        scene.set("SITE_URL", &site);
+        scene.set("SITE_URL", &site.url());
         scene.set("EDGE_URL", &edge.url());
         for name in ["hanbit", "kowalski", "brennan", "qa-trial-1", "qa-trial-2"] {
             let folder = scene.path(&format!("sites/{name}.erp.example"));
@@ -42,13 +48,17 @@ impl Prego {
         let config = scene.read("unseed.toml");
         assert!(config.contains("\"./sites.py\""), "the example calls its program");
         scene.write("unseed.toml", &config.replace("\"./sites.py\"", "\"python3\", \"watched.py\""));
-        Self { scene, edge }
+        Self { scene, edge, site }
     }
 
     fn pictures(&self) -> Pictures {
         let mut pictures = Pictures::new();
         pictures.insert("main".to_owned(), self.scene.dump("control.db"));
-        pictures.insert("site".to_owned(), self.scene.dump("site.db"));
+        let rows = self.site.dump().unwrap();
+        let mut rows: Vec<String> =
+            rows.lines().filter(|line| line.starts_with("INSERT")).map(str::to_owned).collect();
+        rows.sort();
+        pictures.insert("site".to_owned(), rows);
         let mut sites = Vec::new();
         for entry in std::fs::read_dir(self.scene.path("sites")).unwrap() {
             let entry = entry.unwrap();
@@ -86,6 +96,22 @@ impl Prego {
         }
     }
 
+    /// Every address at the edge is that of a site that is there: its folder, and its row.
+    #[track_caller]
+    fn assert_none_dangles(&self, context: &str) {
+        let Reply::List(keys) = self.edge.client().unwrap().run(&["KEYS", "origin:*"]).unwrap() else {
+            panic!("a list of keys")
+        };
+        let rows = self.site.sql("SELECT name FROM sites").unwrap();
+        for key in keys {
+            let key = key.text();
+            let name = key.strip_prefix("origin:").unwrap();
+            let folder = self.scene.path(&format!("sites/{name}.erp.example/site_config.json"));
+            let has_row = rows.lines().any(|row| row == name);
+            assert!(folder.is_file() && has_row, "{context}: {key} points at no site");
+        }
+    }
+
     /// At no moment that was looked at did a key point at a site that was not there.
     #[track_caller]
     fn assert_never_dangling(&self, context: &str) {
@@ -93,26 +119,102 @@ impl Prego {
         assert_eq!(log, "", "{context}");
     }
 
-    fn state(&self) -> Option<String> {
+    /// The name that the next run gets.
+    fn next_run(&self) -> String {
+        format!("r-{}", 1 + self.scene.json(0, &["runs"])["runs"].as_array().map_or(0, Vec::len))
+    }
+
+    /// The state of a run; `None` where it was not registered.
+    fn state(&self, run: &str) -> Option<String> {
         let runs = self.scene.json(0, &["runs"]);
-        Some(runs["runs"].as_array()?.first()?["state"].as_str()?.to_owned())
+        let found = runs["runs"].as_array()?.iter().find(|known| known["id"] == run)?;
+        Some(found["state"].as_str()?.to_owned())
     }
 
     /// Goes on to the end from wherever a killed purge left, verifies, restores, compares.
     #[track_caller]
-    fn goes_on(&self, before: &Pictures, context: &str) {
+    fn goes_on(&self, before: &Pictures, run: &str, context: &str) {
         let id = self.scene.plan_id();
-        match self.state().as_deref() {
+        match self.state(run).as_deref() {
             None => drop(self.scene.json(0, &["purge", "plan.json", "--confirm", &id])),
-            Some("running" | "stopped") => drop(self.scene.json(0, &["resume", "r-1", "--confirm", "r-1"])),
+            Some("running" | "stopped") => drop(self.scene.json(0, &["resume", run, "--confirm", run])),
             Some(_) => {}
         }
         self.assert_purged(before, context);
-        assert_eq!(self.scene.json(0, &["verify", "r-1"])["clean"], true, "{context}");
-        self.scene.restore("r-1");
+        assert_eq!(self.scene.json(0, &["verify", run])["clean"], true, "{context}");
+        self.comes_back(before, run, context);
+        assert_eq!(self.scene.run(&["audit", "verify"]).code, Some(0), "{context}");
+    }
+
+    /// Puts back what a run removed, however far it came.
+    #[track_caller]
+    fn comes_back(&self, before: &Pictures, run: &str, context: &str) {
+        let answer = self.scene.run(&["restore", run, "--confirm", run]);
+        let nothing = answer.stderr.contains("has removed nothing") || self.state(run).is_none();
+        assert!(answer.code == Some(0) || nothing, "{context}: {answer:?}");
         assert_eq!(self.pictures(), *before, "{context}");
         self.assert_never_dangling(context);
-        assert_eq!(self.scene.run(&["audit", "verify"]).code, Some(0), "{context}");
+    }
+}
+
+/// The example with its state on a server, where it can be held at any commit.
+struct Stepped {
+    prego: Prego,
+    line: Line,
+    _state: Database<'static>,
+}
+
+impl Stepped {
+    fn new() -> Self {
+        let mut prego = Prego::new();
+        let state = Postgres::shared().unwrap().database("state").unwrap();
+        prego.scene.set("UNSEED_STATE", &state.url());
+        Self { prego, line: Line::before(&state), _state: state }
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.prego.scene.command(arguments);
+        command.env("UNSEED_STATE", self.line.url()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// Waits until a process is held at this commit; how it ended, if it did without coming there.
+    fn held(&self, child: &mut Child, commit: u64) -> Option<ExitStatus> {
+        loop {
+            let ended = child.try_wait().unwrap();
+            if self.line.commits() >= commit || ended.is_some() {
+                return ended.filter(|_| self.line.commits() < commit);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs a command, holds it behind each of its commits and looks at the edge; returns how many there were.
+    #[track_caller]
+    fn watched(&self, arguments: &[&str]) -> u64 {
+        self.line.hold_behind(1);
+        let mut child = self.spawn(arguments);
+        for commit in 1.. {
+            if let Some(status) = self.held(&mut child, commit) {
+                assert!(status.success(), "{arguments:?}: {status}");
+                return commit - 1;
+            }
+            self.prego.assert_none_dangles(&format!("{} behind commit {commit}", arguments[0]));
+            self.line.hold_next(commit + 1);
+        }
+        unreachable!("a command ends");
+    }
+
+    /// Kills a command at a commit: every second one has arrived, the others have not.
+    #[track_caller]
+    fn killed(&self, arguments: &[&str], commit: u64, context: &str) {
+        self.line.hold_at(commit);
+        let mut child = self.spawn(arguments);
+        let ended = self.held(&mut child, commit);
+        assert_eq!(ended, None, "{context}: it comes to this commit");
+        self.prego.assert_none_dangles(context);
+        kill(&mut child);
+        self.line.cut();
     }
 }
 
@@ -145,14 +247,16 @@ fn one_plan_removes_verifies_and_restores_over_all_stores() {
     let (scene, before) = (&prego.scene, prego.pictures());
     let plan = scene.plan(&ROOTS);
     let steps = steps(&plan);
+    let site = prego.site.name();
+    let (sites, documents) = (format!("site: {site}.sites"), format!("site: {site}.documents"));
     for (step, rows) in [
         ("edge: origin:{tenant.subdomain}", 2),
         ("edge: user:map:{user.email|lower}", 2),
         ("edge: passcode_reset:{user.email|lower}:*", 1),
         ("edge: erp_cred:{tenant.id}", 1),
         ("bench: site", 2),
-        ("site: sites", 2),
-        ("site: documents", 4),
+        (sites.as_str(), 2),
+        (documents.as_str(), 4),
         ("main: tenants", 2),
         ("main: users", 2),
     ] {
@@ -190,7 +294,7 @@ fn a_run_killed_in_a_command_goes_on_and_comes_back() {
         let answer = prego.scene.run(&["purge", "plan.json", "--confirm", &id]);
         assert_eq!(answer.code, None, "{point}: unseed was killed: {answer:?}");
         prego.scene.set("KILL_AT", "");
-        prego.goes_on(&before, point);
+        prego.goes_on(&before, "r-1", point);
     }
 }
 
@@ -211,22 +315,46 @@ fn a_restore_killed_in_a_command_goes_on() {
     }
 }
 
-/// `UNSEED_SEED=17 UNSEED_CASES=1` repeats the kill after the 17th write to the journal.
 #[test]
-fn a_run_killed_after_any_write_to_its_journal_goes_on_and_comes_back() {
-    let cases = number("UNSEED_CASES", CASES_DEFAULT);
-    let first = number("UNSEED_SEED", 0);
-    // About as many writes has a purge that nobody disturbs.
-    let step = if first > 0 { 1 } else { 60 / cases.max(1) };
-    for case in 0..cases {
-        let writes = (if first > 0 { first } else { 3 }) + case * step;
-        let prego = Prego::new();
-        let before = prego.pictures();
+fn a_run_killed_between_two_steps_goes_on_or_comes_back() {
+    let stepped = Stepped::new();
+    let (prego, before) = (&stepped.prego, stepped.prego.pictures());
+    let plan = || {
         prego.scene.plan(&ROOTS);
-        let id = prego.scene.plan_id();
-        let mut command = prego.scene.command(&["purge", "plan.json", "--confirm", &id]);
-        let (status, seen) =
-            killed(&mut command, prego.scene.path(".unseed/state.db-wal"), When::Writes(writes));
-        prego.goes_on(&before, &format!("killed after {seen} writes ({status})"));
+        prego.scene.plan_id()
+    };
+    let commits = stepped.watched(&["purge", "plan.json", "--confirm", &plan()]);
+    prego.assert_purged(&before, "looked at behind every commit");
+    let back = stepped.watched(&["restore", "r-1", "--confirm", "r-1"]);
+    assert_eq!(prego.pictures(), before, "looked at behind every commit");
+    assert!(commits > 30 && back > 8, "{commits} commits of a purge, {back} of a restore");
+    let stride = usize::try_from(number("UNSEED_STEPS", STRIDE_DEFAULT)).unwrap();
+    for commit in (1..=commits).step_by(stride) {
+        let (id, run) = (plan(), prego.next_run());
+        let context = format!("{run} killed at commit {commit} of {commits}");
+        stepped.killed(&["purge", "plan.json", "--confirm", &id], commit, &context);
+        if commit % 3 == 0 {
+            prego.comes_back(&before, &run, &context);
+        } else {
+            prego.goes_on(&before, &run, &context);
+        }
+    }
+}
+
+#[test]
+fn a_restore_killed_between_two_steps_goes_on() {
+    let stepped = Stepped::new();
+    let (prego, before) = (&stepped.prego, stepped.prego.pictures());
+    prego.scene.plan(&ROOTS);
+    prego.scene.purge();
+    let back = stepped.watched(&["restore", "r-1", "--confirm", "r-1"]);
+    let stride = usize::try_from(number("UNSEED_STEPS", STRIDE_DEFAULT)).unwrap();
+    for commit in (1..=back).step_by(stride) {
+        let run = prego.next_run();
+        prego.scene.plan(&ROOTS);
+        prego.scene.purge();
+        let context = format!("restore of {run} killed at commit {commit} of {back}");
+        stepped.killed(&["restore", &run, "--confirm", &run], commit, &context);
+        prego.comes_back(&before, &run, &context);
     }
 }
