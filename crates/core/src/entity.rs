@@ -305,8 +305,9 @@ fn memberships(schema: &Schema, map: &Map) -> Vec<Membership> {
     found
 }
 
-/// The declared reference whose name fits best (`user_id` before `created_by`), else a column named like one.
-fn best_link(schema: &Schema, child: TableId, parent: TableId) -> Option<Link> {
+/// The way from rows of one table to those of another: the declared reference whose name fits best (`user_id` before
+/// `created_by`), else a column named like one.
+pub fn best_link(schema: &Schema, child: TableId, parent: TableId) -> Option<Link> {
     let declared = schema.reference_ids().filter(|id| {
         let r = schema.reference(*id);
         r.child == child && r.parent == parent && r.when.is_empty() && r.child_parts.is_none()

@@ -11,7 +11,7 @@
 //! Not here: reading and writing the files (the command line), what the keys are used for (`engine`).
 
 use crate::fault::{Category, Fault};
-use crate::plan::{FORMAT, Keys, Plan, RootRow, RootSet, Roots};
+use crate::plan::{FORMAT, Keys, Plan, RootRow, RootRows, RootSet, Roots};
 use crate::schema::{Schema, TableId};
 
 /// Up to this many roots of one table stand in the plan itself.
@@ -22,31 +22,35 @@ pub const INLINE_ROWS_MAX: usize = 1000;
 pub struct WholePlan {
     plan: Plan,
     /// In the order of `plan.roots`.
-    keys: Vec<Vec<RootRow>>,
+    keys: Vec<RootRows>,
 }
 
 /// A file of keys that belongs beside a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyFile<'a> {
     pub name: &'a str,
-    rows: &'a [RootRow],
+    rows: &'a RootRows,
 }
+
+/// Reads the file of this name and hands over its lines without their line feeds, none that is empty; a fault of whoever
+/// takes them ends it.
+pub type ReadLines<'a> = dyn FnMut(&str, &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> + 'a;
 
 impl KeyFile<'_> {
     /// The lines of the file, each with its line feed.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.rows.iter().map(line)
+        self.rows.iter().map(|row| line(&row))
     }
 }
 
 impl WholePlan {
     /// Puts the keys into the plan or beside it, then computes digest and id.
-    pub fn seal(mut plan: Plan, keys: Vec<Vec<RootRow>>, inline_rows_max: usize) -> Self {
+    pub fn seal(mut plan: Plan, keys: Vec<RootRows>, inline_rows_max: usize) -> Self {
         assert_eq!(plan.roots.len(), keys.len(), "a plan has one list of keys per root table");
         for (roots, rows) in plan.roots.iter_mut().zip(&keys) {
-            roots.count = length(rows);
+            roots.count = rows.count();
             roots.keys = if rows.len() <= inline_rows_max {
-                Keys::Inline(rows.clone())
+                Keys::Inline(rows.iter().collect())
             } else {
                 let hash = hash(rows);
                 let file =
@@ -57,11 +61,11 @@ impl WholePlan {
         Self { plan: plan.sealed(), keys }
     }
 
-    /// Checks a plan that was read, and reads the key files it names with `read`.
+    /// Checks a plan that was read, and reads the key files it names with `read`, which hands over line by line.
     ///
     /// # Errors
     /// An archive fault when the digest, the hash of a file or a count does not fit; what `read` returns.
-    pub fn load(plan: Plan, read: &mut dyn FnMut(&str) -> Result<Vec<u8>, Fault>) -> Result<Self, Fault> {
+    pub fn load(plan: Plan, read: &mut ReadLines<'_>) -> Result<Self, Fault> {
         if plan.format != FORMAT {
             let message = format!("plan `{}` has the format `{}`, not `{FORMAT}`", plan.id, plan.format);
             return Err(Fault::usage(message).hint("make the plan again with `unseed plan`"));
@@ -72,9 +76,13 @@ impl WholePlan {
         let mut keys = Vec::new();
         for roots in &plan.roots {
             let rows = match &roots.keys {
-                Keys::Inline(rows) => rows.clone(),
+                Keys::Inline(rows) => rows.iter().cloned().collect(),
                 Keys::File { file, hash: expected } => {
-                    let rows = parse(&read(file)?, file)?;
+                    let mut rows = RootRows::default();
+                    read(file, &mut |line| {
+                        rows.push(parse(line, file)?);
+                        Ok(())
+                    })?;
                     if hash(&rows) != *expected {
                         return Err(corrupt(format!(
                             "key file `{file}` does not match the hash in its plan"
@@ -83,7 +91,7 @@ impl WholePlan {
                     rows
                 }
             };
-            if length(&rows) != roots.count {
+            if rows.count() != roots.count {
                 return Err(corrupt(format!("plan `{}` has not the roots it counts", plan.id)));
             }
             keys.push(rows);
@@ -117,8 +125,8 @@ impl WholePlan {
     }
 
     /// The roots of each table with their keys.
-    pub fn targets(&self) -> impl Iterator<Item = (&Roots, &[RootRow])> {
-        self.plan.roots.iter().zip(self.keys.iter().map(Vec::as_slice))
+    pub fn targets(&self) -> impl Iterator<Item = (&Roots, &RootRows)> {
+        self.plan.roots.iter().zip(&self.keys)
     }
 
     /// Files that must be written beside the plan.
@@ -187,20 +195,14 @@ fn line(row: &RootRow) -> String {
     text
 }
 
-fn hash(rows: &[RootRow]) -> String {
+fn hash(rows: &RootRows) -> String {
     let mut hasher = blake3::Hasher::new();
     for row in rows {
-        hasher.update(line(row).as_bytes());
+        hasher.update(line(&row).as_bytes());
     }
     format!("blake3:{}", hasher.finalize().to_hex())
 }
 
-fn length(rows: &[RootRow]) -> u64 {
-    u64::try_from(rows.len()).expect("a length fits 64 bits")
-}
-
-fn parse(bytes: &[u8], file: &str) -> Result<Vec<RootRow>, Fault> {
-    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-    let rows: Result<Vec<RootRow>, _> = lines.map(serde_json::from_slice).collect();
-    rows.map_err(|error| corrupt(format!("key file `{file}` cannot be read: {error}")))
+fn parse(line: &[u8], file: &str) -> Result<RootRow, Fault> {
+    serde_json::from_slice(line).map_err(|error| corrupt(format!("key file `{file}` cannot be read: {error}")))
 }

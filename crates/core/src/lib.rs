@@ -19,6 +19,7 @@
 //! | [`throttle`] | when a purge waits for others, and when it gives up |
 //! | [`hook`] | commands around a purge or a restore, and whether they are those of the plan |
 //! | [`batch`] | how roots are packed into transactions |
+//! | [`rows`] | nothing: lists of keys in little memory |
 //! | [`run`] | states of runs and batches |
 //! | [`keeping`] | how long rows can be put back |
 //! | [`archive`] | the manifest: what an archive holds and how it is proven |
@@ -46,6 +47,7 @@ pub mod plan;
 pub mod policy;
 pub mod port;
 pub mod protect;
+pub mod rows;
 pub mod run;
 pub mod scan;
 pub mod schema;

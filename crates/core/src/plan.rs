@@ -11,9 +11,11 @@
 
 use crate::policy::Policy;
 use crate::port::store::Conflict;
+use crate::rows::{self, Rows};
 use crate::schema::{ColumnIndex, TableId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The value of [`Plan::format`].
 pub const FORMAT: &str = "unseed.plan/1";
@@ -45,17 +47,118 @@ pub struct RootRow {
 pub struct RootSet {
     pub table: TableId,
     pub columns: Vec<ColumnIndex>,
-    pub rows: Vec<RootRow>,
+    pub rows: RootRows,
 }
+
+/// Roots, packed; clones share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootRows {
+    /// The values of the key, and behind them the version.
+    rows: Rows,
+}
+
+impl RootRows {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The same, as reports count.
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.len()).expect("a length fits 64 bits")
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds a root at the end.
+    pub fn push(&mut self, mut row: RootRow) {
+        row.key.push(row.version);
+        self.rows.push(&row.key);
+    }
+
+    /// Adds roots as they come from a store: the values of the key, and behind them the version.
+    pub fn push_joined(&mut self, row: &[String]) {
+        self.rows.push(row);
+    }
+
+    /// All roots, in order.
+    pub fn iter(&self) -> RootIter<'_> {
+        RootIter(self.rows.iter())
+    }
+
+    /// The roots at these positions, in this order.
+    ///
+    /// # Panics
+    /// When there is no root at one of them.
+    #[must_use]
+    pub fn reordered(&self, order: impl IntoIterator<Item = usize>) -> Self {
+        Self { rows: self.rows.reordered(order) }
+    }
+}
+
+impl FromIterator<RootRow> for RootRows {
+    fn from_iter<I: IntoIterator<Item = RootRow>>(rows: I) -> Self {
+        let mut all = Self::default();
+        rows.into_iter().for_each(|row| all.push(row));
+        all
+    }
+}
+
+impl<'a> IntoIterator for &'a RootRows {
+    type Item = RootRow;
+    type IntoIter = RootIter<'a>;
+
+    fn into_iter(self) -> RootIter<'a> {
+        self.iter()
+    }
+}
+
+/// Walks over roots.
+#[derive(Debug, Clone)]
+pub struct RootIter<'a>(rows::Iter<'a>);
+
+impl Iterator for RootIter<'_> {
+    type Item = RootRow;
+
+    fn next(&mut self) -> Option<RootRow> {
+        let mut key = self.0.next()?;
+        let version = key.pop().unwrap_or_default();
+        Some(RootRow { key, version })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for RootIter<'_> {}
 
 impl RootSet {
     /// Leaves the first of rows with the same key.
+    ///
+    /// Equal keys have equal hashes, so only keys whose hash comes twice are compared: eight bytes of memory a root.
     pub fn drop_repeated(&mut self) {
-        let mut seen = HashSet::with_capacity(self.rows.len());
-        let first: Vec<bool> = self.rows.iter().map(|row| seen.insert(row.key.as_slice())).collect();
-        let mut first = first.into_iter();
-        self.rows.retain(|_| first.next().unwrap_or(false));
+        let mut hashes: Vec<u64> = self.rows.iter().map(|row| key_hash(&row.key)).collect();
+        hashes.sort_unstable();
+        let repeated = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        let repeated: HashSet<u64> = repeated.collect();
+        drop(hashes);
+        if repeated.is_empty() {
+            return;
+        }
+        let mut seen = HashSet::new();
+        let mut is_first = |row: &RootRow| !repeated.contains(&key_hash(&row.key)) || seen.insert(row.key.clone());
+        self.rows = self.rows.iter().filter(|row| is_first(row)).collect();
     }
+}
+
+fn key_hash(key: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Where the keys of a plan's roots are.

@@ -153,7 +153,7 @@ fn away(schema: &Schema, mut roots: Vec<RootSet>, report: &RunReport) -> Vec<Roo
             let scope = format!("{table} {}", row.key.join(","));
             report.restores.iter().any(|restore| restore.committed && restore.scope == scope)
         };
-        set.rows.retain(|row| !restored(row));
+        set.rows = set.rows.iter().filter(|row| !restored(row)).collect();
     }
     roots.retain(|set| !set.rows.is_empty());
     roots
@@ -171,16 +171,17 @@ async fn find(
         if store.present(schema, std::slice::from_ref(&part)).await? == 0 {
             continue;
         }
-        if let [row] = part.rows.as_slice() {
+        let first = part.rows.iter().next();
+        if let Some(row) = first.filter(|_| part.rows.len() == 1) {
             found.push(format!("`{}` {}", schema.table(part.table).name, row.key.join(",")));
             if found.len() > NAMED_MAX {
                 return Ok(());
             }
             continue;
         }
-        let (left, right) = part.rows.split_at(part.rows.len() / 2);
-        for rows in [right, left] {
-            open.push(RootSet { rows: rows.to_vec(), ..part.clone() });
+        let half = part.rows.len() / 2;
+        for rows in [part.rows.reordered(half..part.rows.len()), part.rows.reordered(0..half)] {
+            open.push(RootSet { rows, ..part.clone() });
         }
     }
     Ok(())

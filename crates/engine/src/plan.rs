@@ -21,6 +21,7 @@ use unseed_core::policy::{Policy, one_column, one_table};
 use unseed_core::port::clock::Clock;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{ChosenRows, CloseRequest, Closure, RootChoice, Server, Store, Work};
+use unseed_core::rows::Rows;
 use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
 
 /// How many conflicts are described before the rest is only counted.
@@ -68,7 +69,7 @@ pub enum ChoiceRows {
     /// An SQL predicate over the table.
     Where(String),
     /// Values of these columns; of the table's key when no column is named.
-    Keys { columns: Vec<String>, keys: Vec<Vec<String>> },
+    Keys { columns: Vec<String>, keys: Rows },
 }
 
 /// Makes a plan.
@@ -162,7 +163,7 @@ pub(crate) async fn make_if_any(
 /// must not shrink a plan in silence.
 fn refuse_lost(schema: &Schema, roots: &[RootSet], closure: &Closure) -> Result<(), Fault> {
     for set in roots {
-        let chosen = u64::try_from(set.rows.len()).expect("a length fits 64 bits");
+        let chosen = set.rows.count();
         let found = closure.removed.get(&set.table).copied().unwrap_or(0);
         if found < chosen {
             let table = schema.table(set.table);
@@ -222,11 +223,11 @@ fn merge(sets: Vec<RootSet>) -> Vec<RootSet> {
                     into.columns, set.columns,
                     "a store addresses the roots of one table by the same columns"
                 );
-                into.rows.extend(set.rows);
+                set.rows.iter().for_each(|row| into.rows.push(row));
+                into.drop_repeated();
             }
         }
     }
-    merged.values_mut().for_each(RootSet::drop_repeated);
     merged.into_values().filter(|set| !set.rows.is_empty()).collect()
 }
 

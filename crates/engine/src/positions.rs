@@ -7,56 +7,58 @@
 //! - ranges are inclusive, ascending and do not overlap;
 //! - a tag covers `roots_per_tag` consecutive roots of the request it was made for.
 
-use unseed_core::plan::RootSet;
+use unseed_core::plan::{RootRows, RootSet};
 use unseed_core::port::store::TagRange;
 
 /// Roots that no committed batch covers, with their positions in the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Remaining {
     pub(crate) sets: Vec<RootSet>,
-    positions: Vec<u64>,
+    /// Their positions, as ranges.
+    free: Vec<(u64, u64)>,
 }
 
 impl Remaining {
     /// The roots of a plan without those in the covered ranges.
     pub(crate) fn new(roots: &[RootSet], covered: &[(u64, u64)]) -> Self {
-        let mut remaining = Self::default();
-        let mut position = 0;
+        let free = others(roots, covered);
+        let mut sets = Vec::new();
+        let mut first = 0;
         for set in roots {
-            let mut left = RootSet { table: set.table, columns: set.columns.clone(), rows: Vec::new() };
-            for row in &set.rows {
-                if !covered.iter().any(|(first, last)| (*first..=*last).contains(&position)) {
-                    left.rows.push(row.clone());
-                    remaining.positions.push(position);
-                }
-                position += 1;
+            let behind = first + set.rows.count();
+            let is_whole = free.iter().any(|(from, to)| *from <= first && behind <= *to + 1);
+            // What is left whole is shared with the plan.
+            let rows = if is_whole { set.rows.clone() } else { rows_at(&set.rows, first, &free) };
+            if !rows.is_empty() {
+                sets.push(RootSet { table: set.table, columns: set.columns.clone(), rows });
             }
-            if !left.rows.is_empty() {
-                remaining.sets.push(left);
-            }
+            first = behind;
         }
-        remaining
+        Self { sets, free }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.positions.is_empty()
+        self.free.is_empty()
     }
 
     pub(crate) fn len(&self) -> u64 {
-        u64::try_from(self.positions.len()).expect("a length fits 64 bits")
+        self.free.iter().map(|(first, last)| last - first + 1).sum()
     }
 
     /// Positions in the plan that a range of tags covers.
     pub(crate) fn ranges(&self, tags: TagRange, roots_per_tag: u64) -> Vec<(u64, u64)> {
-        let index = |tag: u64| usize::try_from(tag.saturating_mul(roots_per_tag)).unwrap_or(usize::MAX);
-        let end = index(tags.last.saturating_add(1)).min(self.positions.len());
-        let start = index(tags.first).min(end);
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for position in &self.positions[start..end] {
-            match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == *position => *last = *position,
-                Some(_) | None => ranges.push((*position, *position)),
+        let start = tags.first.saturating_mul(roots_per_tag);
+        let behind = tags.last.saturating_add(1).saturating_mul(roots_per_tag);
+        let mut ranges = Vec::new();
+        // How many roots are left before the range that is looked at.
+        let mut before = 0;
+        for (first, last) in &self.free {
+            let rows = last - first + 1;
+            let (from, to) = (start.clamp(before, before + rows), behind.clamp(before, before + rows));
+            if from < to {
+                ranges.push((first + from - before, first + to - before - 1));
             }
+            before += rows;
         }
         ranges
     }
@@ -64,11 +66,16 @@ impl Remaining {
 
 /// The roots at the given positions.
 pub(crate) fn select(roots: &[RootSet], ranges: &[(u64, u64)]) -> Vec<RootSet> {
-    let total: u64 = roots.iter().map(|set| u64::try_from(set.rows.len()).unwrap_or(u64::MAX)).sum();
+    Remaining::new(roots, &others(roots, ranges)).sets
+}
+
+/// The positions of roots outside of these ranges.
+fn others(roots: &[RootSet], ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let total: u64 = roots.iter().map(|set| set.rows.count()).sum();
     let mut others = Vec::new();
     let mut next = 0;
-    for (first, last) in ranges {
-        if *first > next {
+    for (first, last) in merged(ranges.to_vec()) {
+        if first > next {
             others.push((next, first - 1));
         }
         next = last + 1;
@@ -76,7 +83,17 @@ pub(crate) fn select(roots: &[RootSet], ranges: &[(u64, u64)]) -> Vec<RootSet> {
     if next < total {
         others.push((next, total - 1));
     }
-    Remaining::new(roots, &others).sets
+    others
+}
+
+/// The roots of a set, whose first has this position, at positions within these ranges.
+fn rows_at(rows: &RootRows, first: u64, ranges: &[(u64, u64)]) -> RootRows {
+    let mut ranges = ranges.iter().peekable();
+    let mut is_in = |position: u64| {
+        while ranges.next_if(|(_, last)| *last < position).is_some() {}
+        ranges.peek().is_some_and(|(from, _)| *from <= position)
+    };
+    (first..).zip(rows).filter(|(position, _)| is_in(*position)).map(|(_, row)| row).collect()
 }
 
 /// Sorts and joins ranges, so that there are few.
@@ -95,7 +112,7 @@ pub(crate) fn merged(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::{Remaining, merged, select};
-    use unseed_core::plan::{RootRow, RootSet};
+    use unseed_core::plan::{RootRow, RootRows, RootSet};
     use unseed_core::port::store::TagRange;
     use unseed_core::schema::TableId;
 
@@ -103,7 +120,7 @@ mod tests {
         let mut number = 0..;
         let mut row =
             || RootRow { key: vec![number.next().unwrap_or(0_u64).to_string()], version: String::new() };
-        let rows = |size: u64, row: &mut dyn FnMut() -> RootRow| (0..size).map(|_| row()).collect();
+        let rows = |size: u64, row: &mut dyn FnMut() -> RootRow| (0..size).map(|_| row()).collect::<RootRows>();
         (0..)
             .zip(sizes)
             .map(|(t, s)| RootSet { table: TableId(t), columns: vec![0], rows: rows(*s, &mut row) })

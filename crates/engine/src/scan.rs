@@ -6,7 +6,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `layout`, `evidence`, `memberships` | which columns are read, what other tables say |
+//! | `layout`, `evidence`, `inbound`, `memberships` | which columns are read, what other tables say |
 //! | `pipeline`, `weigher` | rows on several threads, each weighed by itself |
 //! | `gather`, `graph`, `series`, `seconds`, `clones`, `months`, `verdicts` | what rows say together |
 //! | `kept`, `tape`, `sorter` | rows that may be findings, outside of memory |
@@ -28,6 +28,7 @@ mod findings;
 mod finish;
 mod gather;
 mod graph;
+mod inbound;
 mod kept;
 mod layout;
 mod memberships;
@@ -44,11 +45,13 @@ mod weigher;
 pub use findings::Findings;
 
 use gather::Scan;
+use inbound::{Inbound, Way};
 use memberships::Memberships;
 use std::sync::Arc;
 use unseed_core::detect::{Rules, Thresholds, Verdict};
 use unseed_core::entity::{self, Entity, Map, Overrides};
 use unseed_core::fault::Fault;
+use unseed_core::policy::ConfiguredProtection;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::scan::{ScanSource, Scratch};
 use unseed_core::scan::{Baseline, Finding, Report};
@@ -62,6 +65,8 @@ pub struct Options {
     pub overrides: Overrides,
     pub thresholds: Thresholds,
     pub rules: Arc<Rules>,
+    /// What is configured as protected; rows that such tenants refer to are hardly test data.
+    pub protected: Vec<ConfiguredProtection>,
     pub wanted: Wanted,
     /// The row whose whole sum is asked for.
     pub explain: Option<Explain>,
@@ -134,8 +139,10 @@ pub async fn scan(
     progress: &dyn Progress,
 ) -> Result<Scanned, Fault> {
     let map = entity::infer(schema, &options.overrides)?;
-    refuse_partial_view(schema, &map)?;
-    let evidence = evidence::collect(source, schema, &map, progress).await?;
+    let ways = inbound::ways(schema, &map, &options.protected)?;
+    refuse_partial_view(schema, &map, &ways)?;
+    let mut evidence = evidence::collect(source, schema, &map, progress).await?;
+    evidence.inbound = Inbound::collect(source, schema, &ways, progress).await?;
     let memberships = Memberships::read(source, schema, &map).await?;
     let mut scan = Scan::new(schema, (evidence, memberships), options, &scratch);
     for entity in [Entity::Tenant, Entity::User] {
@@ -155,10 +162,12 @@ fn links_to_tenants(map: &Map, table: TableId) -> bool {
 }
 
 /// Rows that nobody can see would count as none; that must not pass for clean.
-fn refuse_partial_view(schema: &Schema, map: &Map) -> Result<(), Fault> {
+fn refuse_partial_view(schema: &Schema, map: &Map, ways: &[Way]) -> Result<(), Fault> {
     let mut hidden = Vec::new();
     let joining = map.memberships.iter().map(|m| m.table);
-    for table in map.members.iter().map(|m| m.table).chain(joining) {
+    let mut tables: Vec<TableId> = map.members.iter().map(|m| m.table).chain(joining).collect();
+    tables.extend(ways.iter().map(|way| way.table).filter(|table| map.member(*table).is_none()));
+    for table in tables {
         let table = schema.table(table);
         match &table.visibility {
             Visibility::Full => {}

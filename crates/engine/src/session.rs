@@ -201,7 +201,7 @@ impl<'c, 'p> Session<'c, 'p> {
     /// Puts the plan and the schema beside the archive, so that it explains itself from the first batch on.
     fn publish_plan(&mut self) -> Result<(), Fault> {
         let files = self.plan_files();
-        self.cx.archive.publish(&self.manifest(), &files)
+        self.cx.archive.publish(&self.manifest(), &files, &self.whole.files())
     }
 
     /// Publishes the manifest of all committed batches, with scripts that restore by hand.
@@ -217,17 +217,15 @@ impl<'c, 'p> Session<'c, 'p> {
         }
         let mut files = self.plan_files();
         files.extend(self.cx.store.restore_script(&self.work, &sections, &names));
-        self.cx.archive.publish(&self.manifest(), &files)
+        self.cx.archive.publish(&self.manifest(), &files, &self.whole.files())
     }
 
     fn plan_files(&self) -> Vec<(String, String)> {
         let plain = |value: serde_json::Result<String>| value.expect("plain data can always be JSON");
-        let mut files = vec![
+        vec![
             ("plan.json".to_owned(), plain(serde_json::to_string_pretty(self.whole.plan()))),
             ("schema.json".to_owned(), plain(serde_json::to_string(&self.work.schema))),
-        ];
-        files.extend(self.whole.files().iter().map(|file| (file.name.to_owned(), file.lines().collect())));
-        files
+        ]
     }
 
     fn manifest(&self) -> Manifest {

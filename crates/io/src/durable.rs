@@ -47,11 +47,26 @@ pub(crate) fn touch(path: &Path) -> io::Result<()> {
 
 /// Replaces a file durably.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, |file| file.write_all(content))
+}
+
+/// The same with lines, each of which brings its line feed; they are written as they come.
+pub(crate) fn write_lines(path: &Path, lines: impl Iterator<Item = String>) -> io::Result<()> {
+    replace(path, |file| {
+        let mut out = io::BufWriter::new(file);
+        for line in lines {
+            out.write_all(line.as_bytes())?;
+        }
+        out.flush()
+    })
+}
+
+fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
     let mut file = create(&fresh)?;
-    file.write_all(content)?;
+    fill(&mut file)?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;
     sync_parent(path)

@@ -12,6 +12,8 @@ pub enum Scale {
     S,
     /// 20,000 test tenants, two million rows, up to a minute.
     M,
+    /// 100,000 test tenants, ten million rows, a few minutes.
+    L,
     /// Any other population: test tenants and the activity multiplier.
     Of { tenant_count: u32, multiplier: u32 },
 }
@@ -46,6 +48,7 @@ impl Atom {
         let (tenant_count, multiplier) = match self.scale {
             Scale::S => (1_826, 1),
             Scale::M => (20_000, 16),
+            Scale::L => (100_000, 16),
             Scale::Of { tenant_count, multiplier } => (tenant_count, multiplier),
         };
         let variables = [

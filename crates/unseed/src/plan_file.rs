@@ -7,7 +7,7 @@
 //! Not here: what makes a plan whole (`core::keys`).
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> Result<WholePlan, Fault> {
         )));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let loaded = WholePlan::load(plan, &mut |name| key_file(folder, name));
+    let loaded = WholePlan::load(plan, &mut |name, take| key_file(folder, name, take));
     loaded.map_err(|fault| match fault.category {
         Category::Archive => altered(&format!("plan `{shown}` was edited or damaged: {}", fault.message)),
         Category::Usage
@@ -49,15 +49,30 @@ fn altered(message: &str) -> Fault {
     Fault::refused(message).hint("make the plan again with `unseed plan`; a plan cannot be changed by hand")
 }
 
-fn key_file(folder: &Path, name: &str) -> Result<Vec<u8>, Fault> {
+/// Hands over the lines of a key file.
+fn key_file(
+    folder: &Path,
+    name: &str,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     if Path::new(name).file_name().is_none_or(|file| file != name) {
         return Err(altered(&format!("the plan names a key file outside its folder: `{name}`")));
     }
     let path = folder.join(name);
-    std::fs::read(&path).map_err(|error| {
+    let unread = |error: std::io::Error| {
         Fault::usage(format!("key file `{}` of the plan cannot be read: {error}", path.display()))
             .hint("keep the key files in the folder of their plan, or make the plan again")
-    })
+    };
+    let mut from = BufReader::new(File::open(&path).map_err(unread)?);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line).map_err(unread)? > 0 {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if !text.is_empty() {
+            take(text)?;
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// Writes a plan and its key files.

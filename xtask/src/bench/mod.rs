@@ -96,7 +96,7 @@ impl Size {
         match self {
             Self::S => Scale::S,
             Self::M => Scale::M,
-            Self::L => Scale::Of { tenant_count: 100_000, multiplier: 16 },
+            Self::L => Scale::L,
         }
     }
 

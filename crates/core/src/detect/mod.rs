@@ -33,6 +33,7 @@ mod handle;
 mod hold;
 mod hours;
 mod idle;
+mod inbound;
 mod junk;
 mod lexicon;
 mod lorem;
@@ -96,6 +97,7 @@ pub enum Group {
     Role,
     Rule,
     Hold,
+    Inbound,
     Allowed,
 }
 
@@ -184,6 +186,7 @@ pub const DETECTORS: &[Detector] = &[
     system::DETECTOR,
     erased::DETECTOR,
     hold::DETECTOR,
+    inbound::DETECTOR,
     rules::CUSTOM,
     rules::ALLOWED,
 ];

@@ -87,6 +87,8 @@ pub struct Context {
     pub regular_rows: u64,
     /// The row names a tenant that does not exist.
     pub orphan: bool,
+    /// Rows of protected tenants that refer to the row.
+    pub vouching_rows: u64,
     /// The row belongs to some tenant, so its role is a role within that tenant.
     pub belongs: bool,
 }

@@ -54,6 +54,14 @@ const ORDINARY_LIST: &str = "\
     tavern detox vegeta gherkin cucumber nightwatch temp temporary bench playground stage delete remove invalid \
     sit dev training prova probe proef teste testi piloto campione muestra vorlage blah foo none null nil na nan";
 
+/// Of these, words that people are called by in the lists of surnames of censuses; two of them make a whole name, or the
+/// firm of two. Those that stand for nothing in programs (`foo`, `bar`) are left out: together they are no coincidence.
+static SURNAMES: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(SURNAME_LIST.split_whitespace()));
+
+const SURNAME_LIST: &str = "\
+    demo demos sample samples sit dev tester mock mocks stub null none na nan try beta alpha pilot bench stage junk blah \
+    muster training probe vorlage proef prova teste piloto karate jest canary smoke newman postman tavern campione";
+
 /// Words that say test plainly wherever they stand beside a noun.
 static PLAIN: LazyLock<WordSet> = LazyLock::new(|| WordSet::new(PLAIN_LIST.split_whitespace()));
 
@@ -168,6 +176,8 @@ fn bare(words: &Words) -> f64 {
         (0, 0 | 1) if counts.junk == 0 => soft_alone(words),
         // What a program writes where it knows no name; the row may be anybody's.
         (0, _) if is_nullish(words) => 2.5,
+        // `Demo Null` may be somebody, `Sample & Mock` a firm.
+        (0, 2) if counts.noun == 0 && !numbered && are_surnames(words) => 3.5,
         // `Alpha Tester GmbH`
         (0, 2..) if counts.junk == 0 && counts.legal > 0 && !numbered => 4.5,
         (0, _) => 6.0,
@@ -233,6 +243,11 @@ fn is_nullish(words: &Words) -> bool {
     words
         .iter()
         .all(|(_, word)| matches!(word, "null" | "undefined" | "none" | "nil" | "nan" | "na" | "unknown"))
+}
+
+/// Whether every test word of the field is a surname too.
+fn are_surnames(words: &Words) -> bool {
+    words.iter().all(|(t, word)| !matches!(t.class, Class::Soft | Class::Junk) || SURNAMES.contains(word))
 }
 
 /// `The Demo Company`, as brands call themselves.
@@ -344,6 +359,18 @@ mod tests {
             "Testo SE",
         ] {
             assert!(weigh_name(name).abs() < 1e-9, "{name}");
+        }
+    }
+
+    #[test]
+    fn two_surnames_are_not_enough_and_words_of_programs_are() {
+        for name in ["Demo Null", "Mock Tester", "Sample & Mock", "Null Sample LLC", "Demo Pilot"] {
+            assert!(weigh_name(name) <= 4.5, "{name}: {}", weigh_name(name));
+        }
+        let asked = check::user("Demo Null", "demo.null@gmail.com");
+        assert_ne!(check::verdict(&asked, &Context::default()), super::super::score::Verdict::Test);
+        for name in ["foo bar", "Staging Demo", "Demo Null 17", "Demo Null User"] {
+            assert!(weigh_name(name) >= 6.0, "{name}: {}", weigh_name(name));
         }
     }
 

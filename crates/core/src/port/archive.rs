@@ -6,6 +6,7 @@
 
 use crate::archive::{BatchManifest, Manifest, Survey, Tombstone};
 use crate::fault::Fault;
+use crate::keys::KeyFile;
 use crate::port::store::{ArchiveSink, ArchiveSource};
 
 /// A batch that is being archived. Effects of triggers may be added after the first `finish`, as further
@@ -33,8 +34,14 @@ pub trait ArchiveStore: Send {
     /// The manifest of a batch, after comparing its hash.
     fn batch(&mut self, run: &str, batch: u64, hash: &str) -> Result<BatchManifest, Fault>;
 
-    /// Writes the run's manifest and the scripts that restore by hand, durably; replaces earlier ones.
-    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault>;
+    /// Writes the run's manifest, the scripts that restore by hand, and the keys of the plan, durably; replaces earlier
+    /// ones. Keys may be millions, so they are written line by line.
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        scripts: &[(String, String)],
+        keys: &[KeyFile<'_>],
+    ) -> Result<(), Fault>;
 
     /// Reads batches back, verifying every part before its first byte is used.
     fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault>;

@@ -12,7 +12,9 @@
 //!
 //! Not here: what the values mean (`detect`), which columns are asked for (`engine::scan`).
 
+use crate::entity::Link;
 use crate::fault::Fault;
+use crate::protect::Protection;
 use crate::schema::{ColumnIndex, Schema, TableId};
 use async_trait::async_trait;
 use std::ops::ControlFlow;
@@ -133,6 +135,17 @@ pub struct TallyRequest {
     pub time: Option<ColumnIndex>,
     /// Rows are told apart by these; a row counts for the first class whose conditions all hold.
     pub paid: PaidWhen,
+    /// Only rows that belong to protected ones.
+    pub within: Option<Within>,
+}
+
+/// Rows that belong to protected rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Within {
+    /// How they name them; none where they are protected themselves.
+    pub link: Option<Link>,
+    /// Which rows of that table are protected.
+    pub protections: Vec<Protection>,
 }
 
 /// Columns that tell a real payment from a test one; all optional.

@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::plan::{BuildIndexes, Path, RootSet, RunIndex};
 use crate::port::progress::Progress;
 use crate::protect::{Ownership, Protection};
+use crate::rows::Rows;
 use crate::schema::{ColumnIndex, ReferenceId, Schema, TableId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub enum ChosenRows {
     /// An SQL predicate over the table's columns.
     Where(String),
     /// Key values as text, one list per row, in the order of these columns.
-    Keys { columns: Vec<ColumnIndex>, keys: Vec<Vec<String>> },
+    Keys { columns: Vec<ColumnIndex>, keys: Rows },
 }
 
 /// Everything a store needs to know while it works on one plan.

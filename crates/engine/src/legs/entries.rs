@@ -345,7 +345,7 @@ impl<'a> Entries<'a> {
             batches,
         };
         let scripts = self.store.restore_script(&files);
-        self.archive.publish(&manifest, &scripts)
+        self.archive.publish(&manifest, &scripts, &[])
     }
 
     fn claimed(&mut self) -> Result<Vec<BatchRecord>, Fault> {

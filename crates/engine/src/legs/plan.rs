@@ -203,7 +203,7 @@ fn choice(rule: &Rule, set: &SubjectSet) -> Result<Choice, Fault> {
         }
         Ok(())
     })?;
-    let keys = keys.into_iter().map(|key| vec![key]).collect();
+    let keys = keys.iter().map(|key| vec![key]).collect();
     Ok(Choice {
         table: rule.table.clone(),
         rows: ChoiceRows::Keys { columns: vec![rule.column.clone()], keys },

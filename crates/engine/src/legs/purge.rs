@@ -347,7 +347,5 @@ fn publish(cx: &mut Legs<'_>, whole: &WholePlan, report: &RunReport) -> Result<(
         batches: Vec::new(),
     };
     let text = serde_json::to_string_pretty(plan).expect("plain data can always be JSON");
-    let mut files = vec![("plan.json".to_owned(), text)];
-    files.extend(whole.files().iter().map(|file| (file.name.to_owned(), file.lines().collect())));
-    cx.archive.publish(&manifest, &files)
+    cx.archive.publish(&manifest, &[("plan.json".to_owned(), text)], &whole.files())
 }

@@ -9,6 +9,7 @@
 //!
 //! Not here: how many days make a difference (`core::detect::active`, `idle`, `paid`).
 
+use super::inbound::Inbound;
 use super::layout::{Layout, key_hash};
 use std::collections::HashMap;
 use unseed_core::detect::record::{Activity, Money};
@@ -24,6 +25,8 @@ use unseed_core::schema::{ColumnIndex, Schema, TableId};
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     pub sources: Vec<Source>,
+    /// References from rows of protected tenants.
+    pub inbound: Inbound,
 }
 
 /// One table seen through one link.
@@ -89,6 +92,7 @@ async fn tally(
         by: link.child_columns.clone(),
         time: member.fields.created_at,
         paid: paid_when(member),
+        within: None,
     };
     let mut counts: HashMap<u64, Counts> = HashMap::new();
     let mut visit = |tally: &Tally<'_>| {
@@ -145,7 +149,7 @@ impl Counts {
 impl Evidence {
     /// Whether anything points at a table.
     pub(super) fn is_about(&self, table: TableId) -> bool {
-        self.sources.iter().any(|s| s.parent == table)
+        self.sources.iter().any(|s| s.parent == table) || self.inbound.is_about(table)
     }
 
     /// Column sets by which evidence points at a table.

@@ -132,8 +132,13 @@ impl Teller {
         let mut flags: [FlagValue<'_>; layout::FLAGS_MAX] = layout::NO_FLAGS;
         let record = layout.record(&row, &full_name, &mut flags);
         let early = state.ground.context(&kept.own, kept.tenant);
-        let context =
-            Context { money: early.money, activity: early.activity, belongs: early.belongs, ..late };
+        let context = Context {
+            money: early.money,
+            activity: early.activity,
+            vouching_rows: early.vouching_rows,
+            belongs: early.belongs,
+            ..late
+        };
         let (_, mut signals) = self.examiner.tell(&record, &context);
         signals.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
         Finding {

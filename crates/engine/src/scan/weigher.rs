@@ -192,7 +192,8 @@ impl Ground {
     /// What is known of a row before the whole store is.
     pub(super) fn context(&self, own: &[u64], tenant: Option<u64>) -> Context {
         let (money, activity) = self.evidence.of(&self.layout, own);
-        Context { money, activity, belongs: tenant.is_some(), ..Context::default() }
+        let vouching_rows = self.evidence.inbound.rows(own);
+        Context { money, activity, vouching_rows, belongs: tenant.is_some(), ..Context::default() }
     }
 }
 

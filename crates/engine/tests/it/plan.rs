@@ -121,7 +121,7 @@ fn nothing_chosen_unknown_tables_and_tables_without_a_key_are_wrong_usage() {
         Category::Usage,
         "table `events` has no key, so its rows cannot be roots",
     );
-    let keys = ChoiceRows::Keys { columns: Vec::new(), keys: vec![vec!["1".to_owned(), "2".to_owned()]] };
+    let keys = ChoiceRows::Keys { columns: Vec::new(), keys: [vec!["1", "2"]].into_iter().collect() };
     refused(
         world.plan(choice("tenants", keys), &policy(), 100),
         Category::Usage,

@@ -5,6 +5,7 @@ use crate::world::{World, wait};
 use unseed_core::approve::{Gate, Given, confirm};
 use unseed_core::archive::{BatchManifest, Manifest};
 use unseed_core::fault::{Category, Fault};
+use unseed_core::keys::KeyFile;
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::ArchiveSource;
 use unseed_engine::purge;
@@ -32,8 +33,13 @@ impl ArchiveStore for Short {
         Ok(manifest)
     }
 
-    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
-        self.0.publish(manifest, scripts)
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        scripts: &[(String, String)],
+        keys: &[KeyFile<'_>],
+    ) -> Result<(), Fault> {
+        self.0.publish(manifest, scripts, keys)
     }
 
     fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault> {

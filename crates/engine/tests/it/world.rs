@@ -189,9 +189,9 @@ impl World {
 
 /// The roots of a case as a person would name them.
 pub(crate) fn choices(case: &Case) -> Vec<Choice> {
-    let choice = |(table, columns, keys)| Choice {
+    let choice = |(table, columns, keys): (_, _, Vec<Vec<String>>)| Choice {
         table,
-        rows: ChoiceRows::Keys { columns, keys },
+        rows: ChoiceRows::Keys { columns, keys: keys.into_iter().collect() },
         chosen_by: "ids".to_owned(),
     };
     case.root_keys().into_iter().map(choice).collect()

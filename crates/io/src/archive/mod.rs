@@ -41,6 +41,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use unseed_core::archive::{BatchManifest, Manifest, Survey, Tombstone};
 use unseed_core::fault::{Category, Fault};
+use unseed_core::keys::KeyFile;
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::ArchiveSource;
 
@@ -257,7 +258,12 @@ impl ArchiveStore for FolderArchive {
         read_batch(&self.run_folder(run)?, batch, hash)
     }
 
-    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        scripts: &[(String, String)],
+        keys: &[KeyFile<'_>],
+    ) -> Result<(), Fault> {
         let folder = self.run_folder(&manifest.run)?;
         let put = |name: &str, content: &[u8]| {
             let path = folder.join(name);
@@ -266,6 +272,10 @@ impl ArchiveStore for FolderArchive {
         durable::create_folder(&folder).map_err(|error| unwritable(&folder, &error))?;
         for (name, content) in scripts {
             put(name, content.as_bytes())?;
+        }
+        for file in keys {
+            let path = folder.join(file.name);
+            durable::write_lines(&path, file.lines()).map_err(|error| unwritable(&path, &error))?;
         }
         put("manifest.json", &json_bytes(manifest))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use unseed_core::archive::{BatchManifest, Manifest, Part, Tombstone};
 use unseed_core::fault::{Category, Fault};
+use unseed_core::keys::KeyFile;
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::store::{ArchiveSink, ArchiveSource, SectionEntry, SectionHead};
 
@@ -127,10 +128,16 @@ impl ArchiveStore for MemArchive {
         Ok(self.lock().batch(run, batch, hash)?.0.clone())
     }
 
-    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        scripts: &[(String, String)],
+        keys: &[KeyFile<'_>],
+    ) -> Result<(), Fault> {
         let mut content = self.lock();
         content.manifests.insert(manifest.run.clone(), manifest.clone());
-        content.published.insert(manifest.run.clone(), scripts.iter().cloned().collect());
+        let keys = keys.iter().map(|file| (file.name.to_owned(), file.lines().collect()));
+        content.published.insert(manifest.run.clone(), scripts.iter().cloned().chain(keys).collect());
         Ok(())
     }
 

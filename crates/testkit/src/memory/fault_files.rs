@@ -3,6 +3,7 @@
 use super::{Fuse, MemArchive, MemState};
 use unseed_core::archive::{BatchManifest, Manifest, Tombstone};
 use unseed_core::fault::Fault;
+use unseed_core::keys::KeyFile;
 use unseed_core::port::archive::{ArchiveStore, BatchWriter};
 use unseed_core::port::state::{AuditEntry, StateDb};
 use unseed_core::port::store::{ArchiveSink, ArchiveSource, SectionHead};
@@ -100,8 +101,13 @@ impl ArchiveStore for FaultArchive {
         self.fuse.around(|| self.inner.batch(run, batch, hash))
     }
 
-    fn publish(&mut self, manifest: &Manifest, scripts: &[(String, String)]) -> Result<(), Fault> {
-        self.fuse.around(|| self.inner.publish(manifest, scripts))
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        scripts: &[(String, String)],
+        keys: &[KeyFile<'_>],
+    ) -> Result<(), Fault> {
+        self.fuse.around(|| self.inner.publish(manifest, scripts, keys))
     }
 
     fn open(&mut self, run: &str, batches: &[(u64, String)]) -> Result<Box<dyn ArchiveSource>, Fault> {

@@ -268,7 +268,7 @@ fn choose(schema: &Schema, tables: &[Vec<Row>], choice: &RootChoice) -> Result<R
         }
         ChosenRows::Keys { columns, keys } => {
             for key in keys {
-                let found = tables[choice.table.0].iter().find(|row| pick(&row.values, columns) == *key);
+                let found = tables[choice.table.0].iter().find(|row| pick(&row.values, columns) == key);
                 chosen.push(found.ok_or_else(|| {
                     let message = format!("`{}` has no row {}", table.name, key.join(","));
                     Fault::usage(message).hint("check the keys")

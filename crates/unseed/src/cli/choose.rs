@@ -7,12 +7,13 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use unseed_core::detect::Verdict;
 use unseed_core::fault::Fault;
 use unseed_core::policy::{ConfiguredProtection, ConfiguredReference, OnRemove};
+use unseed_core::rows::Rows;
 use unseed_engine::plan::{Choice, ChoiceRows};
 use unseed_engine::scan::Findings;
 
@@ -48,17 +49,15 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
     if table.trim().is_empty() || file.is_empty() {
         return Err(form());
     }
-    let mut content = String::new();
     let read = if file == "-" {
-        std::io::stdin().lock().read_to_string(&mut content).map(drop)
+        keys(std::io::stdin().lock())
     } else {
-        std::fs::read_to_string(file).map(|text| content = text)
+        File::open(file).and_then(|from| keys(BufReader::new(from)))
     };
-    read.map_err(|error| {
+    let keys = read.map_err(|error| {
         Fault::usage(format!("the ids in `{file}` cannot be read: {error}"))
             .hint("name a text file with one key per line")
     })?;
-    let keys = keys(&content);
     if keys.is_empty() {
         return Err(
             Fault::usage(format!("the ids file `{file}` holds no key")).hint("write one key per line")
@@ -72,9 +71,16 @@ pub(super) fn by_ids(text: &str) -> Result<Choice, Fault> {
 }
 
 /// The keys in a file of ids.
-pub(super) fn keys(content: &str) -> Vec<Vec<String>> {
-    let lines = content.lines().map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty());
-    lines.map(|line| line.split('\t').map(ToOwned::to_owned).collect()).collect()
+pub(super) fn keys(from: impl BufRead) -> io::Result<Rows> {
+    let mut keys = Rows::default();
+    for line in from.lines() {
+        let line = line?;
+        let line = line.trim_end_matches('\r');
+        if !line.is_empty() {
+            keys.push(&line.split('\t').collect::<Vec<_>>());
+        }
+    }
+    Ok(keys)
 }
 
 /// All findings of a scan with verdict `test`.
@@ -84,15 +90,13 @@ pub(super) fn by_findings(mut findings: Findings) -> Result<Vec<Choice>, Fault> 
         if finding.verdict != Verdict::Test {
             continue;
         }
-        let key = finding.key.values.iter().map(ToString::to_string).collect();
         // Findings of one table stand together.
-        match choices.last_mut() {
-            Some(roots) if roots.table == finding.table => roots.keys.push(key),
-            Some(_) | None => {
-                let columns = finding.key.columns.to_vec();
-                choices.push(Roots { table: finding.table, columns, keys: vec![key] });
-            }
+        if choices.last().is_none_or(|roots| roots.table != finding.table) {
+            let columns = finding.key.columns.to_vec();
+            choices.push(Roots { table: finding.table, columns, keys: Rows::default() });
         }
+        let roots = choices.last_mut().expect("there is one for this table");
+        roots.keys.push(&finding.key.values);
     }
     Ok(choices.into_iter().map(|roots| finding_choice(&roots.table, roots.columns, roots.keys)).collect())
 }
@@ -101,10 +105,10 @@ pub(super) fn by_findings(mut findings: Findings) -> Result<Vec<Choice>, Fault> 
 struct Roots {
     table: Arc<str>,
     columns: Vec<String>,
-    keys: Vec<Vec<String>>,
+    keys: Rows,
 }
 
-fn finding_choice(table: &str, columns: Vec<String>, keys: Vec<Vec<String>>) -> Choice {
+fn finding_choice(table: &str, columns: Vec<String>, keys: Rows) -> Choice {
     Choice {
         table: table.to_owned(),
         chosen_by: format!("--findings {} rows with verdict test", keys.len()),
@@ -126,7 +130,7 @@ struct FindingLine {
 }
 
 /// Keys of the findings with verdict `test`, by table and key columns. Of a finding no more than that is kept.
-struct TestFindings(BTreeMap<(String, Vec<String>), Vec<Vec<String>>>);
+struct TestFindings(BTreeMap<(String, Vec<String>), Rows>);
 
 impl<'de> Deserialize<'de> for TestFindings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -137,7 +141,7 @@ impl<'de> Deserialize<'de> for TestFindings {
 struct FindingsVisitor;
 
 impl<'de> Visitor<'de> for FindingsVisitor {
-    type Value = BTreeMap<(String, Vec<String>), Vec<Vec<String>>>;
+    type Value = BTreeMap<(String, Vec<String>), Rows>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of findings")
@@ -147,11 +151,9 @@ impl<'de> Visitor<'de> for FindingsVisitor {
         let mut by_table = BTreeMap::new();
         while let Some(finding) = list.next_element::<FindingLine>()? {
             if finding.verdict == "test" {
-                let (columns, mut values): (Vec<String>, Vec<String>) = finding.key.into_iter().unzip();
-                values.iter_mut().for_each(String::shrink_to_fit);
-                values.shrink_to_fit();
-                let keys: &mut Vec<Vec<String>> = by_table.entry((finding.table, columns)).or_default();
-                keys.push(values);
+                let (columns, values): (Vec<String>, Vec<String>) = finding.key.into_iter().unzip();
+                let keys: &mut Rows = by_table.entry((finding.table, columns)).or_default();
+                keys.push(&values);
             }
         }
         Ok(by_table)
@@ -264,7 +266,7 @@ mod tests {
         let file = folder.path().join("ids");
         std::fs::write(&file, "1\tx y\r\n\n2\tb=c\n").unwrap();
         let choice = by_ids(&format!("t={}", file.display())).unwrap();
-        let keys = vec![vec!["1".to_owned(), "x y".to_owned()], vec!["2".to_owned(), "b=c".to_owned()]];
+        let keys = [["1", "x y"], ["2", "b=c"]].map(|key| key.to_vec()).into_iter().collect();
         assert_eq!(choice.rows, ChoiceRows::Keys { columns: Vec::new(), keys });
         for wrong in ["t", "=x", "t=/no/such/file"] {
             assert!(by_ids(wrong).is_err(), "{wrong}");
@@ -310,7 +312,7 @@ mod tests {
         let choices = by_report_file(&file).unwrap();
         assert_eq!(choices.len(), 1);
         let columns = vec!["a".to_owned(), "b".to_owned()];
-        let keys = vec![vec!["1".to_owned(), "2".to_owned()]];
+        let keys = [vec!["1", "2"]].into_iter().collect();
         assert_eq!(choices[0].rows, ChoiceRows::Keys { columns, keys });
     }
 }

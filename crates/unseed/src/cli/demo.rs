@@ -122,7 +122,8 @@ impl<'a> Stage<'a> {
             &format!("unseed scan {}", self.database.display()),
         );
         let mut store = self.env.wire.open(&self.target).await?;
-        let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, Wanted::Findings).await?;
+        let wanted = (Wanted::Findings, &self.env.wire.config.policy());
+        let scanned = scan::scan(&self.env, store.as_mut(), &self.target.name, wanted).await?;
         let found = scanned.whole()?;
         self.show(&report::table::text(&found, self.env.ui));
         let page = scan::page(&self.env, &found, &self.target.address, None);

@@ -86,7 +86,7 @@ fn choices(env: &Env<'_>, schema: &Schema, args: &InventoryArgs) -> Result<Vec<C
         table: schema.table(member.table).name.to_string(),
         rows: ChoiceRows::Keys {
             columns: Vec::new(),
-            keys: vec![id.split('\t').map(str::to_owned).collect()],
+            keys: [id.split('\t').collect::<Vec<_>>()].into_iter().collect(),
         },
         chosen_by: "--tenant".to_owned(),
     };

@@ -7,7 +7,7 @@ pub fn arguments(text: &str) {
     drop(choose::by_predicate(text));
     drop(choose::protection(text));
     drop(choose::reference(text));
-    drop(choose::keys(text));
+    drop(choose::keys(text.as_bytes()));
     drop(scan::explain::asked(text));
 }
 

@@ -120,7 +120,7 @@ pub(super) async fn make(
     let policy = policy(env, args)?;
     let mut choices = named_choices(args)?;
     let mut store = env.wire.open(target).await?;
-    choices.extend(found_choices(env, args, store.as_mut(), &target.name).await?);
+    choices.extend(found_choices(env, args, &policy, store.as_mut(), &target.name).await?);
     let request = Request {
         store: &target.name,
         url: &target.address,
@@ -214,13 +214,17 @@ fn named_choices(args: &PlanArgs) -> Result<Vec<Choice>, Fault> {
 async fn found_choices(
     env: &Env<'_>,
     args: &PlanArgs,
+    policy: &Policy,
     store: &mut dyn AnyStore,
     name: &str,
 ) -> Result<Vec<Choice>, Fault> {
     let found = match &args.findings {
         None => return Ok(Vec::new()),
         Some(Some(path)) => choose::by_report_file(path)?,
-        Some(None) => choose::by_findings(scan::scan(env, store, name, Wanted::Findings).await?.findings)?,
+        Some(None) => {
+            let scanned = scan::scan(env, store, name, (Wanted::Findings, policy)).await?;
+            choose::by_findings(scanned.findings)?
+        },
     };
     if found.is_empty() && args.predicates.is_empty() && args.ids.is_empty() {
         return Err(Fault::usage("the scan found no row with verdict `test`, so there is nothing to plan")

@@ -6,13 +6,14 @@
 
 use super::{Done, Env};
 use crate::ui;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keeping::Kept;
 use unseed_core::keys::WholePlan;
 use unseed_core::port::state::{AuditEntry, GovernanceDb};
+use unseed_core::rows::Rows;
 use unseed_core::run::{Consent, Run};
 use unseed_engine::report::{RestoreFigures, RunReport, TableFigures, Verification};
 use unseed_io::archive::artefacts;
@@ -74,7 +75,12 @@ struct Target {
     columns: Vec<String>,
     count: u64,
     chosen_by: String,
-    keys: Vec<Vec<String>>,
+    #[serde(serialize_with = "lists")]
+    keys: Rows,
+}
+
+fn lists<S: Serializer>(keys: &Rows, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(keys)
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +123,7 @@ fn gather(env: &Env<'_>, run: &Run, whole: &WholePlan) -> Result<Record, Fault> 
         columns: roots.columns.clone(),
         count: roots.count,
         chosen_by: roots.chosen_by.clone(),
-        keys: rows.iter().map(|row| row.key.clone()).collect(),
+        keys: rows.iter().map(|row| row.key).collect(),
     });
     let touched = |figures: &TableFigures| figures.deleted > 0 || figures.detached > 0;
     Ok(Record {

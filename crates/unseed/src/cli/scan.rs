@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unseed_core::fault::Fault;
 use unseed_core::port::clock::Clock as _;
+use unseed_core::policy::Policy;
 use unseed_core::scan::Report;
 use unseed_engine::scan::{Options, Scanned, Wanted};
 use unseed_io::scratch::TemporaryFiles;
@@ -106,14 +107,15 @@ fn write_json(scanned: &mut Scanned, path: &Path) -> Result<(), Fault> {
     written.map_err(|error| wire::not_written(path, &error))
 }
 
-/// Scans an open store with what the configuration says.
+/// Scans an open store with what the configuration says, and with what else is protected.
 pub(super) async fn scan(
     env: &Env<'_>,
     store: &mut dyn AnyStore,
     name: &str,
-    wanted: Wanted,
+    (wanted, policy): (Wanted, &Policy),
 ) -> Result<Scanned, Fault> {
-    scan_with(env, store, &Options { wanted, ..options(env, name) }).await
+    let protected = policy.protect.clone();
+    scan_with(env, store, &Options { wanted, protected, ..options(env, name) }).await
 }
 
 fn options(env: &Env<'_>, name: &str) -> Options {
@@ -123,6 +125,7 @@ fn options(env: &Env<'_>, name: &str) -> Options {
         overrides: config.entities.clone(),
         thresholds: config.detection.thresholds,
         rules: Arc::new(config.detection.rules.clone()),
+        protected: config.policy().protect,
         ..Options::default()
     }
 }

@@ -1,6 +1,7 @@
 //! How well records with a known truth are told apart, by the binary, on the part of the corpus that nobody looks at
 //! while signals are made.
 
+use crate::lab::Lab;
 use crate::support::Sandbox;
 use std::process::{Command, Stdio};
 use unseed_testkit::corpus::measure::{Summary, measure};
@@ -147,4 +148,47 @@ fn hostile_text_in_a_store_neither_ends_a_scan_nor_passes_for_test_data() {
     for bad in ["<script", "<b>Test", "\u{202e}", "\0"] {
         assert!(!page.contains(bad) && !text.contains('\u{202e}'), "{bad:?}");
     }
+}
+
+/// Somebody at another tenant to whom rows of the protected one refer, and somebody to whom only rows of the other do.
+fn protected_tenants_speak(lab: &Lab<'_>) {
+    let signal = |user: u32, protect: &str| {
+        std::fs::write(lab.path("unseed.toml"), format!("[protect]\n{protect}\n")).unwrap();
+        let told = lab.json(0, &["scan", &lab.url(), "--explain", &format!("users:{user}")]);
+        let signals = told["rows"][0]["signals"].as_array().unwrap();
+        signals.iter().find(|s| s["id"] == "graph.protected").map(|s| s["says"].as_str().unwrap().to_owned())
+    };
+    let by_value = "\"tenants.id\" = [\"1\"]";
+    let by_predicate = "tenants = \"name = 'Brennan'\"";
+    for protect in [by_value, by_predicate] {
+        assert_eq!(signal(21, protect).as_deref(), Some("3 rows of protected tenants refer to it"), "{protect}");
+        assert_eq!(signal(22, protect), None, "{protect}");
+    }
+    assert_eq!(signal(21, ""), None);
+}
+
+const MESSAGES: &str = "
+    CREATE TABLE tenants (id integer PRIMARY KEY, name varchar(80));
+    CREATE TABLE users (id integer PRIMARY KEY, tenant_id integer, name varchar(80), email varchar(80),
+        FOREIGN KEY (tenant_id) REFERENCES tenants (id));
+    CREATE TABLE messages (id integer PRIMARY KEY, tenant_id integer NOT NULL, recipient_id integer,
+        FOREIGN KEY (tenant_id) REFERENCES tenants (id), FOREIGN KEY (recipient_id) REFERENCES users (id));
+    INSERT INTO tenants VALUES (1, 'Brennan'), (2, 'Harbor Foods');
+    INSERT INTO users VALUES (11, 1, 'Maria Okafor', 'maria@brennan.com'), (21, 2, 'Demo Lewis', 'demo@mailinator.com'),
+        (22, 2, 'Demo Lewis', 'demo2@mailinator.com');
+    INSERT INTO messages VALUES (1, 1, 21), (2, 1, 21), (3, 1, 21), (4, 2, 22), (5, 2, 22), (6, 1, NULL)";
+
+#[test]
+fn references_from_protected_tenants_speak_against_in_postgresql() {
+    protected_tenants_speak(&Lab::postgres(MESSAGES));
+}
+
+#[test]
+fn references_from_protected_tenants_speak_against_in_mariadb() {
+    protected_tenants_speak(&Lab::mariadb(MESSAGES));
+}
+
+#[test]
+fn references_from_protected_tenants_speak_against_in_sqlite() {
+    protected_tenants_speak(&Lab::sqlite(MESSAGES));
 }

@@ -88,18 +88,29 @@ const KIND: &str = "CASE WHEN subdomain ~ '^test-tenant' THEN 'test' WHEN subdom
     WHEN subdomain ~ '^loadtest-' THEN 'load' WHEN subdomain ~ '^demo-' THEN 'demo' WHEN subdomain ~ '^acme-' THEN 'acme' \
     WHEN subdomain ~ '^(test|tmp|foo|dev|try)[0-9]+$' THEN 'junk' ELSE 'real-looking' END";
 
+/// How large it is: S, or what `UNSEED_ATOM` says, `m` or `l`, for whoever has minutes.
+fn scale() -> Scale {
+    match std::env::var("UNSEED_ATOM").as_deref() {
+        Err(_) | Ok("s") => Scale::S,
+        Ok("m") => Scale::M,
+        Ok("l") => Scale::L,
+        Ok(other) => panic!("UNSEED_ATOM is `{other}`, neither s, m nor l"),
+    }
+}
+
 /// What a tenant pays is left out: names, addresses, times and what belongs to it have to be enough.
 #[test]
 fn a_scan_of_atom_finds_the_test_tenants_of_every_kind_and_spares_every_real_one() {
-    let lab = atom(&Atom::at(Scale::S).with_near_misses());
+    let lab = atom(&Atom::at(scale()).with_near_misses());
     let real = lab.sql("SELECT id FROM tenants WHERE plan_code <> 'free'");
     let kinds = lab.sql(&format!("SELECT id, {KIND} FROM tenants WHERE plan_code = 'free'"));
     lab.sql("UPDATE tenants SET plan_code = 'free'");
     let report = lab.json(1, &["scan", &lab.url()]);
     let findings = report["findings"].as_array().unwrap();
-    let tenants = findings.iter().filter(|f| f["table"] == "public.tenants" && f["verdict"] == "test");
-    let found: BTreeSet<&str> = tenants.map(|f| f["key"]["id"].as_str().unwrap()).collect();
-    let lost: Vec<&str> = real.lines().filter(|id| found.contains(id)).collect();
+    let of = |table: &'static str| findings.iter().filter(move |f| f["table"] == table && f["verdict"] == "test");
+    let key = |finding: &serde_json::Value| finding["key"]["id"].as_str().unwrap().to_owned();
+    let found: BTreeSet<String> = of("public.tenants").map(key).collect();
+    let lost: Vec<&str> = real.lines().filter(|id| found.contains(*id)).collect();
     assert!(real.lines().count() == 13 && lost.is_empty(), "real tenants among the findings: {lost:?}");
     let mut by_kind: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (id, kind) in kinds.lines().filter_map(|line| line.split_once('|')) {
@@ -107,8 +118,18 @@ fn a_scan_of_atom_finds_the_test_tenants_of_every_kind_and_spares_every_real_one
         counts.0 += usize::from(found.contains(id));
         counts.1 += 1;
     }
+    println!("found, of each kind: {by_kind:?}");
     assert!(by_kind.len() == 7, "{by_kind:?}");
     assert!(by_kind.values().all(|(found, of)| found * 100 >= of * 98), "{by_kind:?}");
+    // People who work for a real tenant stay, whatever they are called.
+    let people = lab.sql(&format!(
+        "SELECT id FROM users WHERE tenant_id IN ('{}')",
+        real.lines().collect::<Vec<_>>().join("','")
+    ));
+    let users: BTreeSet<String> = of("public.users").map(key).collect();
+    let lost: Vec<&str> = people.lines().filter(|id| users.contains(*id)).collect();
+    println!("{} users of test tenants found, {} of {} real ones", users.len(), lost.len(), people.lines().count());
+    assert!(lost.is_empty(), "users of real tenants among the findings: {lost:?}");
 }
 
 /// Scans, plans all findings, purges, and puts back.

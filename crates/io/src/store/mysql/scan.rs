@@ -11,6 +11,7 @@ use super::session::ByteRow;
 use super::types::{Sort, sort};
 use super::{Mysql, Stop};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::within::within;
 use async_trait::async_trait;
 use std::ops::ControlFlow;
 use unseed_core::fault::Fault;
@@ -64,7 +65,7 @@ impl ScanSource for Mysql {
         visit: &mut VisitTally<'_>,
     ) -> Result<u64, Fault> {
         let shape = schema.table(request.table);
-        let sql = tally_sql(shape, request);
+        let sql = tally_sql(schema, request);
         let mut counted = 0;
         let mut read = |row: ByteRow| {
             let texts: Vec<_> =
@@ -135,15 +136,17 @@ fn time(table: &Table, column: ColumnIndex) -> Option<TimeOf> {
 }
 
 /// First by key and day, then by key, so that no list of distinct days is kept per key.
-fn tally_sql(table: &Table, request: &TallyRequest) -> String {
+fn tally_sql(schema: &Schema, request: &TallyRequest) -> String {
+    let table = schema.table(request.table);
     let by: Vec<String> = request.by.iter().map(|c| shown(&table.columns[*c])).collect();
     // Keys are grouped by their bytes: two that a collation takes for equal are two.
     let exact: Vec<String> = by.iter().map(|column| format!("CAST({column} AS BINARY)")).collect();
     let keys: Vec<String> = (0..by.len()).map(|n| format!("k{n}")).collect();
     let named: Vec<String> =
         exact.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
-    let present: Vec<String> =
+    let mut present: Vec<String> =
         request.by.iter().map(|c| format!("{} IS NOT NULL", name(table, *c))).collect();
+    present.extend(request.within.as_ref().map(|w| within(&MysqlDialect, schema, request.table, w)));
     let nothing = || "NULL".to_owned();
     let TimeOf { value, day, hour } = request.time.and_then(|c| time(table, c)).unwrap_or_else(|| TimeOf {
         value: nothing(),
@@ -155,7 +158,7 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     format!(
         "SELECT {keys}, SUM(n), SUM(marked), SUM(paid), COUNT(day), MIN(earliest), MAX(latest), BIT_OR(hours) FROM \
          (SELECT {}, {day} AS day, COUNT(*) AS n, SUM({marked}) AS marked, SUM({paid}) AS paid, \
-         MIN({value}) AS earliest, MAX({value}) AS latest, BIT_OR({hour}) AS hours FROM {} WHERE {} GROUP BY {}, day) days GROUP BY {keys}",
+         MIN({value}) AS earliest, MAX({value}) AS latest, BIT_OR({hour}) AS hours FROM {} x WHERE {} GROUP BY {}, day) days GROUP BY {keys}",
         named.join(", "),
         MysqlDialect.relation(table),
         present.join(" AND "),

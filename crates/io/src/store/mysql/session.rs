@@ -224,6 +224,14 @@ impl Session for MySession {
         Ok(rows)
     }
 
+    async fn each(&mut self, sql: &str, visit: &mut (dyn FnMut(TextRow) + Send)) -> Result<(), SqlError> {
+        let mut hand_on = |row: ByteRow| {
+            visit(row.into_iter().map(as_text).collect());
+            Ok::<(), SqlError>(())
+        };
+        self.stream(sql, &mut hand_on).await.map(drop)
+    }
+
     async fn load(
         &mut self,
         table: &str,

@@ -12,6 +12,7 @@ use super::dialect::PostgresDialect;
 use super::rows::{Cutter, Lines};
 use super::session::sql_error;
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::within::within;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ impl ScanSource for Postgres {
         visit: &mut VisitTally<'_>,
     ) -> Result<u64, Fault> {
         let shape = schema.table(request.table);
-        let sql = tally_sql(shape, request);
+        let sql = tally_sql(schema, request);
         let mut counted = 0;
         let mut read = |row: &[Option<&str>]| {
             let tally = tally(row, request.by.len());
@@ -166,11 +167,13 @@ impl Time {
 }
 
 /// First by key and day, then by key: both steps hash, where counting distinct days would sort every row.
-fn tally_sql(table: &Table, request: &TallyRequest) -> String {
+fn tally_sql(schema: &Schema, request: &TallyRequest) -> String {
+    let table = schema.table(request.table);
     let by: Vec<String> = request.by.iter().map(|c| name(table, *c)).collect();
     let keys: Vec<String> = (0..by.len()).map(|n| format!("k{n}")).collect();
     let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
-    let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let mut present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    present.extend(request.within.as_ref().map(|w| within(&PostgresDialect, schema, request.table, w)));
     let time = request.time.and_then(|c| Time::of(table, c));
     let none = || Time {
         value: "NULL::timestamp".to_owned(),
@@ -184,7 +187,7 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
         "COPY (SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(first), max(last), bit_or(hours) FROM \
          (SELECT {}, {day} AS day, count(*) AS n, count(*) FILTER (WHERE {marked}) AS marked, \
          count(*) FILTER (WHERE {paid}) AS paid, min({value}) AS first, max({value}) AS last, bit_or({hour}) AS hours \
-         FROM {} WHERE {} GROUP BY {}, {day}) AS days GROUP BY {keys}) TO STDOUT",
+         FROM {} x WHERE {} GROUP BY {}, {day}) AS days GROUP BY {keys}) TO STDOUT",
         named.join(", "),
         relation(table),
         present.join(" AND "),

@@ -9,7 +9,7 @@ use super::{Session, SqlError, number, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{self, KeySet};
 use unseed_core::port::store::{Fingerprint, Work};
-use unseed_core::protect::ProtectedRows;
+use unseed_core::protect::{ProtectedRows, Protection};
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
 /// Tables that one statement looks at, at most.
@@ -21,9 +21,19 @@ fn set_name(table: TableId) -> String {
 
 /// Condition that picks the protected rows of a table under alias `x`.
 pub(crate) fn protected(d: &dyn Dialect, work: &Work, table: TableId, x: &str) -> String {
-    let shape = work.schema.table(table);
+    protected_among(d, &work.schema, &work.protections, (table, x))
+}
+
+/// The same, by these protections.
+pub(crate) fn protected_among(
+    d: &dyn Dialect,
+    schema: &Schema,
+    protections: &[Protection],
+    (table, x): (TableId, &str),
+) -> String {
+    let shape = schema.table(table);
     let mut terms = Vec::new();
-    for protection in work.protections.iter().filter(|p| p.table == table) {
+    for protection in protections.iter().filter(|p| p.table == table) {
         match &protection.rows {
             ProtectedRows::Values { column, values } => {
                 let literals: Vec<String> = values.iter().map(|v| d.literal(v)).collect();

@@ -27,6 +27,7 @@ pub(crate) mod runs;
 pub(crate) mod script;
 pub(crate) mod tags;
 pub(crate) mod values;
+pub(crate) mod within;
 
 use async_trait::async_trait;
 use dialect::Dialect;

@@ -8,8 +8,9 @@ use super::dialect::Dialect;
 use super::{Session, SqlError, TextRow, number, text};
 use unseed_core::batch;
 use unseed_core::fault::Fault;
-use unseed_core::plan::{RootRow, RootSet};
+use unseed_core::plan::{RootRows, RootSet};
 use unseed_core::port::store::{ChosenRows, RootChoice};
+use unseed_core::rows::Rows;
 use unseed_core::schema::{ColumnIndex, Schema, Table, TableId};
 
 /// How many changed roots are named.
@@ -46,9 +47,9 @@ pub(crate) async fn load(
     let name = root_set(roots.table);
     create(session, schema, roots.table, &roots.columns, &name).await?;
     let mut rows = roots.rows.iter().zip(ordinal..).map(|(row, n)| {
-        let mut values = row.key.clone();
+        let mut values = row.key;
         values.push(n.to_string());
-        values.push(row.version.clone());
+        values.push(row.version);
         values
     });
     let table = session.dialect().temp(&name);
@@ -133,14 +134,10 @@ pub(crate) async fn choose(
                 by_keys(session, schema, choice.table, columns, keys).await?
             }
         };
-        let set = match sets.iter_mut().find(|set| set.table == choice.table) {
-            Some(set) => set,
-            None => {
-                sets.push(RootSet { table: choice.table, columns: key, rows: Vec::new() });
-                sets.last_mut().expect("a set was just pushed")
-            }
-        };
-        set.rows.extend(rows);
+        match sets.iter_mut().find(|set| set.table == choice.table) {
+            Some(set) => rows.iter().for_each(|row| set.rows.push(row)),
+            None => sets.push(RootSet { table: choice.table, columns: key, rows }),
+        }
     }
     sets.iter_mut().for_each(RootSet::drop_repeated);
     sets.retain(|set| !set.rows.is_empty());
@@ -184,8 +181,9 @@ async fn order(session: &mut dyn Session, schema: &Schema, set: &mut RootSet) ->
         }
     }
     session.run(&format!("DROP TABLE IF EXISTS {temp}")).await?;
-    let order = batch::referring_first(set.rows.len(), &pairs);
-    set.rows = order.into_iter().map(|n| set.rows[n].clone()).collect();
+    if !pairs.is_empty() {
+        set.rows = set.rows.reordered(batch::referring_first(set.rows.len(), &pairs));
+    }
     Ok(())
 }
 
@@ -198,14 +196,14 @@ fn selected(d: &dyn Dialect, table: &Table, alias: &str) -> (String, String) {
     (format!("{}, {}", texts.join(", "), d.row_hash(table, alias)), columns.join(", "))
 }
 
-fn root_rows(rows: Vec<TextRow>) -> Vec<RootRow> {
-    rows.into_iter()
-        .map(|row| {
-            let mut values: Vec<String> = row.into_iter().map(Option::unwrap_or_default).collect();
-            let version = values.pop().unwrap_or_default();
-            RootRow { key: values, version }
-        })
-        .collect()
+/// Key and version of each row, packed as it comes.
+async fn root_rows(session: &mut dyn Session, sql: &str) -> Result<RootRows, SqlError> {
+    let mut roots = RootRows::default();
+    let mut keep = |row: TextRow| {
+        roots.push_joined(&row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
+    };
+    session.each(sql, &mut keep).await?;
+    Ok(roots)
 }
 
 async fn by_predicate(
@@ -213,7 +211,7 @@ async fn by_predicate(
     schema: &Schema,
     table: TableId,
     predicate: &str,
-) -> Result<Vec<RootRow>, Fault> {
+) -> Result<RootRows, Fault> {
     let d = session.dialect();
     let shape = schema.table(table);
     // The alias is the table's own name, so that a predicate may qualify its columns with it.
@@ -223,12 +221,11 @@ async fn by_predicate(
         "SELECT {columns} FROM {} AS {alias} WHERE ({predicate}\n) ORDER BY {order}",
         d.relation(shape)
     );
-    let rows = session.rows(&sql).await.map_err(|error| {
+    root_rows(session, &sql).await.map_err(|error| {
         Fault::usage(format!("predicate on `{}` is not valid: {}", shape.name, error.message))
             .detail(format!("predicate: {predicate}"))
             .hint("write it as the WHERE clause of a SELECT on that table, e.g. --where \"tenants: name LIKE 'Test %'\"")
-    })?;
-    Ok(root_rows(rows))
+    })
 }
 
 async fn by_keys(
@@ -236,8 +233,8 @@ async fn by_keys(
     schema: &Schema,
     table: TableId,
     columns: &[ColumnIndex],
-    keys: &[Vec<String>],
-) -> Result<Vec<RootRow>, Fault> {
+    keys: &Rows,
+) -> Result<RootRows, Fault> {
     let shape = schema.table(table);
     let failed = |error: SqlError| {
         Fault::usage(format!("keys of `{}` are not valid: {}", shape.name, error.message))
@@ -248,7 +245,7 @@ async fn by_keys(
     session.run(&format!("DROP TABLE IF EXISTS {temp}")).await.map_err(failed)?;
     create(session, schema, table, columns, name).await.map_err(failed)?;
     let mut rows = keys.iter().zip(0_u64..).map(|(key, n)| {
-        let mut values = key.clone();
+        let mut values = key;
         values.push(n.to_string());
         values.push(String::new());
         values
@@ -259,9 +256,9 @@ async fn by_keys(
     let same = same_columns(d, shape, columns, "x", "r");
     let sql =
         format!("SELECT {selected} FROM {} x JOIN {temp} r ON {same} ORDER BY {order}", d.relation(shape));
-    let rows = session.rows(&sql).await.map_err(failed)?;
+    let rows = root_rows(session, &sql).await.map_err(failed)?;
     session.run(&format!("DROP TABLE IF EXISTS {temp}")).await.map_err(failed)?;
-    Ok(root_rows(rows))
+    Ok(rows)
 }
 
 /// How many of the roots exist, by key.

@@ -10,6 +10,8 @@
 //! Not here: the connection and its settings.
 
 use super::Sqlite;
+use super::dialect::SqliteDialect;
+use crate::store::sql::within::within;
 use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -60,7 +62,7 @@ impl ScanSource for Sqlite {
         visit: &mut VisitTally<'_>,
     ) -> Result<u64, Fault> {
         let shape = schema.table(request.table);
-        let sql = tally_sql(shape, request);
+        let sql = tally_sql(schema, request);
         let mut counted = 0;
         let mut read = |row: &[Option<&str>]| {
             let tally = tally(row, request.by.len());
@@ -176,11 +178,13 @@ fn all_bits(column: &str) -> String {
 }
 
 /// First by key and day, then by key, so that no list of distinct days is kept per key.
-fn tally_sql(table: &Table, request: &TallyRequest) -> String {
+fn tally_sql(schema: &Schema, request: &TallyRequest) -> String {
+    let table = schema.table(request.table);
     let by: Vec<String> = request.by.iter().map(|c| name(table, *c)).collect();
     let keys: Vec<String> = (0..by.len()).map(|n| format!("k{n}")).collect();
     let named: Vec<String> = by.iter().zip(&keys).map(|(column, key)| format!("{column} AS {key}")).collect();
-    let present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let mut present: Vec<String> = by.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    present.extend(request.within.as_ref().map(|w| within(&SqliteDialect, schema, request.table, w)));
     let time = request.time.map(|c| name(table, c));
     let hour = time.as_deref().map_or("NULL".to_owned(), hour);
     let day = time.as_deref().map_or("NULL".to_owned(), day);
@@ -190,7 +194,7 @@ fn tally_sql(table: &Table, request: &TallyRequest) -> String {
     format!(
         "SELECT {keys}, sum(n), sum(marked), sum(paid), count(day), min(earliest), max(latest), {} FROM \
          (SELECT {}, {day} AS day, count(*) AS n, sum({marked}) AS marked, sum({paid}) AS paid, \
-         min({time}) AS earliest, max({time}) AS latest, sum(DISTINCT {hour}) AS hours FROM {} WHERE {} GROUP BY {}, {day}) GROUP BY {keys}",
+         min({time}) AS earliest, max({time}) AS latest, sum(DISTINCT {hour}) AS hours FROM {} AS x WHERE {} GROUP BY {}, {day}) GROUP BY {keys}",
         all_bits("hours"),
         named.join(", "),
         relation(table),

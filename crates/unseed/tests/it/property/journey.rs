@@ -221,9 +221,9 @@ impl<'a> Journey<'a> {
     }
 
     fn plan(&mut self, case: &Case, batch_rows_max: u64) -> Result<WholePlan, String> {
-        let choice = |(table, columns, keys)| Choice {
+        let choice = |(table, columns, keys): (_, _, Vec<Vec<String>>)| Choice {
             table,
-            rows: ChoiceRows::Keys { columns, keys },
+            rows: ChoiceRows::Keys { columns, keys: keys.into_iter().collect() },
             chosen_by: "ids".to_owned(),
         };
         let mut policy = Policy::default();

@@ -51,9 +51,9 @@ async fn journey(
     let clock = TickingClock::default();
     let mut policy = Policy::default();
     policy.limits.max_share_of_table = 1.0;
-    let choice = |(table, columns, keys)| Choice {
+    let choice = |(table, columns, keys): (_, _, Vec<Vec<String>>)| Choice {
         table,
-        rows: ChoiceRows::Keys { columns, keys },
+        rows: ChoiceRows::Keys { columns, keys: keys.into_iter().collect() },
         chosen_by: "ids".to_owned(),
     };
     let request = Request {
