@@ -457,3 +457,22 @@ impl Plan {
         format!("blake3:{}", blake3::hash(&bytes).to_hex())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_roots_with_the_same_key_the_first_is_left() {
+        let root = |key: &[&str], version: &str| RootRow {
+            key: key.iter().map(|value| (*value).to_owned()).collect(),
+            version: version.to_owned(),
+        };
+        let rows = [root(&["1", "x"], "a"), root(&["2", "x"], "b"), root(&["1", "x"], "c"), root(&["1x", ""], "d")];
+        let mut set = RootSet { table: TableId(0), columns: vec![0, 1], rows: rows.iter().cloned().collect() };
+        set.drop_repeated();
+        let left: Vec<String> = set.rows.iter().map(|row| row.version).collect();
+        assert_eq!(left, ["a", "b", "d"]);
+        assert_eq!(set.rows.iter().next(), Some(rows[0].clone()));
+    }
+}

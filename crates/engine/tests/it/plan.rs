@@ -306,8 +306,10 @@ fn many_keys_stand_in_a_file_whose_hash_the_plan_holds() {
     let content: String = files[0].lines().collect();
     assert!(matches!(&whole.plan().roots[0].keys, Keys::File { file, .. } if file == files[0].name));
     let read = |content: &str| {
-        let bytes = content.as_bytes().to_vec();
-        WholePlan::load(whole.plan().clone(), &mut |_| Ok(bytes.clone()))
+        let mut lines = |_: &str, take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>| {
+            content.lines().try_for_each(|line| take(line.as_bytes()))
+        };
+        WholePlan::load(whole.plan().clone(), &mut lines)
     };
     assert_eq!(read(&content).unwrap(), whole);
     let fault = read(&content.replacen("\"10\"", "\"11\"", 1)).expect_err("the file was changed");
@@ -319,7 +321,7 @@ fn a_plan_that_was_changed_is_not_loaded_and_another_id_does_not_confirm() {
     let whole = make(shop::database()).unwrap();
     let mut changed = whole.plan().clone();
     changed.policy.limits.max_rows += 1;
-    let fault = WholePlan::load(changed, &mut |_| Ok(Vec::new())).expect_err("the digest does not fit");
+    let fault = WholePlan::load(changed, &mut |_, _| Ok(())).expect_err("the digest does not fit");
     assert_eq!(fault.category, Category::Archive);
     let fault = confirm(whole.clone(), &Gate::default(), Given::Id("deadbeef")).expect_err("another id");
     assert_eq!(
