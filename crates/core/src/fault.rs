@@ -42,6 +42,16 @@ impl Category {
         }
     }
 
+    /// Whether nothing was done because it is not allowed, or not any more.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused | Self::Stale)
+    }
+
+    /// The category of a run that has stopped for this reason: whatever it was, the run can be resumed.
+    pub fn of_a_stop(self) -> Self {
+        if self.is_refusal() { Self::Store } else { self }
+    }
+
     /// The word that stands in JSON as `code`.
     pub fn code(self) -> &'static str {
         match self {

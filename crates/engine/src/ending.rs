@@ -47,15 +47,7 @@ impl Ending<'_> {
             };
             return cause.hint(hint);
         }
-        // What can be resumed has stopped, whatever the reason was.
-        let category = match cause.category {
-            Category::Refused | Category::Stale => Category::Store,
-            Category::Usage
-            | Category::Store
-            | Category::Archive
-            | Category::Findings
-            | Category::Interrupted => cause.category,
-        };
+        let category = cause.category.of_a_stop();
         let mut fault =
             Fault::new(category, self.message(&cause)).state(self.data(cause.category)).hint(self.next());
         fault.details = cause.details;

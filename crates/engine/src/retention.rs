@@ -133,13 +133,8 @@ impl Keeper<'_> {
 
     /// Keeps with a run why its quarantine was not ended, and logs it where that is news. Returns the fault.
     pub fn refused(&mut self, id: &str, fault: Fault) -> Fault {
-        match fault.category {
-            Category::Refused | Category::Stale => {}
-            Category::Usage
-            | Category::Store
-            | Category::Archive
-            | Category::Findings
-            | Category::Interrupted => return fault,
+        if !fault.category.is_refusal() {
+            return fault;
         }
         let mut reason = fault.message.clone();
         for detail in &fault.details {
@@ -198,13 +193,8 @@ impl Keeper<'_> {
     }
 
     pub(crate) fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
-        self.state.audit(&AuditEntry {
-            at: self.clock.now(),
-            actor: self.actor.to_owned(),
-            action: action.to_owned(),
-            object: object.to_owned(),
-            outcome: outcome.to_owned(),
-        })
+        let now = self.clock.now();
+        self.state.audit(&AuditEntry::new(now, self.actor, action, object, outcome))
     }
 
     fn leased<T>(&mut self, id: &str, act: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {

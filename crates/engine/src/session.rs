@@ -290,13 +290,8 @@ fn added(earlier: Statements, now: Statements) -> Statements {
 
 /// Appends to the audit log.
 pub(crate) fn audit(cx: &mut Context<'_>, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
-    cx.state.audit(&AuditEntry {
-        at: cx.clock.now(),
-        actor: cx.actor.to_owned(),
-        action: action.to_owned(),
-        object: object.to_owned(),
-        outcome: outcome.to_owned(),
-    })
+    let now = cx.clock.now();
+    cx.state.audit(&AuditEntry::new(now, cx.actor, action, object, outcome))
 }
 
 /// Gives the lease back; an error on the way out does not hide the result.

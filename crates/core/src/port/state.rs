@@ -100,3 +100,11 @@ pub struct AuditEntry {
     /// e.g. `started`, `committed`, `refused`.
     pub outcome: String,
 }
+
+impl AuditEntry {
+    /// What somebody did at a moment: an action on an object, and what became of it.
+    pub fn new(at: String, actor: &str, action: &str, object: &str, outcome: &str) -> Self {
+        let [actor, action, object, outcome] = [actor, action, object, outcome].map(str::to_owned);
+        Self { at, actor, action, object, outcome }
+    }
+}

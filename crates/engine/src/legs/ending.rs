@@ -39,15 +39,7 @@ impl Ended<'_> {
             };
             return cause.hint(format!("{hint}; this plan was used up by run `{run}`"));
         }
-        // What can be resumed has stopped, whatever the reason was.
-        let category = match cause.category {
-            Category::Refused | Category::Stale => Category::Store,
-            Category::Usage
-            | Category::Store
-            | Category::Archive
-            | Category::Findings
-            | Category::Interrupted => cause.category,
-        };
+        let category = cause.category.of_a_stop();
         let place = self.place.map_or_else(String::new, |store| format!(" in store `{store}`"));
         let verb = if cause.category == Category::Interrupted { "was interrupted" } else { "stopped" };
         let mut fault = Fault::new(category, format!("purge `{run}` {verb}{place}: {}", cause.message))

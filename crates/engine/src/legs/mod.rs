@@ -87,13 +87,8 @@ impl Legs<'_> {
     }
 
     fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
-        self.state.audit(&AuditEntry {
-            at: self.clock.now(),
-            actor: self.actor.to_owned(),
-            action: action.to_owned(),
-            object: object.to_owned(),
-            outcome: outcome.to_owned(),
-        })
+        let now = self.clock.now();
+        self.state.audit(&AuditEntry::new(now, self.actor, action, object, outcome))
     }
 
     /// Gives the lease back; an error on the way out does not hide the result.

@@ -9,7 +9,7 @@
 use super::Env;
 use std::path::{Path, PathBuf};
 use unseed_core::audit::{Anchor, Checkpoint, Link, NAMESPACE, checkpoint_text};
-use unseed_core::fault::{Category, Fault};
+use unseed_core::fault::Fault;
 use unseed_core::port::clock::Clock;
 use unseed_core::port::state::{AuditEntry, GovernanceDb, StateDb};
 use unseed_io::sign::Signer;
@@ -40,14 +40,8 @@ pub(super) fn entry(env: &Env<'_>, action: &str, object: &str, outcome: &str) ->
 
 /// Logs a fault that is a refusal; returns it.
 pub(super) fn refusal(env: &Env<'_>, deed: &Deed, fault: Fault) -> Fault {
-    match fault.category {
-        _ if deed.logs_itself => return fault,
-        Category::Refused | Category::Stale => {}
-        Category::Usage
-        | Category::Store
-        | Category::Archive
-        | Category::Findings
-        | Category::Interrupted => return fault,
+    if deed.logs_itself || !fault.category.is_refusal() {
+        return fault;
     }
     let mut outcome = format!("refused: {}", fault.message);
     for detail in &fault.details {

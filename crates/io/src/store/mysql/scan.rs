@@ -11,13 +11,12 @@ use super::session::ByteRow;
 use super::types::{Sort, sort};
 use super::{Mysql, Stop};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::tally;
 use crate::store::sql::within::within;
 use async_trait::async_trait;
 use std::ops::ControlFlow;
 use unseed_core::fault::Fault;
-use unseed_core::port::scan::{
-    PAID_STATUS, PaidWhen, RowBlock, ScanSource, Take, Tally, TallyRequest, VisitTally,
-};
+use unseed_core::port::scan::{PAID_STATUS, PaidWhen, RowBlock, ScanSource, Take, TallyRequest, VisitTally};
 use unseed_core::schema::{Column, ColumnIndex, ColumnKind, Schema, Table, TableId};
 
 #[async_trait]
@@ -71,7 +70,7 @@ impl ScanSource for Mysql {
             let texts: Vec<_> =
                 row.iter().map(|value| value.as_deref().map(String::from_utf8_lossy)).collect();
             let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
-            let tally = tally(&texts, request.by.len());
+            let tally = tally::of_row(&texts, request.by.len());
             counted += tally.rows;
             visit(&tally);
             Ok::<(), Stop>(())
@@ -196,19 +195,4 @@ fn classes(table: &Table, paid: &PaidWhen) -> (String, String) {
     }
     let paid = format!("(NOT {marked} AND {})", real.join(" AND "));
     (marked, paid)
-}
-
-fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
-    let cell = |n: usize| row.get(keys + n).copied().flatten();
-    let number = |n: usize| cell(n).and_then(|text| text.parse().ok()).unwrap_or(0);
-    Tally {
-        key: &row[..keys],
-        rows: number(0),
-        marked: number(1),
-        paid: number(2),
-        days: number(3),
-        hours: cell(6).and_then(|text| text.parse().ok()).unwrap_or(0),
-        first: cell(4),
-        last: cell(5),
-    }
 }

@@ -12,6 +12,7 @@ use super::dialect::PostgresDialect;
 use super::rows::{Cutter, Lines};
 use super::session::sql_error;
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::tally;
 use crate::store::sql::within::within;
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -19,9 +20,7 @@ use std::ops::ControlFlow;
 use tokio::sync::mpsc::Sender;
 use tokio_postgres::{Client, CopyOutStream};
 use unseed_core::fault::Fault;
-use unseed_core::port::scan::{
-    Block, PAID_STATUS, PaidWhen, ScanSource, Take, Tally, TallyRequest, VisitTally,
-};
+use unseed_core::port::scan::{Block, PAID_STATUS, PaidWhen, ScanSource, Take, TallyRequest, VisitTally};
 use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
 
 #[async_trait]
@@ -49,7 +48,7 @@ impl ScanSource for Postgres {
         let sql = tally_sql(schema, request);
         let mut counted = 0;
         let mut read = |row: &[Option<&str>]| {
-            let tally = tally(row, request.by.len());
+            let tally = tally::of_row(row, request.by.len());
             counted += tally.rows;
             visit(&tally);
         };
@@ -229,19 +228,4 @@ fn is_number(kind: ColumnKind) -> bool {
 
 fn is_word(kind: ColumnKind) -> bool {
     matches!(kind, ColumnKind::Text | ColumnKind::Other)
-}
-
-fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
-    let cell = |n: usize| row.get(keys + n).copied().flatten();
-    let number = |n: usize| cell(n).and_then(|text| text.parse().ok()).unwrap_or(0);
-    Tally {
-        key: &row[..keys],
-        rows: number(0),
-        marked: number(1),
-        paid: number(2),
-        days: number(3),
-        first: cell(4),
-        last: cell(5),
-        hours: cell(6).and_then(|text| text.parse().ok()).unwrap_or(0),
-    }
 }

@@ -26,6 +26,7 @@ pub(crate) mod roots;
 pub(crate) mod runs;
 pub(crate) mod script;
 pub(crate) mod tags;
+pub(crate) mod tally;
 pub(crate) mod values;
 pub(crate) mod within;
 

@@ -11,6 +11,7 @@
 
 use super::Sqlite;
 use super::dialect::SqliteDialect;
+use crate::store::sql::tally;
 use crate::store::sql::within::within;
 use async_trait::async_trait;
 use rusqlite::types::ValueRef;
@@ -18,9 +19,7 @@ use rusqlite::{Connection, Row};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use unseed_core::fault::Fault;
-use unseed_core::port::scan::{
-    PAID_STATUS, PaidWhen, RowBlock, ScanSource, Take, Tally, TallyRequest, VisitTally,
-};
+use unseed_core::port::scan::{PAID_STATUS, PaidWhen, RowBlock, ScanSource, Take, TallyRequest, VisitTally};
 use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
 
 #[async_trait]
@@ -65,7 +64,7 @@ impl ScanSource for Sqlite {
         let sql = tally_sql(schema, request);
         let mut counted = 0;
         let mut read = |row: &[Option<&str>]| {
-            let tally = tally(row, request.by.len());
+            let tally = tally::of_row(row, request.by.len());
             counted += tally.rows;
             visit(&tally);
             ControlFlow::Continue(())
@@ -229,21 +228,6 @@ fn classes(table: &Table, paid: &PaidWhen) -> (String, String) {
     }
     let paid = format!("(NOT {marked} AND {})", real.join(" AND "));
     (marked, paid)
-}
-
-fn tally<'a>(row: &'a [Option<&'a str>], keys: usize) -> Tally<'a> {
-    let cell = |n: usize| row.get(keys + n).copied().flatten();
-    let number = |n: usize| cell(n).and_then(|text| text.parse().ok()).unwrap_or(0);
-    Tally {
-        key: &row[..keys],
-        rows: number(0),
-        marked: number(1),
-        paid: number(2),
-        days: number(3),
-        first: cell(4),
-        last: cell(5),
-        hours: cell(6).and_then(|text| text.parse().ok()).unwrap_or(0),
-    }
 }
 
 #[cfg(test)]
