@@ -34,7 +34,8 @@ pub struct KeyFile<'a> {
 
 /// Reads the file of this name and hands over its lines without their line feeds, none that is empty; a fault of whoever
 /// takes them ends it.
-pub type ReadLines<'a> = dyn FnMut(&str, &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> + 'a;
+pub type ReadLines<'a> =
+    dyn FnMut(&str, &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> + 'a;
 
 impl KeyFile<'_> {
     /// The lines of the file, each with its line feed.
@@ -204,5 +205,6 @@ fn hash(rows: &RootRows) -> String {
 }
 
 fn parse(line: &[u8], file: &str) -> Result<RootRow, Fault> {
-    serde_json::from_slice(line).map_err(|error| corrupt(format!("key file `{file}` cannot be read: {error}")))
+    serde_json::from_slice(line)
+        .map_err(|error| corrupt(format!("key file `{file}` cannot be read: {error}")))
 }

@@ -150,7 +150,8 @@ impl RootSet {
             return;
         }
         let mut seen = HashSet::new();
-        let mut is_first = |row: &RootRow| !repeated.contains(&key_hash(&row.key)) || seen.insert(row.key.clone());
+        let mut is_first =
+            |row: &RootRow| !repeated.contains(&key_hash(&row.key)) || seen.insert(row.key.clone());
         self.rows = self.rows.iter().filter(|row| is_first(row)).collect();
     }
 }
@@ -468,8 +469,10 @@ mod tests {
             key: key.iter().map(|value| (*value).to_owned()).collect(),
             version: version.to_owned(),
         };
-        let rows = [root(&["1", "x"], "a"), root(&["2", "x"], "b"), root(&["1", "x"], "c"), root(&["1x", ""], "d")];
-        let mut set = RootSet { table: TableId(0), columns: vec![0, 1], rows: rows.iter().cloned().collect() };
+        let rows =
+            [root(&["1", "x"], "a"), root(&["2", "x"], "b"), root(&["1", "x"], "c"), root(&["1x", ""], "d")];
+        let mut set =
+            RootSet { table: TableId(0), columns: vec![0, 1], rows: rows.iter().cloned().collect() };
         set.drop_repeated();
         let left: Vec<String> = set.rows.iter().map(|row| row.version).collect();
         assert_eq!(left, ["a", "b", "d"]);

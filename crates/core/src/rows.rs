@@ -212,7 +212,9 @@ fn as_number(bytes: &[u8]) -> Option<u64> {
     let is_plain = match bytes {
         [] => false,
         [b'0'] => true,
-        [first, ..] => *first != b'0' && bytes.len() <= NUMBER_DIGITS_MAX && bytes.iter().all(u8::is_ascii_digit),
+        [first, ..] => {
+            *first != b'0' && bytes.len() <= NUMBER_DIGITS_MAX && bytes.iter().all(u8::is_ascii_digit)
+        }
     };
     is_plain.then(|| bytes.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }

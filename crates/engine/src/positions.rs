@@ -120,7 +120,8 @@ mod tests {
         let mut number = 0..;
         let mut row =
             || RootRow { key: vec![number.next().unwrap_or(0_u64).to_string()], version: String::new() };
-        let rows = |size: u64, row: &mut dyn FnMut() -> RootRow| (0..size).map(|_| row()).collect::<RootRows>();
+        let rows =
+            |size: u64, row: &mut dyn FnMut() -> RootRow| (0..size).map(|_| row()).collect::<RootRows>();
         (0..)
             .zip(sizes)
             .map(|(t, s)| RootSet { table: TableId(t), columns: vec![0], rows: rows(*s, &mut row) })

@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_letter_twice_is_nobodys_where_no_single_letters_are_given_out() {
-        for (email, is_test) in [("a@a.com", true), ("k@k.org", true), ("o@o.co", false), ("x@x.com", false)] {
+        for (email, is_test) in [("a@a.com", true), ("k@k.org", true), ("o@o.co", false), ("x@x.com", false)]
+        {
             let verdict = check::verdict(&check::user("Olivia Okafor", email), &Context::default());
             assert_eq!(verdict == Verdict::Test, is_test, "{email}");
         }

@@ -37,7 +37,11 @@ pub(super) struct Way {
 ///
 /// # Errors
 /// A usage fault for a protection that does not fit its table.
-pub(super) fn ways(schema: &Schema, map: &Map, protected: &[ConfiguredProtection]) -> Result<Vec<Way>, Fault> {
+pub(super) fn ways(
+    schema: &Schema,
+    map: &Map,
+    protected: &[ConfiguredProtection],
+) -> Result<Vec<Way>, Fault> {
     // A configuration may be about several stores.
     let here = protected.iter().filter(|p| !schema.find(&p.table).is_empty()).cloned().collect();
     let protections = Policy { protect: here, ..Policy::default() }.protections(schema)?;
@@ -62,7 +66,8 @@ fn way(
         let reference = schema.reference(id);
         reference.parent == link.parent && reference.child_columns == link.child_columns
     };
-    let inbound = map.of(Entity::Tenant).chain(map.of(Entity::User)).flat_map(|member| member.inbound.iter().copied());
+    let inbound =
+        map.of(Entity::Tenant).chain(map.of(Entity::User)).flat_map(|member| member.inbound.iter().copied());
     let references: Vec<ReferenceId> = inbound
         .filter(|id| {
             let reference = schema.reference(*id);

@@ -224,7 +224,7 @@ async fn found_choices(
         Some(None) => {
             let scanned = scan::scan(env, store, name, (Wanted::Findings, policy)).await?;
             choose::by_findings(scanned.findings)?
-        },
+        }
     };
     if found.is_empty() && args.predicates.is_empty() && args.ids.is_empty() {
         return Err(Fault::usage("the scan found no row with verdict `test`, so there is nothing to plan")

@@ -107,7 +107,8 @@ fn a_scan_of_atom_finds_the_test_tenants_of_every_kind_and_spares_every_real_one
     lab.sql("UPDATE tenants SET plan_code = 'free'");
     let report = lab.json(1, &["scan", &lab.url()]);
     let findings = report["findings"].as_array().unwrap();
-    let of = |table: &'static str| findings.iter().filter(move |f| f["table"] == table && f["verdict"] == "test");
+    let of =
+        |table: &'static str| findings.iter().filter(move |f| f["table"] == table && f["verdict"] == "test");
     let key = |finding: &serde_json::Value| finding["key"]["id"].as_str().unwrap().to_owned();
     let found: BTreeSet<String> = of("public.tenants").map(key).collect();
     let lost: Vec<&str> = real.lines().filter(|id| found.contains(*id)).collect();
@@ -128,7 +129,12 @@ fn a_scan_of_atom_finds_the_test_tenants_of_every_kind_and_spares_every_real_one
     ));
     let users: BTreeSet<String> = of("public.users").map(key).collect();
     let lost: Vec<&str> = people.lines().filter(|id| users.contains(*id)).collect();
-    println!("{} users of test tenants found, {} of {} real ones", users.len(), lost.len(), people.lines().count());
+    println!(
+        "{} users of test tenants found, {} of {} real ones",
+        users.len(),
+        lost.len(),
+        people.lines().count()
+    );
     assert!(lost.is_empty(), "users of real tenants among the findings: {lost:?}");
 }
 
