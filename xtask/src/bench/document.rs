@@ -1,6 +1,5 @@
 //! Results for people: Markdown tables, put between two marks of docs/performance.md; and for programs: JSON lines.
 
-use super::Size;
 use super::figures::Samples;
 use super::machine::{self, Machine};
 use super::targets::{Line, Section};
@@ -15,14 +14,14 @@ use std::time::SystemTime;
 /// Appends one contestant's round to `results.jsonl`.
 pub(super) fn record(
     folder: &Path,
-    size: Size,
+    scale: &str,
     round: usize,
     contestant: &str,
     samples: &Samples,
 ) -> Result<()> {
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let line = json!({
-        "at": at, "scale": size.name(), "round": round + 1, "contestant": contestant,
+        "at": at, "scale": scale, "round": round + 1, "contestant": contestant,
         "load": machine::load(), "samples": samples,
     });
     let path = folder.join("results.jsonl");
@@ -32,11 +31,11 @@ pub(super) fn record(
 }
 
 /// All tables of one scale.
-pub(super) fn markdown(size: Size, rounds: usize, machine: &Machine, sections: &[Section]) -> String {
+pub(super) fn markdown(scale: &str, rounds: usize, machine: &Machine, sections: &[Section]) -> String {
     let word = if rounds == 1 { "round" } else { "rounds" };
     let mut text = format!("{rounds} {word}; {}.\n", machine.in_words());
     for section in sections.iter().filter(|section| !section.lines.is_empty()) {
-        text.push_str(&format!("\n**{}, scale {}**\n\n", section.title, size.name()));
+        text.push_str(&format!("\n**{}, {scale}**\n\n", section.title));
         text.push_str(&table(&section.lines));
     }
     text
@@ -76,10 +75,10 @@ fn verdict(is_met: Option<bool>) -> &'static str {
 }
 
 /// Puts the tables of this scale in place of the ones that are there.
-pub(super) fn rewrite(size: Size, tables: &str) -> Result<()> {
+pub(super) fn rewrite(scale: &str, tables: &str) -> Result<()> {
     let path = process::root().join("docs/performance.md");
     let page = std::fs::read_to_string(&path).with_context(|| format!("`{}`", path.display()))?;
-    let page = between_marks(&page, size.name(), tables)?;
+    let page = between_marks(&page, scale, tables)?;
     std::fs::write(&path, page).with_context(|| format!("`{}`", path.display()))
 }
 

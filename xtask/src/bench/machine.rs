@@ -18,14 +18,19 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn look(ground: &Ground, subject: &Subject) -> Result<Self> {
         let version = ground.read_template("SHOW server_version")?;
-        let server = version.split_whitespace().next().unwrap_or_default().to_owned();
+        let version = version.split_whitespace().next().unwrap_or_default();
+        Self::beside(&format!("PostgreSQL {version}"), &subject.version()?)
+    }
+
+    /// The machine as it is now; `server` and `subject` are names with versions.
+    pub(super) fn beside(server: &str, subject: &str) -> Result<Self> {
         Ok(Self {
             processor: value("/proc/cpuinfo", "model name")
                 .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: std::thread::available_parallelism()?.get(),
             memory: value("/proc/meminfo", "MemTotal").and_then(|kib| gib(&kib)).unwrap_or_default(),
-            server,
-            subject: subject.version()?,
+            server: server.to_owned(),
+            subject: subject.to_owned(),
             load: load(),
         })
     }
@@ -33,7 +38,7 @@ impl Machine {
     pub(super) fn in_words(&self) -> String {
         let Self { processor, cores, memory, server, subject, load } = self;
         format!(
-            "{subject} and PostgreSQL {server} on {cores} cores ({processor}), {memory} of memory; \
+            "{subject} and {server} on {cores} cores ({processor}), {memory} of memory; \
              load average {load} after loading"
         )
     }

@@ -8,6 +8,7 @@
 //! - `ground`: the server, the workload, its copies; `watch`: one process, its time and memory;
 //! - `catalog`, `script`: the SQL of the peers, made from the catalog; `peers`: running them;
 //! - `subject`: the verbs of the release binary; `statements`: what the server's log says about them;
+//! - `maria`: the same on MariaDB, beside other peers;
 //! - `figures`: what was measured; `targets`: ratios and limits; `document`: tables, JSON lines, docs/performance.md.
 //!
 //! Invariants
@@ -19,6 +20,7 @@ mod document;
 mod figures;
 mod ground;
 mod machine;
+mod maria;
 mod peers;
 mod script;
 mod statements;
@@ -41,6 +43,9 @@ use unseed_testkit::workloads::Scale;
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
+    /// Where rows are removed from; on mariadb, a million rows of one table
+    #[arg(long, value_enum, default_value_t = StoreArg::Postgres)]
+    store: StoreArg,
     /// How much data: s is 34 thousand rows, m 2 million, l 10 million
     #[arg(long, value_enum, default_value_t = Size::S)]
     scale: Size,
@@ -56,6 +61,12 @@ pub(crate) struct BenchArgs {
 enum PathArg {
     Fast,
     Checked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StoreArg {
+    Postgres,
+    Mariadb,
 }
 
 /// `--scale`.
@@ -114,6 +125,9 @@ enum Contestant {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    if args.store == StoreArg::Mariadb {
+        return maria::run(args.rounds);
+    }
     install::servers()?;
     let folder = process::root().join("target/bench");
     let bench = Bench::prepare(args, folder)?;
@@ -123,9 +137,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     bench.count_statements(&mut figures)?;
     let report = targets::compare(&figures);
-    let text = document::markdown(args.scale, args.rounds, &bench.machine, &report);
+    let text =
+        document::markdown(&format!("scale {}", args.scale.name()), args.rounds, &bench.machine, &report);
     say(&text);
-    document::rewrite(args.scale, &text)?;
+    document::rewrite(args.scale.name(), &text)?;
     say("docs/performance.md has the new tables; every single measurement is in target/bench/results.jsonl");
     Ok(())
 }
@@ -158,7 +173,7 @@ impl Bench {
             let samples = self.measure(contestant)?;
             let name = format!("{contestant:?}");
             say(&format!("round {} {name}: {}", round + 1, figures::in_one_line(&samples)));
-            document::record(&self.folder, self.size, round, &name, &samples)?;
+            document::record(&self.folder, self.size.name(), round, &name, &samples)?;
             figures.add(samples);
         }
         Ok(())

@@ -57,22 +57,13 @@ struct Journey<'a> {
 }
 
 impl Subject {
-    /// Builds the binary, or copies the one that `UNSEED_BIN` names, so that nobody changes it meanwhile.
     pub(super) fn prepare(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let source = match std::env::var_os("UNSEED_BIN") {
-            Some(path) => PathBuf::from(path),
-            None => build()?,
-        };
-        let binary = folder.join("unseed");
-        // A running program cannot be written to, but its name can be given to another file.
-        drop(std::fs::remove_file(&binary));
-        std::fs::copy(&source, &binary).with_context(|| format!("`{}`", source.display()))?;
+        let binary = program(folder)?;
         Ok(Self { binary, folder: folder.join("work") })
     }
 
     pub(super) fn version(&self) -> Result<String> {
-        Ok(process::capture(Command::new(&self.binary).arg("--version"))?.trim().to_owned())
+        version(&self.binary)
     }
 
     pub(super) fn scans(&self, ground: &Ground) -> Result<Samples> {
@@ -202,6 +193,25 @@ impl<'a> Journey<'a> {
     }
 }
 
+/// Builds the binary, or takes the one that `UNSEED_BIN` names, and copies it, so that nobody changes it meanwhile.
+pub(super) fn program(folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let source = match std::env::var_os("UNSEED_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => build()?,
+    };
+    let binary = folder.join("unseed");
+    // A running program cannot be written to, but its name can be given to another file.
+    drop(std::fs::remove_file(&binary));
+    std::fs::copy(&source, &binary).with_context(|| format!("`{}`", source.display()))?;
+    Ok(binary)
+}
+
+/// Name and version.
+pub(super) fn version(binary: &Path) -> Result<String> {
+    Ok(process::capture(Command::new(binary).arg("--version"))?.trim().to_owned())
+}
+
 fn build() -> Result<PathBuf> {
     say("building the release binary");
     process::run(cargo().args(["build", "--release", "--quiet", "-p", "unseed"]))?;
@@ -210,11 +220,11 @@ fn build() -> Result<PathBuf> {
     Ok(target.join("release/unseed"))
 }
 
-fn number(report: &Value, pointer: &str) -> Result<f64> {
+pub(super) fn number(report: &Value, pointer: &str) -> Result<f64> {
     report.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("the report has no `{pointer}`"))
 }
 
-fn text(report: &Value, pointer: &str) -> Result<String> {
+pub(super) fn text(report: &Value, pointer: &str) -> Result<String> {
     let value = report.pointer(pointer).and_then(Value::as_str);
     value.map(str::to_owned).with_context(|| format!("the report has no `{pointer}`"))
 }

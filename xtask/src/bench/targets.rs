@@ -25,10 +25,10 @@ pub(super) struct Section {
 }
 
 /// Something measured in seconds: what, its parts (`-` counts negative), what it is compared with, the most it may be.
-type Compared<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str], Option<f64>);
+pub(super) type Compared<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str], Option<f64>);
 
 /// Something with a limit of its own: what, its parts of which the worst counts, unit, limit.
-type Limited<'a> = (&'a str, &'a [&'a str], &'a str, Option<f64>);
+pub(super) type Limited<'a> = (&'a str, &'a [&'a str], &'a str, Option<f64>);
 
 const EXPERT: &str = "expert's SQL";
 
@@ -198,7 +198,7 @@ pub(super) fn compare(figures: &Figures) -> Vec<Section> {
     ]
 }
 
-fn compared(figures: &Figures, lines: &[Compared<'_>]) -> Vec<Line> {
+pub(super) fn compared(figures: &Figures, lines: &[Compared<'_>]) -> Vec<Line> {
     let line = |(what, parts, beside, base, target): &Compared<'_>| {
         let ratio = figures.ratio(parts, base)?;
         Some(Line {
@@ -213,7 +213,11 @@ fn compared(figures: &Figures, lines: &[Compared<'_>]) -> Vec<Line> {
     lines.iter().filter_map(line).collect()
 }
 
-fn limited(figures: &Figures, lines: &[Limited<'_>], pick: fn(&Figures, &str) -> Option<f64>) -> Vec<Line> {
+pub(super) fn limited(
+    figures: &Figures,
+    lines: &[Limited<'_>],
+    pick: fn(&Figures, &str) -> Option<f64>,
+) -> Vec<Line> {
     let line = |(what, parts, unit, limit): &Limited<'_>| {
         let worst = parts.iter().filter_map(|part| pick(figures, part)).reduce(f64::max)?;
         Some(Line {
