@@ -57,6 +57,11 @@ pub(crate) fn update_package_list() -> Result<()> {
     process::run(&mut apt_get(prefix, &["-qq", "update"]))
 }
 
+/// Installs pt-archiver, beside which unseed is measured on MariaDB.
+pub(crate) fn pt_archiver() -> Result<()> {
+    if exists("pt-archiver", "--version") { Ok(()) } else { apt(&["percona-toolkit"]) }
+}
+
 fn apt(packages: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install -y {}", packages.join(" "));
     let Some(prefix) = root_prefix() else {

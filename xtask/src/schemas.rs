@@ -9,7 +9,7 @@ mod fetch;
 mod recipes;
 
 use crate::process::{self, say};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fetch::Fetch;
 use recipes::{RECIPES, Recipe, Source};
 use std::path::{Path, PathBuf};
@@ -92,6 +92,7 @@ impl Kitchen {
             };
             let dump = match engine {
                 Engine::Postgres => self.dump_postgres(recipe.name, |_, url| create(url))?,
+                Engine::Mariadb => bail!("`{}` makes no tables in MariaDB", recipe.name),
                 Engine::Sqlite => {
                     dump_sqlite(|file| create(&format!("sqlite:///{}", file.path().display())))?
                 }
@@ -109,6 +110,8 @@ impl Kitchen {
                 Engine::Postgres => self.dump_postgres(recipe.name, |name, _| {
                     Ok(self.server.psql_file(name, &script, &[]).map(drop)?)
                 })?,
+                // Loaded as it is, since rows belong to it.
+                Engine::Mariadb => std::fs::read_to_string(&script)?,
                 Engine::Sqlite => dump_sqlite(|file| Ok(file.load(&script).map(drop)?))?,
             };
             self.keep(recipe, *engine, &dump)?;

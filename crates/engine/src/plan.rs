@@ -26,15 +26,6 @@ use unseed_core::schema::{EffectKind, ReferenceId, Schema, TableId};
 
 /// How many conflicts are described before the rest is only counted.
 pub const CONFLICTS_DESCRIBED_MAX: usize = 20;
-/// Rows of one batch unless a person says otherwise: about what leaves within half a second.
-fn batch_rows(path: Path) -> u64 {
-    match path {
-        Path::Fast => 180_000,
-        // The server checks every reference of every row.
-        Path::Checked => 50_000,
-    }
-}
-
 /// What a person asked for.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -149,6 +140,7 @@ pub(crate) async fn make_if_any(
         request,
         server: &catalog.server,
         fingerprint,
+        batch_rows: store.batch_rows(choice_of_path.0),
         path: choice_of_path,
         steps,
         indexes,
@@ -344,6 +336,7 @@ struct Bare<'a> {
     server: &'a Server,
     fingerprint: String,
     path: (Path, String),
+    batch_rows: u64,
     steps: Vec<Step>,
     indexes: Vec<RunIndex>,
     warnings: Vec<Warning>,
@@ -385,7 +378,7 @@ impl Bare<'_> {
             }],
             path: self.path.0,
             path_reason: self.path.1,
-            batch_rows_max: self.request.batch_rows_max.unwrap_or_else(|| batch_rows(self.path.0)),
+            batch_rows_max: self.request.batch_rows_max.unwrap_or(self.batch_rows),
             policy: self.request.policy.clone(),
             roots: roots.collect(),
             steps: self.steps,

@@ -6,13 +6,14 @@
 //! Invariant: a schema that should be there and is not is an error, on every machine. A test that loops over
 //! them can therefore not shrink in silence.
 
-use crate::server::{Database, ServerError, SqliteFile};
+use crate::server::{Database, MariadbDatabase, ServerError, SqliteFile};
 use std::path::{Path, PathBuf};
 
 /// Kind of database a schema is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
     Postgres,
+    Mariadb,
     Sqlite,
 }
 
@@ -20,6 +21,7 @@ impl Engine {
     fn suffix(self) -> &'static str {
         match self {
             Self::Postgres => "pg",
+            Self::Mariadb => "mariadb",
             Self::Sqlite => "sqlite",
         }
     }
@@ -27,6 +29,7 @@ impl Engine {
 
 const POSTGRES: &[Engine] = &[Engine::Postgres];
 const BOTH: &[Engine] = &[Engine::Postgres, Engine::Sqlite];
+const ALL: &[Engine] = &[Engine::Postgres, Engine::Mariadb, Engine::Sqlite];
 
 /// Every application and the engines it is made for.
 pub const EXPECTED: [(&str, &[Engine]); 9] = [
@@ -38,7 +41,7 @@ pub const EXPECTED: [(&str, &[Engine]); 9] = [
     ("neutron", BOTH),
     ("synapse", BOTH),
     ("tryton", POSTGRES),
-    ("zabbix", BOTH),
+    ("zabbix", ALL),
 ];
 
 /// The tables of one application, for one engine.
@@ -63,6 +66,12 @@ impl AppSchema {
     pub fn load_postgres(&self, database: &Database<'_>) -> Result<(), ServerError> {
         assert_eq!(self.engine, Engine::Postgres, "`{}` is not for PostgreSQL", self.path.display());
         database.psql_file(&self.path, &[]).map(drop)
+    }
+
+    /// Creates the tables in an empty MariaDB database, with the rows that the application is delivered with.
+    pub fn load_mariadb(&self, database: &MariadbDatabase<'_>) -> Result<(), ServerError> {
+        assert_eq!(self.engine, Engine::Mariadb, "`{}` is not for MariaDB", self.path.display());
+        database.server().sql_file(database.name(), &self.path).map(drop)
     }
 
     /// Creates the tables in an empty SQLite file.

@@ -9,6 +9,7 @@
 //! - `catalog`, `script`: the SQL of the peers, made from the catalog; `peers`: running them;
 //! - `subject`: the verbs of the release binary; `statements`: what the server's log says about them;
 //! - `redis`: the same for keys in Redis, beside a script in Python;
+//! - `maria`: the same on MariaDB, beside other peers;
 //! - `figures`: what was measured; `targets`: ratios and limits; `document`: tables, JSON lines, docs/performance.md.
 //!
 //! Invariants
@@ -20,6 +21,7 @@ mod document;
 mod figures;
 mod ground;
 mod machine;
+mod maria;
 mod peers;
 mod redis;
 mod script;
@@ -43,7 +45,7 @@ use unseed_testkit::workloads::Scale;
 /// How to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// Whose rows or keys
+    /// Whose rows or keys are removed; on mariadb, a million rows of one table
     #[arg(long, value_enum, default_value_t = StoreArg::Postgres)]
     store: StoreArg,
     /// How much data: s is 34 thousand rows, m 2 million, l 10 million
@@ -66,6 +68,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum StoreArg {
     Postgres,
+    Mariadb,
     Redis,
 }
 
@@ -131,6 +134,9 @@ enum Contestant {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    if args.store == StoreArg::Mariadb {
+        return maria::run(args.rounds);
+    }
     install::servers()?;
     let folder = process::root().join("target/bench");
     if args.store == StoreArg::Redis {

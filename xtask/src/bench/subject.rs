@@ -57,22 +57,13 @@ struct Journey<'a> {
 }
 
 impl Subject {
-    /// Builds the binary, or copies the one that `UNSEED_BIN` names, so that nobody changes it meanwhile.
     pub(super) fn prepare(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let source = match std::env::var_os("UNSEED_BIN") {
-            Some(path) => PathBuf::from(path),
-            None => build()?,
-        };
-        let binary = folder.join("unseed");
-        // A running program cannot be written to, but its name can be given to another file.
-        drop(std::fs::remove_file(&binary));
-        std::fs::copy(&source, &binary).with_context(|| format!("`{}`", source.display()))?;
+        let binary = program(folder)?;
         Ok(Self { binary, folder: folder.join("work") })
     }
 
     pub(super) fn version(&self) -> Result<String> {
-        Ok(process::capture(Command::new(&self.binary).arg("--version"))?.trim().to_owned())
+        version(&self.binary)
     }
 
     pub(super) fn scans(&self, ground: &Ground) -> Result<Samples> {
@@ -211,6 +202,25 @@ impl<'a> Journey<'a> {
     fn note(&mut self, part: &str, value: f64) {
         self.samples.insert(format!("{}.{part}", self.name), value);
     }
+}
+
+/// Builds the binary, or takes the one that `UNSEED_BIN` names, and copies it, so that nobody changes it meanwhile.
+pub(super) fn program(folder: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let source = match std::env::var_os("UNSEED_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => build()?,
+    };
+    let binary = folder.join("unseed");
+    // A running program cannot be written to, but its name can be given to another file.
+    drop(std::fs::remove_file(&binary));
+    std::fs::copy(&source, &binary).with_context(|| format!("`{}`", source.display()))?;
+    Ok(binary)
+}
+
+/// Name and version.
+pub(super) fn version(binary: &Path) -> Result<String> {
+    Ok(process::capture(Command::new(binary).arg("--version"))?.trim().to_owned())
 }
 
 fn build() -> Result<PathBuf> {

@@ -44,7 +44,7 @@ impl Fetch {
         Ok((environment.join("bin/python"), scratch))
     }
 
-    /// The script of a Debian package, unpacked.
+    /// The scripts of a Debian package, unpacked and put together.
     pub(super) fn debian(&self, recipe: &Recipe, engine: Engine) -> Result<PathBuf> {
         let Source::Debian(scripts) = recipe.source else {
             bail!("`{}` is not a Debian package", recipe.name)
@@ -54,11 +54,16 @@ impl Fetch {
         let folder = self.packages.join(script.package);
         std::fs::create_dir_all(&folder)?;
         download(script.package, &folder)?;
-        let path = folder.join(script.path);
-        if path.extension().is_some_and(|extension| extension == "gz") {
-            process::capture(Command::new("gzip").arg("-d").arg(&path))?;
-            return Ok(path.with_extension(""));
+        let mut whole = String::new();
+        for path in script.paths.iter().map(|path| folder.join(path)) {
+            let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+            whole.push_str(&match is_packed {
+                true => process::capture(Command::new("gzip").arg("-dc").arg(&path))?,
+                false => std::fs::read_to_string(&path)?,
+            });
         }
+        let path = folder.join("whole.sql");
+        std::fs::write(&path, whole)?;
         Ok(path)
     }
 

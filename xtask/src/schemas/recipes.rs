@@ -17,8 +17,8 @@ pub(super) enum Source {
 pub(super) struct DebianScript {
     pub(super) engine: Engine,
     pub(super) package: &'static str,
-    /// Path inside the package; `.gz` is unpacked.
-    pub(super) path: &'static str,
+    /// Paths inside the package, in their order; `.gz` is unpacked.
+    pub(super) paths: &'static [&'static str],
 }
 
 impl Recipe {
@@ -30,9 +30,10 @@ impl Recipe {
     /// All that decides about the result. A schema is made again when this changes.
     pub(super) fn text(&self) -> String {
         match &self.source {
-            Source::Debian(scripts) => {
-                scripts.iter().map(|script| format!("{} {}\n", script.package, script.path)).collect()
-            }
+            Source::Debian(scripts) => scripts
+                .iter()
+                .map(|script| format!("{} {}\n", script.package, script.paths.join(" ")))
+                .collect(),
             Source::Python { requirements, script } => format!("{requirements}\n{script}"),
         }
     }
@@ -65,12 +66,21 @@ pub(super) static RECIPES: [Recipe; 9] = [
             DebianScript {
                 engine: Engine::Postgres,
                 package: "zabbix-server-pgsql",
-                path: "usr/share/zabbix-server-pgsql/schema.sql.gz",
+                paths: &["usr/share/zabbix-server-pgsql/schema.sql.gz"],
+            },
+            DebianScript {
+                engine: Engine::Mariadb,
+                package: "zabbix-server-mysql",
+                paths: &[
+                    "usr/share/zabbix-server-mysql/schema.sql.gz",
+                    "usr/share/zabbix-server-mysql/images.sql.gz",
+                    "usr/share/zabbix-server-mysql/data.sql.gz",
+                ],
             },
             DebianScript {
                 engine: Engine::Sqlite,
                 package: "zabbix-proxy-sqlite3",
-                path: "usr/share/zabbix-proxy-sqlite3/schema.sql.gz",
+                paths: &["usr/share/zabbix-proxy-sqlite3/schema.sql.gz"],
             },
         ]),
     },
@@ -79,7 +89,7 @@ pub(super) static RECIPES: [Recipe; 9] = [
         source: Source::Debian(&[DebianScript {
             engine: Engine::Postgres,
             package: "ledgersmb",
-            path: "usr/share/ledgersmb/sql/Pg-database.sql",
+            paths: &["usr/share/ledgersmb/sql/Pg-database.sql"],
         }]),
     },
 ];

@@ -372,6 +372,15 @@ pub trait Store: Send {
     /// Paths from the closure to protected rows; `limit` bounds how many are described.
     async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault>;
 
+    /// Rows of one batch unless a person says otherwise: about what leaves within half a second.
+    fn batch_rows(&self, path: Path) -> u64 {
+        match path {
+            Path::Fast => 180_000,
+            // The server checks every reference of every row.
+            Path::Checked => 50_000,
+        }
+    }
+
     /// Row counts per tag of the current closure.
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault>;
 

@@ -9,6 +9,7 @@
 //!
 //! Not here: traps one by one (`semantics_*`), random schemas (`property`).
 
+mod mariadb;
 mod oracle;
 mod owner;
 mod shapes;

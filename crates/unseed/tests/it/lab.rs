@@ -190,6 +190,16 @@ impl<'s> Lab<'s> {
         }
     }
 
+    /// Where the server listens.
+    #[track_caller]
+    pub(crate) fn port(&self) -> u16 {
+        match &self.base {
+            Base::Postgres(database) => database.server().port(),
+            Base::Mariadb(database) => database.server().port(),
+            Base::Sqlite(path) => panic!("{} is no database of a server", path.display()),
+        }
+    }
+
     /// The file of a SQLite database.
     #[track_caller]
     pub(crate) fn file(&self) -> &Path {

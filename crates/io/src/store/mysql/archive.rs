@@ -5,7 +5,7 @@
 //! version is still the one of the closure are read; if one is missing, the batch is closed over again.
 
 use super::dialect::{MysqlDialect, hex_literal, staging_table, text_literal};
-use super::session::MySession;
+use super::session::{Joins, MySession};
 use super::types::{self, Sort, sort};
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -206,7 +206,8 @@ impl Mysql {
         batch: TagRange,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Stop> {
-        let expected = counts::batch(&mut self.session, &self.sets, batch).await?;
+        self.session.join(Joins::Indexed).await?;
+        let expected = self.expected(batch).await?;
         let mut archived = Archived::default();
         for table in work.program.removal.iter().flatten() {
             if !expected.removed.contains_key(table) {

@@ -22,7 +22,7 @@ const SETTINGS: &[&str] = &[
     "SET SESSION sql_safe_updates = 0, SESSION sql_select_limit = DEFAULT, SESSION max_statement_time = 0",
     "SET SESSION big_tables = 0, SESSION wait_timeout = 86400, SESSION net_write_timeout = 3600",
     "SET SESSION group_concat_max_len = 1048576, SESSION character_set_results = utf8mb4",
-    "SET SESSION join_cache_level = 4, SESSION lock_wait_timeout = 10, SESSION innodb_lock_wait_timeout = 5",
+    "SET SESSION join_cache_level = 2, SESSION lock_wait_timeout = 10, SESSION innodb_lock_wait_timeout = 5",
 ];
 
 /// How a connection is encrypted.

@@ -12,7 +12,7 @@ use super::types::{self, Sort, sort};
 use crate::store::sql::dialect::{Dialect, Indexed};
 use std::fmt::Write;
 use unseed_core::port::store::{SectionHead, SectionKind};
-use unseed_core::schema::{Column, Table, TableId, TableName};
+use unseed_core::schema::{Column, ColumnKind, Table, TableId, TableName};
 
 /// MariaDB.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub(super) struct MysqlDialect;
 pub(super) const STAGING_ROW: &str = "unseed_row";
 /// More characters or bytes of a column are not indexed: enough to tell most values apart, and it fits any row.
 const INDEXED_MAX: u64 = 150;
+/// A value of more bytes goes into a row's hash by its own hash.
+const HASHED_WHOLE_MAX: u64 = 1024;
 /// Tags are compared with this where there is none.
 const NO_TAG: &str = "9223372036854775807";
 /// What closes a set of columns without an index that would fit.
@@ -101,20 +103,20 @@ impl MysqlDialect {
         }
     }
 
-    /// Text that tells values of a column apart, null as nothing; never null itself.
+    /// What tells values of a column apart, as arguments of a CONCAT_WS in bytes; null where the value is.
     fn hashed(self, column: &Column, name: &str) -> String {
-        let text = match sort(column) {
+        match sort(column) {
             Sort::Number | Sort::Double => name.to_owned(),
+            Sort::Plain if column.kind == ColumnKind::Time => name.to_owned(),
             Sort::Plain => format!("CAST({name} AS CHAR)"),
             Sort::Float => format!("CAST({name} AS DOUBLE)"),
             Sort::Bit | Sort::Words => format!("{name} + 0"),
-            Sort::Text | Sort::Bytes if types::is_long(column) => format!("MD5({name})"),
-            // The length keeps a value from running into the next one.
-            Sort::Text | Sort::Bytes => {
-                return format!("IFNULL(LENGTH({name}), ''), IFNULL(CAST({name} AS BINARY), '')");
-            }
-        };
-        format!("IFNULL({text}, '')")
+            // The length keeps a value from running into the next one, and all together must fit a packet.
+            Sort::Text | Sort::Bytes if types::is_long(column) => format!(
+                "LENGTH({name}), IF(LENGTH({name}) <= {HASHED_WHOLE_MAX}, CAST({name} AS BINARY), MD5({name}))"
+            ),
+            Sort::Text | Sort::Bytes => format!("LENGTH({name}), CAST({name} AS BINARY)"),
+        }
     }
 
     /// An index over columns, in parentheses.
@@ -318,7 +320,8 @@ impl Dialect for MysqlDialect {
         if !nulls.is_empty() {
             parts.insert(0, format!("CONCAT({})", nulls.join(", ")));
         }
-        format!("MD5(CONCAT_WS(',', {}))", parts.join(", "))
+        // Nulls are left out of the text; which they are stands in front.
+        format!("MD5(CONCAT_WS(_binary ',', {}))", parts.join(", "))
     }
 
     fn digest_of(&self, hash: &str) -> String {

@@ -24,6 +24,7 @@ mod types;
 
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
+use super::sql::counts::Tally;
 use super::sql::dialect::Dialect;
 use super::sql::{
     Session, SqlError, closure, conflicts, counts, explain, fingerprint, number, roots, script, tags, text,
@@ -31,17 +32,17 @@ use super::sql::{
 use async_trait::async_trait;
 use connect::Target;
 use dialect::MysqlDialect;
-use session::MySession;
+use session::{Joins, MySession};
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
-use unseed_core::plan::RootSet;
+use unseed_core::plan::{Path, RootSet};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
     Outcome, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Server, Statements, Store, TagRange,
     Tags, Work,
 };
-use unseed_core::schema::{ReferenceId, Schema, TableId};
+use unseed_core::schema::{Origin, Reference, ReferenceId, Schema, TableId};
 
 /// The word that plans and archives use.
 const KIND: &str = "mariadb";
@@ -51,6 +52,8 @@ pub(crate) struct Mysql {
     session: MySession,
     target: Target,
     sets: Sets,
+    /// What the sets hold per tag, once that was counted.
+    tally: Option<Tally>,
     in_transaction: bool,
     /// The lock that tells later connections that this one is at work.
     lock: Option<String>,
@@ -93,13 +96,13 @@ impl Mysql {
     pub(crate) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Self, Fault> {
         let target = connect::target(url, lookup)?;
         let session = connect::connect(&target).await?;
-        Ok(Self { session, target, sets: Sets::default(), in_transaction: false, lock: None })
+        Ok(Self { session, target, sets: Sets::default(), tally: None, in_transaction: false, lock: None })
     }
 
     /// Takes a new connection in place of one whose answer was not read to its end.
     async fn reconnect(&mut self) -> Result<(), Fault> {
         self.session = connect::connect(&self.target).await?;
-        (self.sets, self.in_transaction, self.lock) = (Sets::default(), false, None);
+        (self.sets, self.tally, self.in_transaction, self.lock) = (Sets::default(), None, false, None);
         Ok(())
     }
 
@@ -124,6 +127,20 @@ impl Mysql {
         Ok(name)
     }
 
+    /// Lets the server use hashes where references compare what no index can find.
+    async fn join_for(&mut self, schema: &Schema) -> Result<(), SqlError> {
+        let by_text = |r: &Reference| {
+            let columns = r.child_columns.iter().zip(&r.parent_columns);
+            let (child, parent) = (schema.table(r.child), schema.table(r.parent));
+            r.origin != Origin::Declared
+                && columns
+                    .into_iter()
+                    .any(|(c, p)| !types::comparable(&child.columns[*c], &parent.columns[*p]))
+        };
+        let hashed = schema.references.iter().any(by_text);
+        self.session.join(if hashed { Joins::Hashed } else { Joins::Indexed }).await
+    }
+
     async fn close_over(
         &mut self,
         work: &Work,
@@ -131,6 +148,7 @@ impl Mysql {
         progress: &dyn Progress,
     ) -> Result<Closure, SqlError> {
         self.forget().await?;
+        self.join_for(&work.schema).await?;
         let leaves = if request.count_only { Leaves::Count } else { Leaves::Keep };
         self.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
         let mut found = counts::whole(&mut self.session, &mut self.sets).await?;
@@ -142,7 +160,16 @@ impl Mysql {
         Ok(found)
     }
 
+    /// What a batch holds; the sets do not change while batches leave.
+    async fn expected(&mut self, batch: TagRange) -> Result<Closure, SqlError> {
+        match &self.tally {
+            Some(tally) => Ok(tally.batch(batch)),
+            None => counts::batch(&mut self.session, &self.sets, batch).await,
+        }
+    }
+
     async fn digest_protected(&mut self, work: &Work) -> Result<Vec<Fingerprint>, SqlError> {
+        self.join_for(&work.schema).await?;
         let found = fingerprint::find(&mut self.session, work).await?;
         let digests = fingerprint::digests(&mut self.session, work, &found).await?;
         fingerprint::forget(&mut self.session, &found).await?;
@@ -219,7 +246,7 @@ impl Store for Mysql {
         request: &CloseRequest<'_>,
         progress: &dyn Progress,
     ) -> Result<Closure, Fault> {
-        self.sets = Sets::default();
+        (self.sets, self.tally) = (Sets::default(), None);
         let closure = self.close_over(work, request, progress).await;
         let closure = closure.map_err(|e| e.fault("computing the closure"))?;
         self.refuse_unsafe(work, &closure).await?;
@@ -227,14 +254,26 @@ impl Store for Mysql {
     }
 
     async fn conflicts(&mut self, work: &Work, limit: usize) -> Result<Vec<Conflict>, Fault> {
+        let failed = |e: SqlError| e.fault("looking for protected rows");
+        self.join_for(&work.schema).await.map_err(failed)?;
         let found = conflicts::conflicts(&mut self.session, work, &self.sets, limit).await;
-        found.map_err(|e| e.fault("looking for protected rows"))
+        found.map_err(failed)
+    }
+
+    fn batch_rows(&self, path: Path) -> u64 {
+        match path {
+            Path::Fast => 50_000,
+            Path::Checked => 20_000,
+        }
     }
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
         let failed = |e: SqlError| e.fault("counting batches");
+        self.join_for(&work.schema).await.map_err(failed)?;
         let tally = counts::tally(&mut self.session, &self.sets).await.map_err(failed)?;
-        tags::tags(&mut self.session, work, &self.sets, &tally).await.map_err(failed)
+        let tags = tags::tags(&mut self.session, work, &self.sets, &tally).await.map_err(failed)?;
+        self.tally = Some(tally);
+        Ok(tags)
     }
 
     async fn archive(
@@ -288,8 +327,9 @@ impl Store for Mysql {
     }
 
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
-        let orphans = counts::orphans(&mut self.session, schema, references).await;
-        orphans.map_err(|e| e.fault("looking for orphans"))
+        let failed = |e: SqlError| e.fault("looking for orphans");
+        self.join_for(schema).await.map_err(failed)?;
+        counts::orphans(&mut self.session, schema, references).await.map_err(failed)
     }
 
     async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {

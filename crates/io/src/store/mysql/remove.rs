@@ -13,6 +13,7 @@
 
 use super::archive::unchanged;
 use super::dialect::MysqlDialect;
+use super::session::Joins;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
@@ -116,10 +117,11 @@ impl Mysql {
         archived: &Archived,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removed, Stop> {
-        let expected = counts::batch(&mut self.session, &self.sets, batch).await?;
+        let expected = self.expected(batch).await?;
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Err(Stop::Changed("rows changed before they were archived".to_owned()));
         }
+        self.session.join(Joins::Indexed).await?;
         self.lock(work, batch, &expected).await?;
         self.remember(work).await?;
         let before = self.touched().await?;
@@ -163,6 +165,7 @@ impl Mysql {
         if work.path == Path::Checked {
             let before = self.touched().await?;
             self.dangling(work, batch, expected, before, true).await?;
+            self.session.join(Joins::Indexed).await?;
         }
         Ok(())
     }
@@ -261,6 +264,7 @@ impl Mysql {
         before: Touched,
         leaving: bool,
     ) -> Result<(), Stop> {
+        self.join_for(&work.schema).await?;
         let d = MysqlDialect;
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         for id in work.schema.reference_ids() {

@@ -36,6 +36,7 @@ impl Mysql {
     ) -> Result<Restored, Fault> {
         let failed = |stop: Stop| stop.fault("restoring");
         self.forget().await.map_err(|e| e.fault("restoring"))?;
+        self.join_for(&work.schema).await.map_err(|e| e.fault("restoring"))?;
         let staged = self.stage(work, source, scope, progress).await.map_err(failed)?;
         self.begin().await.map_err(|e| e.fault("restoring"))?;
         let result = self.restore_staged(work, &staged).await;

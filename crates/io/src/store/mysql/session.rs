@@ -30,6 +30,17 @@ pub(super) struct MySession {
     holding_since: Option<Instant>,
     /// The longest statement that the server takes.
     pub(super) packet_bytes_max: usize,
+    joins: Joins,
+}
+
+/// How the server may join tables.
+///
+/// It takes a hash of a whole table wherever it is allowed to, however few rows of it are wanted, and then locks and
+/// reads them all. Where values are compared as texts, though, no index serves, and all but a hash is far worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    Indexed,
+    Hashed,
 }
 
 /// The server's answer, or the loss of the connection.
@@ -114,7 +125,21 @@ impl MySession {
             temporary: BTreeSet::new(),
             holding_since: None,
             packet_bytes_max: 16 << 20,
+            joins: Joins::Indexed,
         }
+    }
+
+    /// Lets the following statements join so.
+    pub(super) async fn join(&mut self, joins: Joins) -> Result<(), SqlError> {
+        if self.joins != joins {
+            let level = match joins {
+                Joins::Indexed => 2,
+                Joins::Hashed => 4,
+            };
+            self.run(&format!("SET SESSION join_cache_level = {level}")).await?;
+            self.joins = joins;
+        }
+        Ok(())
     }
 
     pub(super) fn statements(&self) -> Statements {

@@ -28,6 +28,10 @@ fn shops_on_sqlite() -> Lab<'static> {
     Lab::sqlite(&format!("{SHOPS}{ROWS}"))
 }
 
+fn shops_on_mariadb() -> Lab<'static> {
+    Lab::mariadb(&format!("SET sql_mode = 'PIPES_AS_CONCAT'; {SHOPS}{ROWS}"))
+}
+
 fn server() -> &'static Postgres {
     Postgres::shared().unwrap()
 }
@@ -100,8 +104,17 @@ fn steps(scene: &Scene, first: u64) {
 
 #[test]
 fn a_purge_killed_at_any_instant_loses_nothing_on_mariadb() {
-    let lab = Lab::mariadb(&format!("SET sql_mode = 'PIPES_AS_CONCAT'; {SHOPS}{ROWS}"));
-    check(&Scene::new(lab, "tenants: id > 4", &["--batch-rows", "150"]));
+    check(&shops(shops_on_mariadb()));
+}
+
+#[test]
+fn a_purge_killed_at_any_instant_loses_nothing_on_mariadb_with_checks_on() {
+    check(&Scene::new(shops_on_mariadb(), "tenants: id > 4", &["--batch-rows", "150", "--path", "checked"]));
+}
+
+#[test]
+fn a_purge_of_mariadb_killed_at_each_step_loses_nothing() {
+    steps(&shops(shops_on_mariadb()), 4);
 }
 
 fn check(scene: &Scene) {

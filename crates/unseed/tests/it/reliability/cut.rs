@@ -3,7 +3,7 @@
 //! A proxy between the binary and the server knows the moment: the journal says that a commit is about to be sent.
 
 use super::books::{assert_archived, assert_chained, assert_settled};
-use super::line::COMMIT;
+use super::line::{COMMIT, MARIADB_COMMIT};
 use super::scene::{ROWS, SHOPS};
 use crate::lab::{Lab, assert_same, fault};
 use std::io::{Read as _, Write as _};
@@ -47,7 +47,7 @@ impl Proxy {
     fn start(lab: &Lab<'_>, cut: Cut, now: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = lab.database().server().port();
+        let server = lab.port();
         let shared = Arc::new(Shared {
             cut,
             state: lab.path(".unseed/state.db"),
@@ -89,7 +89,8 @@ impl Shared {
         let mut buffer = vec![0; 1 << 16];
         let mut is_cut = false;
         while let Ok(length @ 1..) = client.read(&mut buffer) {
-            is_cut = buffer[..length].ends_with(COMMIT) && self.is_now();
+            let sent = &buffer[..length];
+            is_cut = (sent.ends_with(COMMIT) || sent.ends_with(MARIADB_COMMIT)) && self.is_now();
             if is_cut && self.cut == Cut::Answered {
                 deaf.store(true, Ordering::SeqCst);
             }
@@ -129,17 +130,28 @@ const RESTORE: &str = "SELECT count(*) FROM runs WHERE json_extract(report, '$.r
 
 /// Plans through a proxy and purges.
 fn cut_at(lab: &Lab<'_>, proxy: &Proxy, way: &str) -> crate::support::Answer {
-    let direct = format!(":{}/", lab.database().server().port());
+    let direct = format!(":{}/", lab.port());
     let url = lab.url().replace(&direct, &format!(":{}/", proxy.port));
-    let more = ["--batch-rows", "150", "--max-share", "1", "--path", way];
+    let more = [
+        "--batch-rows",
+        "150",
+        "--max-share",
+        "1",
+        "--path",
+        if way == "checked" { "checked" } else { "fast" },
+    ];
     let plan = [&["plan", &url, "--where", "tenants: id > 4", "-o", "plan.json"], more.as_slice()].concat();
     assert_eq!(lab.run(&plan).code, Some(0));
     lab.try_purge()
 }
 
+/// PostgreSQL on this path, or MariaDB.
 fn lab_of(way: &str) -> Lab<'static> {
-    let lab = Lab::postgres(&format!("{SHOPS}{ROWS}"));
-    if way == "fast" { lab } else { lab.owned() }
+    match way {
+        "mariadb" => Lab::mariadb(&format!("SET sql_mode = 'PIPES_AS_CONCAT'; {SHOPS}{ROWS}")),
+        "checked" => Lab::postgres(&format!("{SHOPS}{ROWS}")).owned(),
+        _ => Lab::postgres(&format!("{SHOPS}{ROWS}")),
+    }
 }
 
 fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
@@ -154,7 +166,7 @@ fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
             &["the outcome of batch 3 is not known yet", "unseed resume r-1"],
         );
         let resume = || lab.json(0, &["resume", "r-1", "--confirm", "r-1"]);
-        if cut == Cut::Unnoticed {
+        if cut == Cut::Unnoticed && way != &"mariadb" {
             std::thread::scope(|scope| {
                 let resumed = scope.spawn(resume);
                 wait_for(&lab, "SELECT count(*) FROM audit WHERE outcome LIKE 'resumed%'", "1");
@@ -165,6 +177,12 @@ fn a_commit_that_was(cut: Cut, becomes: &str, ways: &[&str]) {
             });
         } else {
             resume();
+            let held = proxy.shared.held.lock().unwrap().is_some();
+            assert_eq!(
+                held,
+                cut == Cut::Unnoticed,
+                "{context}: whose connection it was is ended, not waited for"
+            );
         }
         let third = "SELECT json_extract(body, '$.state') FROM batches WHERE number = 3";
         assert_eq!(lab.state(third), becomes, "{context}");
@@ -186,17 +204,17 @@ fn wait_for(lab: &Lab<'_>, query: &str, answer: &str) {
 
 #[test]
 fn a_commit_that_never_arrived_is_rolled_back() {
-    a_commit_that_was(Cut::Before, "discarded", &["fast"]);
+    a_commit_that_was(Cut::Before, "discarded", &["fast", "mariadb"]);
 }
 
 #[test]
 fn a_commit_that_arrived_last_is_committed() {
-    a_commit_that_was(Cut::Sent, "committed", &["checked"]);
+    a_commit_that_was(Cut::Sent, "committed", &["checked", "mariadb"]);
 }
 
 #[test]
 fn a_commit_whose_answer_was_lost_is_committed() {
-    a_commit_that_was(Cut::Answered, "committed", &["fast", "checked"]);
+    a_commit_that_was(Cut::Answered, "committed", &["fast", "checked", "mariadb"]);
 }
 
 /// The server still waits for the COMMIT: the resume waits too, and guesses nothing.
@@ -205,13 +223,28 @@ fn a_commit_that_is_still_open_is_waited_for() {
     a_commit_that_was(Cut::Unnoticed, "discarded", &["fast"]);
 }
 
+/// MariaDB waits for it too, but can be told to stop: the resume ends that connection.
+#[test]
+fn a_commit_that_is_still_open_in_mariadb_is_ended() {
+    a_commit_that_was(Cut::Unnoticed, "discarded", &["mariadb"]);
+}
+
 #[test]
 fn a_restore_that_is_cut_at_its_commit_brings_everything_back_once() {
+    a_restore_that_is_cut("fast");
+}
+
+#[test]
+fn a_restore_into_mariadb_that_is_cut_at_its_commit_brings_everything_back_once() {
+    a_restore_that_is_cut("mariadb");
+}
+
+fn a_restore_that_is_cut(way: &str) {
     for (cut, code) in [(Cut::Before, 0), (Cut::Sent, 3), (Cut::Answered, 3), (Cut::Unnoticed, 0)] {
-        let lab = Lab::postgres(&format!("{SHOPS}{ROWS}"));
+        let lab = lab_of(way);
         let before = lab.picture();
         let proxy = Proxy::start(&lab, cut, RESTORE);
-        assert_eq!(cut_at(&lab, &proxy, "fast").code, Some(0), "{cut:?}");
+        assert_eq!(cut_at(&lab, &proxy, way).code, Some(0), "{cut:?}");
         let restore = || lab.run(&["restore", "r-1", "--confirm", "r-1"]);
         fault(&restore(), 4, &["whether the rows are back is not known yet", "unseed restore r-1"]);
         // Whoever asks while the server still waits for the COMMIT waits as well, and takes nothing for a conflict.

@@ -9,6 +9,9 @@ use unseed_testkit::server::Database;
 /// A COMMIT as the wire has it: a simple query of its own.
 pub(super) const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
+/// The same as MariaDB has it: a packet of eight bytes, the first of its exchange.
+pub(super) const MARIADB_COMMIT: &[u8] = b"\x07\0\0\0\x03COMMIT";
+
 /// A proxy before one state database.
 pub(crate) struct Line {
     url: String,

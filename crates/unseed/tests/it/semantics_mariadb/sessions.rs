@@ -59,6 +59,96 @@ fn a_row_that_moves_to_a_customer_stays() {
     assert_eq!(lab.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM sessions"), "1,3");
 }
 
+/// A DELETE between the first and the last key of a batch takes whatever lies there by now, and nobody has it.
+#[test]
+fn a_row_that_comes_between_the_keys_of_a_batch_stays() {
+    let lab = Lab::mariadb(
+        "CREATE TABLE events (id INT PRIMARY KEY, kind VARCHAR(9) NOT NULL);
+         INSERT INTO events VALUES (1, 'test'), (5, 'real'), (9, 'test');",
+    );
+    for moment in [Moment::Archive, Moment::Remove] {
+        let run = if moment == Moment::Archive { "r-1" } else { "r-2" };
+        lab.plan("events: kind = 'test' AND id <> 4", &["--max-share", "1"]);
+        let report = purge_with(&lab, moment, |_| {
+            lab.sql("INSERT INTO events VALUES (4, 'test')");
+        });
+        assert_eq!(report.unwrap().retries, 0);
+        assert_eq!(lab.sql("SELECT GROUP_CONCAT(id ORDER BY id) FROM events"), "4,5");
+        let archived = lab.archived(run, &format!("{}.events.sql", lab.maria().name()));
+        assert_eq!(archived.len(), 3, "a head, two rows: {archived:?}");
+        lab.verify(run);
+        lab.restore(run);
+        lab.sql("DELETE FROM events WHERE id = 4");
+    }
+}
+
+/// A batch that is repeated leaves one copy of each row in the archive: the one that left.
+#[test]
+fn a_batch_that_is_repeated_archives_each_row_once() {
+    for path in ["fast", "checked"] {
+        let lab = Lab::mariadb(SHOP);
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            lab.sql(&format!("UPDATE sessions SET agent = 'version {time}' WHERE id = 2 AND {time} < 2"));
+        });
+        assert_eq!(report.unwrap().retries, 2);
+        let rows = lab.archived("r-1", &format!("{}.sessions.sql", lab.maria().name()));
+        let rows: Vec<&String> = rows.iter().filter(|row| row.starts_with('(')).collect();
+        assert_eq!(rows.len(), 2, "{rows:?}");
+        assert_eq!(rows.iter().filter(|row| row.contains("'version 1'")).count(), 1, "{rows:?}");
+        lab.verify("r-1");
+    }
+}
+
+/// A DELETE by key alone takes it, whatever it has become, and the archive has what it was.
+#[test]
+fn a_root_that_becomes_a_customer_is_refused_at_any_moment() {
+    for moment in [Moment::Archive, Moment::Remove] {
+        for path in ["fast", "checked"] {
+            let lab = Lab::mariadb(SHOP);
+            lab.plan("tenants: id = 2", &["--path", path]);
+            let stopped = purge_with(&lab, moment, |_| {
+                lab.sql("UPDATE tenants SET name = 'A real customer' WHERE id = 2");
+            });
+            assert_eq!(stopped.unwrap_err().category, Category::Stale);
+            assert_eq!((lab.count("tenants"), lab.count("users"), lab.count("sessions")), (2, 3, 3));
+        }
+    }
+}
+
+/// With `foreign_key_checks` off the server lets in rows that point at nothing: somebody has to look.
+#[test]
+fn a_row_that_points_at_a_removed_one_is_found() {
+    let lab = Lab::mariadb(SHOP);
+    lab.removes("tenants: id = 2", &[], &LEFT);
+    lab.sql("SET foreign_key_checks = 0; INSERT INTO sessions VALUES (9, 3, 'orphan')");
+    let report = lab.json(1, &["verify", "r-1"]);
+    assert!(report.to_string().contains("sessions"), "{report}");
+    lab.sql("DELETE FROM sessions WHERE id = 9");
+    lab.verify("r-1");
+}
+
+/// A few rows of a large table are found by its index; a hash of the whole table would lock them all.
+#[test]
+fn rows_that_stay_are_not_locked() {
+    for path in ["fast", "checked"] {
+        let lab = Lab::mariadb(
+            "CREATE TABLE tenants (id INT PRIMARY KEY);
+             CREATE TABLE users (id INT PRIMARY KEY, tenant_id INT NOT NULL, FOREIGN KEY (tenant_id) REFERENCES tenants (id));
+             INSERT INTO tenants SELECT seq FROM seq_1_to_200; INSERT INTO users SELECT seq, 1 + seq % 200 FROM seq_1_to_20000;",
+        );
+        lab.plan("tenants: id = 7", &["--path", path]);
+        let report = purge_with(&lab, Moment::Commit, |_| {
+            // By the index, since whoever reads the whole table meets the rows that leave.
+            let others = "SELECT count(*) FROM users FORCE INDEX (tenant_id) WHERE tenant_id > 100 FOR UPDATE; \
+                SELECT count(*) FROM tenants WHERE id > 100 FOR UPDATE";
+            assert_eq!(lab.sql(&format!("SET innodb_lock_wait_timeout = 1; {others}")), "10000\n100");
+        });
+        report.unwrap();
+        assert_eq!(lab.count("users"), 19_900);
+    }
+}
+
 /// Gap locks would keep others from inserting beside the rows that leave.
 #[test]
 fn others_insert_and_read_while_a_batch_is_open() {
