@@ -36,8 +36,8 @@ fn fed(mut cargo: Command, args: &FuzzArgs) -> Command {
     cargo
 }
 
-/// Seconds that a run beside something else may take: about as long as the tests.
-const BESIDE_MAX_S: u64 = 720;
+/// Seconds that a run beside something else may take: enough for a minute for each parser, even where little is left.
+const BESIDE_MAX_S: u64 = 1_100;
 
 /// Every parser is fed while something else runs, at the lowest priority, with what that leaves of the cores.
 pub(crate) struct Beside(Child);
