@@ -156,6 +156,7 @@ fn config_seeds() -> Vec<Vec<u8>> {
         "[stores.main]\nurl = \"postgres://app@localhost/app\"\n[limits]\nmax_rows = 10\n[protect]\n\"tenants.id\" = [1, \"a\"]\n",
         "[detect]\ntest = 0.9\n[detect.weights]\n\"created.burst\" = { tenant = 1, user = 0 }\n[[detect.rules]]\nid = \"a\"\nfield = \"email\"\npattern = [\"*@x\"]\nweight = 7\n[detect.allow]\ntenant.name = \"Test*\"\n",
         "[[references]]\nfrom = \"a.b\"\nto = \"c.d\"\non_remove = \"delete\"\nwhen = { t = \"x\" }\n[entities.tenant]\ntable = \"orgs\"\nname = \"title\"\n[approval]\nrequired = 0\n",
+        "[limits]\nmax_rows = {{},a={{},b=[{}]}}\n",
     ])
 }
 

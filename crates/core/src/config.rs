@@ -14,6 +14,7 @@ mod archive;
 mod detect;
 mod govern;
 mod live;
+mod nesting;
 mod state;
 mod stores;
 
@@ -88,6 +89,11 @@ impl Config {
     /// A usage fault that names the file, the line and what is wrong there.
     pub fn parse(text: &str, file: &str) -> Result<Self, Fault> {
         let place = Place { text, file };
+        if let Some(bracket) = nesting::too_deep(text) {
+            return Err(place
+                .at(Some(bracket), "brackets stand too deep within each other")
+                .hint(format!("correct `{file}` and run the command again")));
+        }
         let parsed: File = toml::from_str(text).map_err(|error| place.syntax(&error))?;
         let mut stores = BTreeMap::new();
         for (name, store) in parsed.stores {

@@ -135,6 +135,16 @@ fn broken_toml_names_the_line() {
     assert!(fault.message.starts_with("`unseed.toml` line 2: "), "{}", fault.message);
 }
 
+/// Each of them takes a hundred kilobytes of stack or more for a thousand brackets where nobody counts.
+#[test]
+fn brackets_that_stand_too_deep_are_refused() {
+    for part in ["[", "{a=", "{{},a=", "{[],a=", "{{},a=["] {
+        let text = format!("[limits]\nmax_rows = {}", part.repeat(100_000));
+        let fault = Config::parse(&text, "unseed.toml").expect_err("too deep");
+        assert_eq!(fault.message, "`unseed.toml` line 2: brackets stand too deep within each other");
+    }
+}
+
 #[test]
 fn approvals_that_never_count_and_stores_that_are_not_there_are_refused() {
     refused(
