@@ -271,7 +271,7 @@ impl<'a> Journey<'a> {
         all.extend(["--quiet", "--format", "json"]);
         let mut command = self.subject.command(&self.config, &all);
         command.env("TENANTS_URL", format!("sqlite:{}", self.ground.database().display()));
-        command.env("KEYS_URL", self.ground.server.url());
+        command.env("KEYS_URL", self.ground.server.socket_url());
         watch::run(&mut command, self.subject.folder(), &[0])
     }
 

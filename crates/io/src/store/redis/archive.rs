@@ -159,7 +159,7 @@ impl Redis {
         }
         let (mut watchers, mut questions) = (Vec::new(), Vec::new());
         // What is removed together has a connection of its own: the end of a transaction ends all watches of its.
-        let unused = self.archived.last().and_then(|last| last.watcher).map_or(0, |number| number + 1);
+        let unused = self.unused_watcher();
         for (number, (chunk, _)) in (unused..).zip(&chunks) {
             let watcher = self.watcher(number).await?;
             let node = self.nodes[self.entry(chunk[0]).node].clone();

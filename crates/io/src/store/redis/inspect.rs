@@ -26,6 +26,8 @@ pub(super) struct Facts {
     pub(super) runs_scripts: bool,
     /// Keys may be watched, and transactions opened.
     pub(super) watches: bool,
+    /// Connections that may watch keys.
+    pub(super) watchers_max: usize,
     pub(super) is_cluster: bool,
 }
 
@@ -58,6 +60,7 @@ pub(super) async fn inspect(target: &Target) -> Result<(Vec<Node>, Facts), Fault
         tells_size: true,
         runs_scripts: true,
         watches: true,
+        watchers_max: watch::watchers_max(info.get("connected_clients"), info.get("maxclients")),
         is_cluster,
     };
     let mut nodes = nodes;

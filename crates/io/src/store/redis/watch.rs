@@ -18,7 +18,16 @@ use unseed_core::fault::Fault;
 use unseed_core::port::derived::Cleared;
 
 /// Keys that one connection watches: as many as a server removes in a fraction of a millisecond.
-pub(super) const KEYS_PER_CONNECTION: usize = 250;
+pub(super) const KEYS_PER_CONNECTION: usize = 128;
+
+/// The part of the free connections of a server that we take, and how many where it does not tell.
+const PART: usize = 4;
+const WATCHERS_UNKNOWN: usize = 64;
+
+/// How many connections may watch keys, from what `INFO` tells.
+pub(super) fn watchers_max(connected: Option<usize>, most: Option<usize>) -> usize {
+    most.map_or(WATCHERS_UNKNOWN, |most| most.saturating_sub(connected.unwrap_or(0)) / PART)
+}
 
 /// A removal on its way.
 pub(super) struct Transaction {
@@ -29,16 +38,22 @@ pub(super) struct Transaction {
 }
 
 impl Redis {
-    /// The connection of this number, which watches keys of one chunk; none where none may.
+    /// The connection of this number, which watches keys of one chunk; none where none may, or where that would take
+    /// connections that others need.
     pub(super) async fn watcher(&mut self, number: usize) -> Result<Option<usize>, Fault> {
         let facts = self.facts()?;
-        if facts.is_cluster || !facts.watches {
+        if facts.is_cluster || !facts.watches || number >= facts.watchers_max {
             return Ok(None);
         }
         while self.watchers.len() <= number {
             self.watchers.push(self.target.connect().await?);
         }
         Ok(Some(number))
+    }
+
+    /// The first connection that watches nothing of what waits for `remove`.
+    pub(super) fn unused_watcher(&self) -> usize {
+        self.archived.iter().filter_map(|archived| archived.watcher).max().map_or(0, |last| last + 1)
     }
 
     /// Ends all watches, for keys that nobody is going to remove.

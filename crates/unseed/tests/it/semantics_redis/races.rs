@@ -46,6 +46,26 @@ async fn a_crash_between_archive_and_removal_loses_nothing() {
     assert!(contents(&mut client) == before);
 }
 
+/// Only some keys can be watched there: the others are compared one by one, and what changed stays either way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_few_connections_keeps_most_of_them_for_others() {
+    let mut scene = Scene::new(&RedisOptions::default().line("maxclients 20"));
+    let mut client = scene.client();
+    sessions(&mut client, 400, 10);
+    let mut store = scene.store().await;
+    let found = find(store.as_mut(), &nearly_all(400)).await.unwrap().entries();
+    assert_eq!(found, 10 * (400 - 4));
+    assert_eq!(scene.archive(store.as_mut(), 100_000).await.unwrap(), found);
+    let others: Vec<RedisClient> = (0..10).map(|_| scene.client()).collect();
+    // One of each ten keys is written to meanwhile.
+    for tenant in 0..400 {
+        client.run(&["APPEND", &session(tenant, tenant % 10), "more"]).unwrap();
+    }
+    let cleared = store.remove(&Silent).await.unwrap();
+    assert_eq!((cleared.removed["sess:{tenant.id}:*"], cleared.changed, cleared.gone), (found - found / 10, found / 10, 0));
+    drop(others);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_keys_than_are_kept_in_memory_leave_and_come_back() {
     let mut scene = Scene::new(&RedisOptions::default());
