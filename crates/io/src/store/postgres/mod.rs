@@ -206,8 +206,10 @@ impl Postgres {
         let row = rows.first().cloned().unwrap_or_default();
         self.closed.horizon = text(&row, 0);
         let (next, running, own) = (number(&row, 1), number(&row, 2), number(&row, 3));
-        // If our own transaction came right after the snapshot, the closure saw everything before it.
-        self.closed.seen_up_to = (running == 0 && own == next).then_some(own + 1);
+        // If our own transaction came right after the snapshot, the closure saw everything before it; but for the one
+        // beside us, which may be the last that has begun.
+        let follows = own == next || own == next + 1 && next == self.taking;
+        self.closed.seen_up_to = (running == 0 && follows).then_some(own + 1);
         Ok(())
     }
 

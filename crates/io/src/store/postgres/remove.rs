@@ -265,8 +265,9 @@ impl Postgres {
             let mut locked = 0;
             for part in self.closed.parts_of(shape, *table, batch) {
                 let sql = format!(
-                    "SELECT count(*) FROM (SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
+                    "SELECT count(*){} FROM (SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
                      WHERE k.doomed AND {}{} FOR UPDATE OF x) locked",
+                    self.skipping_beside(work),
                     PostgresDialect.temp(&key_set(*table)),
                     qualified(&part.name),
                     counts::in_batch("k", Some(batch)),
@@ -419,6 +420,15 @@ impl Postgres {
         self.held = true;
         let name = &work.schema.table(table).name;
         Err(Stop::Changed(format!("rows of `{name}` left before their turn; locking them first")))
+    }
+
+    /// What a query that is sent anyway selects beside its own so that triggers are skipped from then on.
+    fn skipping_beside(&mut self, work: &Work) -> &'static str {
+        if work.path == Path::Checked || self.mode == Some(Mode::Skipped) {
+            return "";
+        }
+        self.mode = Some(Mode::Skipped);
+        ", set_config('session_replication_role', 'replica', true)"
     }
 
     pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {

@@ -62,7 +62,10 @@ async fn a_server_with_few_connections_keeps_most_of_them_for_others() {
         client.run(&["APPEND", &session(tenant, tenant % 10), "more"]).unwrap();
     }
     let cleared = store.remove(&Silent).await.unwrap();
-    assert_eq!((cleared.removed["sess:{tenant.id}:*"], cleared.changed, cleared.gone), (found - found / 10, found / 10, 0));
+    assert_eq!(
+        (cleared.removed["sess:{tenant.id}:*"], cleared.changed, cleared.gone),
+        (found - found / 10, found / 10, 0)
+    );
     drop(others);
 }
 
