@@ -17,17 +17,14 @@ const DEPTH_MAX: usize = 64;
 pub(super) fn too_deep(text: &str) -> Option<Range<usize>> {
     let mut open = Vec::new();
     for token in Source::new(text).lex() {
-        let closed_by = match token.kind() {
-            TokenKind::LeftCurlyBracket => TokenKind::RightCurlyBracket,
-            TokenKind::LeftSquareBracket => TokenKind::RightSquareBracket,
-            kind => {
-                if open.last() == Some(&kind) {
-                    open.pop();
-                }
-                continue;
-            }
-        };
-        open.push(closed_by);
+        let kind = token.kind();
+        if kind == TokenKind::LeftCurlyBracket {
+            open.push(TokenKind::RightCurlyBracket);
+        } else if kind == TokenKind::LeftSquareBracket {
+            open.push(TokenKind::RightSquareBracket);
+        } else if open.last() == Some(&kind) {
+            open.pop();
+        }
         if open.len() > DEPTH_MAX {
             return Some(token.span().start()..token.span().end());
         }
