@@ -9,6 +9,7 @@
 //! Not here: whose key it is and what it may sign (`core::approve::signers`).
 
 mod agent;
+mod short;
 
 pub use agent::{Agent, AgentKey};
 
@@ -88,7 +89,7 @@ impl Signer {
             Fault::usage(format!("key file `{shown}` cannot be read: {error}"))
                 .hint("name a private key, or the public key of one that the agent holds")
         })?;
-        let public = match PrivateKey::from_openssh(&text) {
+        let public = match short::private_key(&text) {
             Ok(private) if signs_here(&private) => return Ok(Self::File(Box::new(private))),
             Ok(other) => other.public_key().clone(),
             Err(_) => PublicKey::from_openssh(text.trim()).map_err(|error| {
