@@ -149,6 +149,16 @@ pub struct Examiner {
     found: Examination,
 }
 
+/// The outcome of a plan that a run uses up.
+pub fn used_by(run: &str, consent: &str) -> String {
+    format!("used by {run}, {consent}")
+}
+
+/// The run that such an outcome names.
+fn run_that_used(outcome: &str) -> Option<&str> {
+    outcome.strip_prefix("used by ")?.split(',').next()
+}
+
 impl Examiner {
     /// An examiner with everything that the log is compared with.
     pub fn new(evidence: Evidence) -> Self {
@@ -208,9 +218,13 @@ impl Examiner {
             );
             self.found.find("anchor-lost", Some(sequence), says);
         }
-        if entry.action == "purge.run" {
-            self.purged.insert(entry.object.clone());
-        }
+        // The plan's entry comes before the run is registered, so whoever is killed between them leaves no run untold.
+        let run = match entry.action.as_str() {
+            "purge.run" => Some(entry.object.as_str()),
+            "purge.plan" => run_that_used(&entry.outcome),
+            _ => None,
+        };
+        self.purged.extend(run.map(str::to_owned));
     }
 
     /// What came of it, when every entry was looked at.

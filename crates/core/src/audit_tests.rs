@@ -109,6 +109,20 @@ fn a_cut_end_and_a_removed_log_are_found_by_anchor_checkpoint_or_count() {
 }
 
 #[test]
+fn a_run_that_never_began_is_told_by_the_plan_it_used() {
+    let used = AuditEntry {
+        action: "purge.plan".to_owned(),
+        outcome: used_by("r-1", "confirmed by its id"),
+        ..entry(1)
+    };
+    let log = [Record { sequence: 1, hash: chained("", &used), entry: used }];
+    for (run, findings) in [("r-1", &[][..]), ("r-12", &["run"]), ("r-2", &["run"])] {
+        let evidence = Evidence { runs: vec![run.to_owned()], ..Evidence::default() };
+        assert_eq!(found(&log, evidence), findings, "{run}");
+    }
+}
+
+#[test]
 fn an_anchor_that_forks_is_lost_or_cannot_be_read_is_found() {
     let mut log = log();
     let mut fork = anchored(&log);

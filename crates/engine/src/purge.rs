@@ -14,6 +14,7 @@ use crate::session::{Session, audit, released};
 use crate::work;
 use crate::{hooks, indexes, pace};
 use unseed_core::approve::ConfirmedPlan;
+use unseed_core::audit::used_by;
 use unseed_core::fault::Fault;
 use unseed_core::hook::Phase;
 use unseed_core::keys::WholePlan;
@@ -37,7 +38,7 @@ pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunRep
     cx.archive.prepare(&id)?;
     let mut report = first_report(cx, &id, &whole);
     report.kept.agreed = keeping;
-    audit(cx, "purge.plan", &whole.plan().digest, &format!("used by {id}, {}", consent.text()))?;
+    audit(cx, "purge.plan", &whole.plan().digest, &used_by(&id, &consent.text()))?;
     cx.state.begin_run(&new_run(cx, &whole, &report, consent))?;
     cx.state.lease(&id, cx.holder)?;
     let result = begin(cx, whole, report).await;

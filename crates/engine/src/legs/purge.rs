@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use unseed_core::approve::statement::Act;
 use unseed_core::approve::{ConfirmedPlan, ConfirmedRun};
 use unseed_core::archive::{FORMAT as ARCHIVE_FORMAT, Manifest};
+use unseed_core::audit::used_by;
 use unseed_core::entity::Overrides;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
@@ -76,7 +77,7 @@ pub async fn execute(
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
     let report = first_report(cx, &id, confirmed.whole());
-    cx.audit("purge.plan", &plan.digest, &format!("used by {id}, {}", confirmed.consent().text()))?;
+    cx.audit("purge.plan", &plan.digest, &used_by(&id, &confirmed.consent().text()))?;
     cx.state.begin_run(&Run {
         id: id.clone(),
         plan: plan.id.clone(),

@@ -92,6 +92,8 @@ fn steps(scene: &Scene, first: u64) {
         let purge = ["purge", "plan.json", "--confirm", &id];
         let (status, writes) = scene.killed(&purge, When::Writes(step));
         let context = format!("{run} killed at write {step} of {} (seen {writes}, {status})", scene.writes);
+        let audit = scene.lab.run(&["audit", "verify"]);
+        assert_eq!(audit.code, Some(0), "{context}: a kill looks like a cut: {audit:?}");
         match scene.state_of(&run).as_deref() {
             None => drop(scene.lab.json(0, &purge)),
             Some("running" | "stopped") => drop(scene.lab.json(0, &["resume", &run, "--confirm", &run])),
