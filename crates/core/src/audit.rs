@@ -136,6 +136,16 @@ impl Examination {
     }
 }
 
+/// The outcome of a plan that a run uses up.
+pub fn used_by(run: &str, consent: &str) -> String {
+    format!("used by {run}, {consent}")
+}
+
+/// The run that such an outcome names.
+fn run_that_used(outcome: &str) -> Option<&str> {
+    outcome.strip_prefix("used by ")?.split(',').next()
+}
+
 /// Looks at a log entry by entry.
 #[derive(Debug)]
 pub struct Examiner {
@@ -147,16 +157,6 @@ pub struct Examiner {
     begun: BTreeMap<String, u64>,
     purged: BTreeSet<String>,
     found: Examination,
-}
-
-/// The outcome of a plan that a run uses up.
-pub fn used_by(run: &str, consent: &str) -> String {
-    format!("used by {run}, {consent}")
-}
-
-/// The run that such an outcome names.
-fn run_that_used(outcome: &str) -> Option<&str> {
-    outcome.strip_prefix("used by ")?.split(',').next()
 }
 
 impl Examiner {

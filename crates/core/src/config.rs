@@ -90,9 +90,7 @@ impl Config {
     pub fn parse(text: &str, file: &str) -> Result<Self, Fault> {
         let place = Place { text, file };
         if let Some(bracket) = nesting::too_deep(text) {
-            return Err(place
-                .at(Some(bracket), "brackets stand too deep within each other")
-                .hint(format!("correct `{file}` and run the command again")));
+            return Err(place.malformed(Some(bracket), "brackets stand too deep within each other"));
         }
         let parsed: File = toml::from_str(text).map_err(|error| place.syntax(&error))?;
         let mut stores = BTreeMap::new();
@@ -212,8 +210,11 @@ impl Place<'_> {
                 });
             }
         }
-        self.at(error.span(), &lower_first(message))
-            .hint(format!("correct `{}` and run the command again", self.file))
+        self.malformed(error.span(), &lower_first(message))
+    }
+
+    fn malformed(&self, span: Option<Range<usize>>, what: &str) -> Fault {
+        self.at(span, what).hint(format!("correct `{}` and run the command again", self.file))
     }
 
     fn protection(&self, path: &str, node: Node, found: &mut Vec<ConfiguredProtection>) -> Result<(), Fault> {

@@ -28,8 +28,9 @@ pub(super) fn private_key(text: &str) -> Result<PrivateKey, ssh_key::Error> {
 
 /// The same key with as many bytes as its curve has; `None` if it is locked or no key of an elliptic curve.
 fn lengthened(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let lines = text.trim().lines().filter(|line| !line.starts_with('-'));
-    let dense: Zeroizing<String> = Zeroizing::new(lines.map(str::trim).collect());
+    // With enough capacity nothing is moved, here and below, which would leave a copy behind.
+    let mut dense = Zeroizing::new(String::with_capacity(text.len()));
+    dense.extend(text.lines().map(str::trim).filter(|line| !line.starts_with('-')));
     let bytes = Zeroizing::new(Base64::decode_vec(&dense).ok()?);
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let cipher = string(&mut rest)?;
@@ -47,16 +48,15 @@ fn lengthened(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     // A point is a byte and two numbers of the curve.
     let size = point.len().checked_sub(1)? / 2;
     let zeros = size.checked_sub(short.len())?;
-    let whole = Zeroizing::new([vec![0; zeros], short.to_vec()].concat());
-    // With this capacity nothing is moved, which would leave a copy behind.
     let mut private = Zeroizing::new(Vec::with_capacity(bytes.len() + zeros + BLOCK_BYTES));
     private.extend_from_slice(check);
-    for part in [kind, curve, point, whole.as_slice(), comment] {
-        private.extend_from_slice(&u32::try_from(part.len()).ok()?.to_be_bytes());
+    for (zeros, part) in [(0, kind), (0, curve), (0, point), (zeros, short), (0, comment)] {
+        private.extend_from_slice(&u32::try_from(zeros + part.len()).ok()?.to_be_bytes());
+        private.extend(std::iter::repeat_n(0, zeros));
         private.extend_from_slice(part);
     }
     let padding = private.len().next_multiple_of(BLOCK_BYTES) - private.len();
-    private.extend((1..=u8::try_from(padding).ok()?).collect::<Vec<u8>>());
+    private.extend(1..=u8::try_from(padding).ok()?);
     let mut key = Zeroizing::new(Vec::with_capacity(head.len() + 4 + private.len()));
     key.extend_from_slice(head);
     key.extend_from_slice(&u32::try_from(private.len()).ok()?.to_be_bytes());

@@ -121,7 +121,7 @@ fn signatures_of_key_files_verify_with_openssh_and_those_of_openssh_here() {
     }
 }
 
-/// Of forty keys of P-521 ten are short, and it would take a thousand times all that there are to find none.
+/// Of forty keys of P-521 ten are short; one run in a hundred thousand would find none.
 #[test]
 fn keys_whose_number_is_short_sign_like_any_other() {
     let keys = Keys::new();

@@ -1,8 +1,9 @@
 //! Keys that are watched from the moment they are archived until they are removed.
 //!
-//! The server itself then knows whether anybody touched one of them, so that a thousand are removed by one command and
-//! nothing has to be compared. Each few hundred have a connection of their own, since the end of a transaction ends all
-//! watches of its connection, and since a server compares a key with all that its connection watches already. In a cluster, transactions are bound to one slot; keys are compared there one by one.
+//! The server itself then knows whether anybody touched one of them, so that many are removed by one command and nothing
+//! has to be compared. Each group has a connection of its own, since the end of a transaction ends all watches of its
+//! connection, and since a server compares a key with all that its connection watches already. In a cluster, transactions
+//! are bound to one slot; keys are compared there one by one.
 //!
 //! Invariants
 //! - a transaction that the server gives up has removed nothing; its keys are then compared one by one.
