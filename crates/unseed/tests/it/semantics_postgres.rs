@@ -8,6 +8,7 @@ mod access;
 mod ahead;
 mod effects;
 mod hidden;
+mod news;
 mod races;
 mod references;
 mod restoring;

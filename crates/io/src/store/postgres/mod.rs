@@ -25,6 +25,7 @@ mod indexes;
 mod inspect;
 mod lists;
 mod locked;
+mod news;
 pub mod parsing;
 mod protected;
 mod remove;
@@ -119,9 +120,11 @@ struct Closed {
     listed: lists::Listed,
     /// The next transaction id, as long as everything before it is known to have been seen.
     seen_up_to: Option<u64>,
-    /// Tables that triggers of earlier batches wrote into, and those whose references are indexed for it.
+    /// Tables that others or triggers of earlier batches wrote into, and those whose references are indexed for it.
     written: BTreeSet<TableId>,
     indexed: BTreeSet<TableId>,
+    /// Key sets and their columns that have an index.
+    indexes: BTreeSet<String>,
     /// Our transaction at the last look.
     own: u64,
     /// Tables with a row that is younger than the horizon.
@@ -482,7 +485,7 @@ impl Postgres {
         let list = lists::leaf(&self.closed.horizon);
         let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
         if !request.count_only {
-            self.session.script(lists::CREATE, 3).await.map_err(failed)?;
+            self.session.script(&format!("{}; {}", lists::CREATE, news::CREATE), 4).await.map_err(failed)?;
         }
         self.closed.sets =
             closure::close(&mut self.session, work, request, leaves, progress).await.map_err(failed)?;
@@ -542,26 +545,22 @@ impl Postgres {
         Ok(())
     }
 
-    /// What triggers wrote is looked up in the sets of the rows it may refer to: index those by their keys.
+    /// What triggers or others wrote is looked up in the sets of the rows it may refer to: index those by their keys.
     async fn index_for_written(&mut self, work: &Work) -> Result<(), super::sql::SqlError> {
         let news: Vec<TableId> = self.closed.written.difference(&self.closed.indexed).copied().collect();
         if news.is_empty() {
             return Ok(());
         }
         self.session.run("BEGIN").await?;
-        for table in news {
-            let references = work.schema.references.iter().filter(|r| r.child == table);
-            let mut sets: BTreeSet<(TableId, String)> = BTreeSet::new();
-            for r in references.filter(|r| self.closed.sets.has(r.parent)) {
-                let columns: Vec<String> = r.parent_columns.iter().map(|c| format!("c{c}")).collect();
-                sets.insert((r.parent, columns.join(", ")));
+        let references = work.schema.references.iter().filter(|r| news.contains(&r.child));
+        for r in references.filter(|r| self.closed.sets.has(r.parent)) {
+            let columns: Vec<String> = r.parent_columns.iter().map(|c| format!("c{c}")).collect();
+            let on = format!("pg_temp.{} ({})", closure::key_set(r.parent), columns.join(", "));
+            if self.closed.indexes.insert(on.clone()) {
+                self.session.run(&format!("CREATE INDEX ON {on}")).await?;
             }
-            for (parent, columns) in sets {
-                let name = closure::key_set(parent);
-                self.session.run(&format!("CREATE INDEX ON pg_temp.{name} ({columns})")).await?;
-            }
-            self.closed.indexed.insert(table);
         }
+        self.closed.indexed.extend(news);
         self.keep_watch().await?;
         self.session.run("COMMIT").await?;
         Ok(())

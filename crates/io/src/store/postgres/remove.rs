@@ -99,9 +99,9 @@ impl Postgres {
                         Err(fault.transient(transient))
                     }
                     // What a cascade of the server took along may be news and no effect of a trigger.
-                    Stop::Fault(fault) => match self.refuse_news(work, batch, &expected, true).await {
-                        Err(Stop::Changed(why)) => Ok(Removal::Changed(why)),
-                        Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_) | Stop::Busy) => Err(fault),
+                    Stop::Fault(fault) => match self.late_news(work, batch, &expected).await {
+                        Some(why) => Ok(Removal::Changed(why)),
+                        None => Err(fault),
                     },
                 }
             }
@@ -130,6 +130,18 @@ impl Postgres {
                 self.session.end_transaction();
                 Ok(Err((stop, rolled_back)))
             }
+        }
+    }
+
+    /// News about a batch that was rolled back, of whatever reference.
+    async fn late_news(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Option<String> {
+        self.session.run("BEGIN").await.ok()?;
+        let found = self.refuse_news(work, batch, expected, true).await;
+        // If this fails the connection is gone, and the next statement tells.
+        drop(self.session.run("ROLLBACK").await);
+        match found {
+            Err(Stop::Changed(why)) => Some(why),
+            Ok(()) | Err(Stop::Sql(_) | Stop::Fault(_) | Stop::Busy) => None,
         }
     }
 

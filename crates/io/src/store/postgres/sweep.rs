@@ -5,15 +5,14 @@
 //! written anything, and the look is skipped.
 
 use super::Postgres;
-use super::dialect::{PostgresDialect, written_by};
+use super::dialect::PostgresDialect;
 use super::effects::{self, Counters};
 use super::remove::{Mode, Stop};
-use super::{lists, written};
+use super::written;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
-use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number};
+use crate::store::sql::{Session, SqlError};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
 use unseed_core::plan::Path;
@@ -45,23 +44,6 @@ pub(super) fn referring(
         }
     }
     by_child
-}
-
-/// Whether looking up what refers to the rows of a batch costs less than reading the versions of all tables that
-/// could.
-fn is_far_larger(work: &Work, expected: &Closure, by_child: &BTreeMap<TableId, Vec<ReferenceId>>) -> bool {
-    /// Rows whose versions are read in the time of one look into an index, roughly.
-    const ROWS_PER_LOOK: u64 = 25;
-    let rows: u64 = by_child.keys().map(|table| work.schema.table(*table).rows_estimate).sum();
-    let parents = by_child.values().flatten().map(|id| work.schema.reference(*id).parent);
-    let looks: u64 = parents.filter_map(|parent| expected.removed.get(&parent)).sum();
-    rows / ROWS_PER_LOOK > looks
-}
-
-/// Whether the server finds referring rows by an index.
-fn is_looked_up(work: &Work, id: ReferenceId) -> bool {
-    let r = work.schema.reference(id);
-    r.indexed && r.origin == Origin::Declared
 }
 
 fn is_weak(work: &Work, id: ReferenceId) -> bool {
@@ -128,7 +110,7 @@ impl Postgres {
     }
 
     /// The row under alias `x` refers to a row that leaves, up to a tag or in whatever batch.
-    fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId], last: Option<u64>) -> String {
+    pub(super) fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId], last: Option<u64>) -> String {
         let until = last.map(|tag| format!(" AND k.tag <= {tag}")).unwrap_or_default();
         let d = PostgresDialect;
         let conditions = Conditions { schema: &work.schema, dialect: &d };
@@ -144,111 +126,6 @@ impl Postgres {
             })
             .collect();
         format!("({})", terms.join(" OR "))
-    }
-
-    /// Looks for rows that refer to removed ones and that the closure did not know: only versions younger than its
-    /// snapshot can be such, everything older was seen by it. News about this batch or an earlier one sends the
-    /// batch back; as long as there may be news about a later one, every batch looks again.
-    pub(super) async fn refuse_news(
-        &mut self,
-        work: &Work,
-        batch: TagRange,
-        expected: &Closure,
-        all: bool,
-    ) -> Result<(), Stop> {
-        let mut by_child = referring(work, all, |table| self.closed.sets.has(table));
-        let by_index = is_far_larger(work, expected, &by_child);
-        if by_index {
-            by_child = referring(work, all, |table| expected.removed.contains_key(&table));
-            self.closed.seen_up_to = None;
-        }
-        let selects: Vec<String> = by_child
-            .iter()
-            .flat_map(|(table, ids)| {
-                if by_index && ids.iter().all(|id| is_looked_up(work, *id)) {
-                    ids.iter().map(|id| self.news_by_index(work, batch, *id)).collect()
-                } else {
-                    vec![self.news_by_version(work, batch, *table, ids)]
-                }
-            })
-            .collect();
-        for chunk in selects.chunks(80) {
-            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                let (rows, now) = (number(&row, 1), number(&row, 2));
-                if now > 0 {
-                    let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
-                    let name = &work.schema.table(table).name;
-                    return Err(Stop::Changed(format!("{now} new rows of `{name}` refer to removed rows")));
-                }
-                if rows > 0 {
-                    self.closed.seen_up_to = None;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The version under alias `x` is younger than the closure and somebody else's.
-    fn is_news(&self) -> String {
-        let own = written_by(self.closed.own, "x");
-        format!("age(x.xmin) <= age('{}'::xid) AND NOT {own}", self.closed.horizon)
-    }
-
-    /// Reads the versions of a whole table before anything that costs more; counts the news about any batch, and
-    /// those up to this one.
-    fn news_by_version(&self, work: &Work, batch: TagRange, table: TableId, ids: &[ReferenceId]) -> String {
-        format!(
-            "SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM (SELECT x.*, x.tableoid, x.ctid, x.xmin FROM {} x \
-             WHERE {} OFFSET 0) x WHERE {}{}",
-            table.0,
-            self.refers_to_removed(work, ids, Some(batch.last)),
-            PostgresDialect.relation(work.schema.table(table)),
-            self.is_news(),
-            self.refers_to_removed(work, ids, None),
-            self.unknown(table),
-        )
-    }
-
-    /// Looks up the rows that refer to those of this batch by the index of one reference.
-    fn news_by_index(&self, work: &Work, batch: TagRange, id: ReferenceId) -> String {
-        let d = PostgresDialect;
-        let conditions = Conditions { schema: &work.schema, dialect: &d };
-        let r = work.schema.reference(id);
-        format!(
-            "SELECT {}, count(*), count(*) FROM {} k JOIN {} x ON {} WHERE k.doomed AND {} AND {}{}",
-            r.child.0,
-            d.temp(&key_set(r.parent)),
-            d.relation(work.schema.table(r.child)),
-            conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
-            counts::in_batch("k", Some(batch)),
-            self.is_news(),
-            self.unknown(r.child),
-        )
-    }
-
-    /// The row under alias `x` is not one that the closure knows, and that leaves or is detached in its turn.
-    fn unknown(&self, table: TableId) -> String {
-        let d = PostgresDialect;
-        let set = self.closed.sets.keys.get(&table).filter(|set| set.rows > 0);
-        if set.is_some_and(|set| set.is_leaf) {
-            // A list is read once, and only if there is a row to look up.
-            return format!(
-                " AND (x.tableoid::text, x.ctid::text, x.xmin::text) NOT IN (SELECT k.part::text, k.tid::text, k.ver::text FROM {})",
-                lists::rows(table)
-            );
-        }
-        let mut names: Vec<String> = set.map(|_| key_set(table)).into_iter().collect();
-        names.extend(
-            detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table).map(|s| s.name),
-        );
-        names.dedup();
-        let known = names.iter().map(|name| {
-            format!(
-                " AND NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
-                d.temp(name)
-            )
-        });
-        known.collect()
     }
 
     /// Removes or detaches what this transaction wrote into a table and what refers to removed rows.
