@@ -156,6 +156,17 @@ impl Counters {
         &self.locked
     }
 
+    /// Whether the server counts at all.
+    pub(super) fn are_on(&self) -> bool {
+        self.on
+    }
+
+    /// How many rows of the table were deleted.
+    pub(super) fn deleted(&self, work: &Work, table: TableId) -> u64 {
+        let parts = work.schema.table(table).parts.iter();
+        parts.filter_map(|part| self.relations.get(&part.handle)).map(|(_, t)| t.deleted).sum()
+    }
+
     /// How often rows of the table were inserted or updated.
     pub(super) fn written(&self, work: &Work, table: TableId) -> u64 {
         let parts = work.schema.table(table).parts.iter();

@@ -170,7 +170,7 @@ impl Postgres {
         let shape = work.schema.table(table);
         let hits = format!(
             "SELECT x.tableoid, x.ctid, x.xmin, {} AS now FROM {NEWS} n JOIN {} x ON {} WHERE n.no = {} AND {}",
-            self.refers_to_removed(work, ids, Some(batch.last)),
+            self.refers_to_removed(work, ids, Some(TagRange { first: 0, last: batch.last })),
             PostgresDialect.relation(shape),
             PostgresDialect.at(shape, "x", "n"),
             table.0,

@@ -11,6 +11,7 @@ use super::remove::{Mode, Stop};
 use super::written;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
+use crate::store::sql::counts;
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +80,7 @@ impl Postgres {
             self.set_mode(work, Mode::Skipped).await?;
             let mut gone = BTreeSet::new();
             for (table, rows) in &born {
-                if self.sweep_table(work, *table, &by_child[table], *rows, &mut swept).await? > 0 {
+                if self.sweep_table(work, batch, *table, &by_child[table], *rows, &mut swept).await? > 0 {
                     gone.insert(*table);
                 }
                 self.closed.written.insert(*table);
@@ -109,9 +110,14 @@ impl Postgres {
         quiet
     }
 
-    /// The row under alias `x` refers to a row that leaves, up to a tag or in whatever batch.
-    pub(super) fn refers_to_removed(&self, work: &Work, ids: &[ReferenceId], last: Option<u64>) -> String {
-        let until = last.map(|tag| format!(" AND k.tag <= {tag}")).unwrap_or_default();
+    /// The row under alias `x` refers to a row that leaves, with these tags or whenever.
+    pub(super) fn refers_to_removed(
+        &self,
+        work: &Work,
+        ids: &[ReferenceId],
+        tags: Option<TagRange>,
+    ) -> String {
+        let with_tags = counts::in_batch("k", tags);
         let d = PostgresDialect;
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         let terms: Vec<String> = ids
@@ -119,7 +125,7 @@ impl Postgres {
             .map(|id| {
                 let r = work.schema.reference(*id);
                 format!(
-                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed{until})",
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {with_tags})",
                     d.temp(&key_set(r.parent)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
                 )
@@ -132,6 +138,7 @@ impl Postgres {
     async fn sweep_table(
         &mut self,
         work: &Work,
+        batch: TagRange,
         table: TableId,
         ids: &[ReferenceId],
         written: u64,
@@ -142,8 +149,12 @@ impl Postgres {
         let own = self.closed.own;
         let mut places = written::places(&mut self.session, &self.closed, shape, own, written).await?;
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
-        if !strong.is_empty() {
-            let refers = self.refers_to_removed(work, &strong, None);
+        // What triggers write is about rows of the batch as a rule, and those are few.
+        for tags in [Some(batch), None] {
+            if strong.is_empty() || found >= written {
+                break;
+            }
+            let refers = self.refers_to_removed(work, &strong, tags);
             for place in &places {
                 let sql = format!("DELETE FROM {} x WHERE {}", place.0, written::among(place, &refers));
                 let rows = self.session.run(&sql).await?;
@@ -152,6 +163,9 @@ impl Postgres {
             }
         }
         for id in ids.iter().copied().filter(|id| is_weak(work, *id)) {
+            if found >= written {
+                break;
+            }
             let refers = self.refers_to_removed(work, &[id], None);
             let sets: Vec<String> = work
                 .schema

@@ -134,6 +134,26 @@ fn a_row_that_changes_before_it_is_archived_is_found_again() {
     }
 }
 
+/// As many rows left the table as were to leave, but one of them is a customer's.
+#[test]
+fn a_row_that_a_trigger_removes_does_not_make_up_for_one_that_left() {
+    let ddl = format!(
+        "{SHOP} CREATE FUNCTION wipe() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM sessions WHERE id = 1; RETURN NULL; END';
+         CREATE TRIGGER wipe AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION wipe();"
+    );
+    for lab in planned(&ddl, &[]) {
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 0 {
+                lab.sql("DELETE FROM sessions WHERE id = 3");
+            }
+        });
+        let fault = report.unwrap_err();
+        assert!(format!("{fault:?}").contains("wipe"), "{fault:?}");
+        assert_eq!(lab.sql("SELECT string_agg(id::text, ',' ORDER BY id) FROM sessions"), "1,2");
+        assert_eq!(lab.count("users"), 3);
+    }
+}
+
 /// A reference that someone sets anew while it is being detached keeps its new value.
 #[test]
 fn a_reference_that_moves_to_a_real_row_is_left_alone() {
