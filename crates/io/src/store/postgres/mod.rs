@@ -485,7 +485,7 @@ impl Postgres {
         let list = lists::leaf(&self.closed.horizon);
         let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
         if !request.count_only {
-            self.session.script(&format!("{}; {}", lists::CREATE, news::CREATE), 4).await.map_err(failed)?;
+            self.session.script(lists::CREATE, 3).await.map_err(failed)?;
         }
         self.closed.sets =
             closure::close(&mut self.session, work, request, leaves, progress).await.map_err(failed)?;

@@ -1,8 +1,13 @@
 //! News: rows that others wrote since the closure and that refer to rows which leave.
 //!
-//! Only versions younger than the snapshot of the closure can be such; it saw everything older. Their addresses are
-//! gathered first, by reading nothing but the versions of the tables that could refer, and only they are looked at.
+//! Only versions younger than the snapshot of the closure can be such; it saw everything older. In which tables there
+//! are any is asked first, by reading nothing but the versions of all that could refer, and only those are looked into.
 //! Where a batch is small beside a table, what refers to its rows is looked up by the indexes of the references.
+//!
+//! Invariants
+//! - the rows of the batch are removed in the open transaction: whoever wants to refer to them by a key that the server
+//!   checks waits from then on, so that there is no news in a table that had none at the first question;
+//! - each table is looked into by one statement: what moves between two would be seen by neither.
 //!
 //! Not here: when to look (`sweep`), and what triggers of the batch itself wrote.
 
@@ -20,14 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::{Closure, TagRange, Work};
 use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
 
-/// Where the addresses of young versions stand during a look.
-const NEWS: &str = "pg_temp.unseed_news";
-
-/// Creates it. A table that empties itself at each commit would take a transaction id for that each time.
-pub(super) const CREATE: &str = "CREATE TEMPORARY TABLE unseed_news (no int, part oid, tid tid)";
-
 /// Tables of which one statement reads the versions.
 const TABLES_PER_LOOK: usize = 80;
+/// Up to so many rows are looked up in a key set one by one in the time in which the set is read.
+const FEW: u64 = 5_000;
 
 /// References to rows that leave, by referring table.
 type ByChild = BTreeMap<TableId, Vec<ReferenceId>>;
@@ -125,7 +126,7 @@ impl Postgres {
         format!("age(x.xmin) <= age('{}'::xid) AND NOT {own}", self.closed.horizon)
     }
 
-    /// Reads the versions of whole tables, and looks at the rows that are young.
+    /// Reads the versions of whole tables, and looks into those that have young ones.
     async fn news_by_version(
         &mut self,
         work: &Work,
@@ -133,50 +134,53 @@ impl Postgres {
         by_child: &ByChild,
     ) -> Result<Vec<Found>, SqlError> {
         let young = self.is_young();
-        let selects: Vec<String> = by_child
+        let counts: Vec<String> = by_child
             .keys()
             .map(|table| {
                 let relation = PostgresDialect.relation(work.schema.table(*table));
-                format!("SELECT {}, x.tableoid, x.ctid FROM {relation} x WHERE {young}", table.0)
+                format!("SELECT {}, count(*) FROM {relation} x WHERE {young}", table.0)
             })
             .collect();
-        let mut gathered = 0;
-        for chunk in selects.chunks(TABLES_PER_LOOK) {
-            gathered +=
-                self.session.run(&format!("INSERT INTO {NEWS} {}", chunk.join(" UNION ALL "))).await?;
+        let mut young_rows = BTreeMap::new();
+        for chunk in counts.chunks(TABLES_PER_LOOK) {
+            for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
+                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                young_rows.insert(table, number(&row, 1));
+            }
         }
-        if gathered == 0 {
-            return Ok(Vec::new());
-        }
-        // How many there are decides how what they refer to is found.
-        self.session.run(&format!("ANALYZE {NEWS}")).await?;
-        let rows = self.session.rows(&format!("SELECT DISTINCT no FROM {NEWS}")).await?;
-        let tables: BTreeSet<u64> = rows.iter().map(|row| number(row, 0)).collect();
-        let selects: Vec<String> = by_child
+        young_rows.retain(|_, rows| *rows > 0);
+        let selects: Vec<String> = young_rows
             .iter()
-            .filter(|(table, _)| u64::try_from(table.0).is_ok_and(|no| tables.contains(&no)))
-            .map(|(table, ids)| {
-                self.closed.written.insert(*table);
-                self.among_young(work, batch, *table, ids)
+            .filter_map(|(table, rows)| {
+                let few = *rows <= FEW && self.closed.indexed.contains(table);
+                Some(self.among_young(work, batch, *table, by_child.get(table)?, few))
             })
             .collect();
-        let found = self.found("", &selects).await?;
-        self.session.run(&format!("DELETE FROM {NEWS}")).await?;
-        Ok(found)
+        self.closed.written.extend(young_rows.keys());
+        self.found("", &selects).await
     }
 
-    /// Counts the rows of a table that are news, among the gathered ones.
-    fn among_young(&self, work: &Work, batch: TagRange, table: TableId, ids: &[ReferenceId]) -> String {
-        let shape = work.schema.table(table);
-        let hits = format!(
-            "SELECT x.tableoid, x.ctid, x.xmin, {} AS now FROM {NEWS} n JOIN {} x ON {} WHERE n.no = {} AND {}",
-            self.refers_to_removed(work, ids, Some(TagRange { first: 0, last: batch.last })),
-            PostgresDialect.relation(shape),
-            PostgresDialect.at(shape, "x", "n"),
+    /// Counts the rows of a table that are news. What costs more than reading a version is asked of young rows only; if
+    /// they are `few`, what they refer to is looked up by the indexes of the key sets.
+    fn among_young(
+        &self,
+        work: &Work,
+        batch: TagRange,
+        table: TableId,
+        ids: &[ReferenceId],
+        few: bool,
+    ) -> String {
+        let known = self.unknown(table);
+        format!(
+            "SELECT {}, count(*) FILTER (WHERE x.unseed_hit AND {known}), \
+             count(*) FILTER (WHERE x.unseed_hit AND {} AND {known}) \
+             FROM (SELECT x.*, x.tableoid, x.ctid, x.xmin, {} AS unseed_hit FROM {} x WHERE {} OFFSET 0) x",
             table.0,
-            self.refers_to_removed(work, ids, None),
-        );
-        self.unknown(table, &hits)
+            self.refers_to_removed(work, ids, Some(TagRange { first: 0, last: batch.last }), few),
+            self.refers_to_removed(work, ids, None, few),
+            PostgresDialect.relation(work.schema.table(table)),
+            self.is_young(),
+        )
     }
 
     /// Looks up the rows that refer to those of this batch by the indexes of the references.
@@ -209,20 +213,22 @@ impl Postgres {
         let selects: Vec<String> = references
             .iter()
             .map(|r| {
-                let hits = format!(
-                    "SELECT x.tableoid, x.ctid, x.xmin, true AS now FROM b{} k JOIN {} x ON {} WHERE {young}",
+                format!(
+                    "SELECT {}, count(*), count(*) FROM (SELECT x.tableoid, x.ctid, x.xmin FROM b{} k JOIN {} x ON {} \
+                     WHERE {young} OFFSET 0) x WHERE {}",
+                    r.child.0,
                     r.parent.0,
                     d.relation(work.schema.table(r.child)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
-                );
-                self.unknown(r.child, &hits)
+                    self.unknown(r.child),
+                )
             })
             .collect();
         let with = format!("WITH {} ", parents.join(", "));
         self.found(&with, &selects).await
     }
 
-    /// Runs queries of [`Postgres::unknown`].
+    /// Runs queries for a table each, with how many news there are about any batch and up to this one.
     async fn found(&mut self, with: &str, selects: &[String]) -> Result<Vec<Found>, SqlError> {
         let mut found = Vec::new();
         for chunk in selects.chunks(TABLES_PER_LOOK) {
@@ -234,32 +240,26 @@ impl Postgres {
         Ok(found)
     }
 
-    /// Counts those of a table's `hits` that the closure does not know, as rows that leave or are detached in their
-    /// turn.
-    fn unknown(&self, table: TableId, hits: &str) -> String {
+    /// The closure does not know the row under alias `x` as one that leaves or is detached in its turn.
+    fn unknown(&self, table: TableId) -> String {
         let d = PostgresDialect;
         let set = self.closed.sets.keys.get(&table).filter(|set| set.rows > 0);
-        let known: String = if set.is_some_and(|set| set.is_leaf) {
+        if set.is_some_and(|set| set.is_leaf) {
             // A list is read once, and only if there is a row to look up.
-            format!(
+            return format!(
                 "(x.tableoid::text, x.ctid::text, x.xmin::text) NOT IN (SELECT k.part::text, k.tid::text, k.ver::text FROM {})",
                 lists::rows(table)
+            );
+        }
+        let detached = detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table);
+        let names: BTreeSet<String> =
+            set.map(|_| key_set(table)).into_iter().chain(detached.map(|s| s.name)).collect();
+        let each = names.iter().map(|name| {
+            format!(
+                "NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
+                d.temp(name)
             )
-        } else {
-            let detached = detach_sources(&self.closed.sets).into_iter().filter(|s| s.table == table);
-            let names: BTreeSet<String> =
-                set.map(|_| key_set(table)).into_iter().chain(detached.map(|s| s.name)).collect();
-            let each = names.iter().map(|name| {
-                format!(
-                    "NOT EXISTS (SELECT 1 FROM {} k WHERE k.part = x.tableoid AND k.tid = x.ctid AND k.ver = x.xmin)",
-                    d.temp(name)
-                )
-            });
-            ["true".to_owned()].into_iter().chain(each).collect::<Vec<_>>().join(" AND ")
-        };
-        format!(
-            "SELECT {}, count(*), count(*) FILTER (WHERE x.now) FROM ({hits} OFFSET 0) x WHERE {known}",
-            table.0
-        )
+        });
+        ["true".to_owned()].into_iter().chain(each).collect::<Vec<_>>().join(" AND ")
     }
 }

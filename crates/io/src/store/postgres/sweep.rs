@@ -110,12 +110,14 @@ impl Postgres {
         quiet
     }
 
-    /// The row under alias `x` refers to a row that leaves, with these tags or whenever.
+    /// The row under alias `x` refers to a row that leaves, with these tags or whenever. `one_by_one` has the server ask
+    /// for each row by itself, where the index of a key set serves.
     pub(super) fn refers_to_removed(
         &self,
         work: &Work,
         ids: &[ReferenceId],
         tags: Option<TagRange>,
+        one_by_one: bool,
     ) -> String {
         let with_tags = counts::in_batch("k", tags);
         let d = PostgresDialect;
@@ -124,8 +126,10 @@ impl Postgres {
             .iter()
             .map(|id| {
                 let r = work.schema.reference(*id);
+                // The server reads the whole set instead, unless it must not.
+                let end = if one_by_one && r.origin == Origin::Declared { " OFFSET 0" } else { "" };
                 format!(
-                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {with_tags})",
+                    "EXISTS (SELECT 1 FROM {} k WHERE {} AND k.doomed AND {with_tags}{end})",
                     d.temp(&key_set(r.parent)),
                     conditions.refers(r, ("x", Side::Table), ("k", Side::Keys)),
                 )
@@ -154,7 +158,7 @@ impl Postgres {
             if strong.is_empty() || found >= written {
                 break;
             }
-            let refers = self.refers_to_removed(work, &strong, tags);
+            let refers = self.refers_to_removed(work, &strong, tags, false);
             for place in &places {
                 let sql = format!("DELETE FROM {} x WHERE {}", place.0, written::among(place, &refers));
                 let rows = self.session.run(&sql).await?;
@@ -166,7 +170,7 @@ impl Postgres {
             if found >= written {
                 break;
             }
-            let refers = self.refers_to_removed(work, &[id], None);
+            let refers = self.refers_to_removed(work, &[id], None, false);
             let sets: Vec<String> = work
                 .schema
                 .reference(id)
