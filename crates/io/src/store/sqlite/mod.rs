@@ -219,9 +219,13 @@ impl Sqlite {
     /// Opens an existing database file; see [`super::open`].
     pub(crate) fn open(path: &str) -> Result<Self, Fault> {
         let path = path.split('?').next().unwrap_or(path);
-        let failed = |error: &rusqlite::Error| {
-            Fault::usage(format!("cannot open database `{path}`: {error}"))
-                .hint("check the path; unseed never creates a database it is asked to scan")
+        let failed = |error: &rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Fault::store(format!("another process keeps database `{path}` locked"))
+                    .hint("wait until that process is done, or end it, then run the command again")
+            }
+            Some(_) | None => Fault::usage(format!("cannot open database `{path}`: {error}"))
+                .hint("check the path; unseed never creates a database it is asked to scan"),
         };
         let file = std::path::Path::new(path);
         if !file.is_file() {

@@ -129,13 +129,9 @@ impl Shared {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = client.read(&mut buffer) {
             let commits = buffer[..length].ends_with(COMMIT);
-            let mut passed_on = false;
-            if commits && self.commits.load(Ordering::SeqCst) + 1 == self.hold_at.load(Ordering::SeqCst) {
-                self.set(Way::Held);
-                passed_on = self.arrives.load(Ordering::SeqCst);
-                if passed_on && server.write_all(&buffer[..length]).is_err() {
-                    break;
-                }
+            let Some(passed_on) = self.admit(commits) else { break };
+            if passed_on && server.write_all(&buffer[..length]).is_err() {
+                break;
             }
             // Only now it counts, so that whoever waits for the number finds it where it was told to be.
             self.commits.fetch_add(u64::from(commits), Ordering::SeqCst);
@@ -145,6 +141,38 @@ impl Shared {
         }
         drop(server.shutdown(Shutdown::Write));
         drop(client.shutdown(Shutdown::Both));
+    }
+
+    /// Waits while everything is held, and holds everything at the commit that is looked for; whether that is passed on
+    /// all the same. `None` if nothing goes on any more.
+    fn admit(&self, commits: bool) -> Option<bool> {
+        loop {
+            if !self.may_pass() {
+                return None;
+            }
+            if !commits || !self.is_due() {
+                return Some(false);
+            }
+            // Another one may have been looked for first.
+            if self.close() {
+                return Some(self.arrives.load(Ordering::SeqCst));
+            }
+        }
+    }
+
+    /// Whether the next commit is the one that is looked for.
+    fn is_due(&self) -> bool {
+        self.commits.load(Ordering::SeqCst) + 1 >= self.hold_at.load(Ordering::SeqCst)
+    }
+
+    /// Holds everything, if nothing is held yet.
+    fn close(&self) -> bool {
+        let mut hold = self.hold.lock().unwrap();
+        let was_open = hold.way == Way::Open;
+        if was_open {
+            hold.way = Way::Held;
+        }
+        was_open
     }
 
     fn set(&self, way: Way) {

@@ -20,6 +20,16 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
 }
 
+/// Whether the kernel has stopped all threads of a process.
+fn stands_still(child: &Child) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which is in parentheses.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -78,13 +88,17 @@ fn case(lab: &Lab<'_>, before: &Picture, at: (u64, &str), meanwhile: Meanwhile) 
         line.hold_next(commit);
     }
     signal(&child, "-STOP");
+    // One of its threads has to run first, which stops the others.
+    wait_for("all threads are stopped", || stands_still(&child));
     line.hold_next(u64::MAX);
     let other = std::thread::scope(|scope| {
         let other = scope.spawn(|| taken_over(lab));
         match meanwhile {
             Meanwhile::Done => wait_for("the other one is done", || other.is_finished()),
+            // If it ended instead, what it said is told below.
             Meanwhile::Waits => wait_for("the run is taken over", || {
-                lab.state("SELECT count(*) FROM audit WHERE outcome LIKE 'resumed%'") != "0"
+                other.is_finished()
+                    || lab.state("SELECT count(*) FROM audit WHERE outcome LIKE 'resumed%'") != "0"
             }),
         }
         signal(&child, "-CONT");

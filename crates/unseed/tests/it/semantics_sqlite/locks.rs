@@ -18,6 +18,10 @@ struct Writer(Child);
 
 impl Writer {
     fn of(lab: &Lab<'_>, sql: &str) -> Self {
+        Self::locking("IMMEDIATE", lab, sql)
+    }
+
+    fn locking(how: &str, lab: &Lab<'_>, sql: &str) -> Self {
         let flag = lab.path("holds");
         let mut child = Command::new("sqlite3")
             .arg(lab.file())
@@ -25,7 +29,7 @@ impl Writer {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let script = format!("BEGIN IMMEDIATE;\n{sql};\n.shell touch {}\n", flag.display());
+        let script = format!("BEGIN {how};\n{sql};\n.shell touch {}\n", flag.display());
         child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
         let begun = Instant::now();
         while !flag.exists() {
@@ -40,6 +44,18 @@ impl Writer {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
     }
+}
+
+/// No wrong path, and nothing that has to be corrected: it is waited for, and then told.
+#[test]
+fn a_database_that_another_process_keeps_from_readers_is_told_to_be_locked() {
+    let lab = planned(SHOP);
+    let writer = Writer::locking("EXCLUSIVE", &lab, "SELECT 1");
+    let says = ["another process keeps database", "nothing was changed", "then run the command again"];
+    fault(&lab.try_purge(), 4, &says);
+    writer.commit();
+    lab.purge();
+    lab.verify("r-1");
 }
 
 #[test]
