@@ -163,14 +163,18 @@ impl Counters {
 
     /// How many rows of the table were deleted.
     pub(super) fn deleted(&self, work: &Work, table: TableId) -> u64 {
-        let parts = work.schema.table(table).parts.iter();
-        parts.filter_map(|part| self.relations.get(&part.handle)).map(|(_, t)| t.deleted).sum()
+        self.of(work, table).map(|t| t.deleted).sum()
     }
 
     /// How often rows of the table were inserted or updated.
     pub(super) fn written(&self, work: &Work, table: TableId) -> u64 {
+        self.of(work, table).map(|t| t.inserted + t.updated).sum()
+    }
+
+    /// What was counted for the parts of a table.
+    fn of(&self, work: &Work, table: TableId) -> impl Iterator<Item = &Touched> {
         let parts = work.schema.table(table).parts.iter();
-        parts.filter_map(|part| self.relations.get(&part.handle)).map(|(_, t)| t.inserted + t.updated).sum()
+        parts.filter_map(|part| self.relations.get(&part.handle)).map(|(_, touched)| touched)
     }
 }
 

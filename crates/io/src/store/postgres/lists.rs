@@ -13,7 +13,7 @@ use super::{Closed, Postgres};
 use crate::store::sql::closure::{Sets, key_set};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number, text};
+use crate::store::sql::{Session, SqlError, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::TagRange;
 use unseed_core::schema::{Part, Table, TableId};
@@ -99,7 +99,7 @@ impl Postgres {
         let mut listed = Listed::default();
         self.closed.young.clear();
         for row in self.session.rows(&sql).await? {
-            let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            let table = numbered(&row, 0);
             if text(&row, 4) == "t" {
                 self.closed.young.insert(table);
             }

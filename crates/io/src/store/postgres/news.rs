@@ -20,7 +20,7 @@ use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::{Conditions, Side};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number};
+use crate::store::sql::{Session, SqlError, number, numbered};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::{Closure, TagRange, Work};
 use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
@@ -43,7 +43,7 @@ struct Found {
 }
 
 /// How the tables that could refer to rows of a batch are looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Looks {
     by_version: ByChild,
     by_index: ByChild,
@@ -67,7 +67,8 @@ impl Looks {
             ids.iter().all(|id| is_looked_up(work, *id)) && looks(ids) < versions(table)
         };
         let whole: u64 = all.keys().map(versions).sum();
-        let (by_index, by_version): (ByChild, ByChild) = all.into_iter().partition(|(t, ids)| pays(t, ids));
+        let (by_index, mut by_version): (ByChild, ByChild) =
+            all.into_iter().partition(|(t, ids)| pays(t, ids));
         let parents: BTreeSet<TableId> = by_index.values().flatten().map(parent).collect();
         let keys: u64 = parents.into_iter().map(rows_in).sum();
         let mixed = by_version.keys().map(versions).sum::<u64>()
@@ -76,7 +77,8 @@ impl Looks {
         if mixed.saturating_mul(2) < whole {
             Self { by_version, by_index }
         } else {
-            Self { by_version: by_version.into_iter().chain(by_index).collect(), by_index: ByChild::new() }
+            by_version.extend(by_index);
+            Self { by_version, by_index: ByChild::new() }
         }
     }
 }
@@ -144,7 +146,7 @@ impl Postgres {
         let mut young_rows = BTreeMap::new();
         for chunk in counts.chunks(TABLES_PER_LOOK) {
             for row in self.session.rows(&chunk.join(" UNION ALL ")).await? {
-                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                let table = numbered(&row, 0);
                 young_rows.insert(table, number(&row, 1));
             }
         }
@@ -233,7 +235,7 @@ impl Postgres {
         let mut found = Vec::new();
         for chunk in selects.chunks(TABLES_PER_LOOK) {
             for row in self.session.rows(&format!("{with}{}", chunk.join(" UNION ALL "))).await? {
-                let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+                let table = numbered(&row, 0);
                 found.push(Found { table, rows: number(&row, 1), now: number(&row, 2) });
             }
         }

@@ -15,7 +15,7 @@ use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::Conditions;
 use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, number, runs};
+use crate::store::sql::{Session, SqlError, number, numbered, runs};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::{Fault, counted};
 use unseed_core::plan::Path;
@@ -496,7 +496,7 @@ impl Postgres {
             .collect();
         let sql = format!("WITH {} {}", with.join(", "), select.join(" UNION ALL "));
         for row in self.session.rows(&sql).await? {
-            let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            let table = numbered(&row, 0);
             *counted.entry(table).or_default() += number(&row, 1);
         }
         Ok(counted)

@@ -13,7 +13,7 @@ use crate::store::sql::dialect::Dialect;
 use crate::store::sql::effects as sql_effects;
 use crate::store::sql::reattach;
 use crate::store::sql::restore::{self, Obstacles, Staged};
-use crate::store::sql::{Session, SqlError, number, script, text};
+use crate::store::sql::{Session, SqlError, number, numbered, script, text};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,8 +226,7 @@ impl Postgres {
         let mut inserted: BTreeMap<TableId, u64> = BTreeMap::new();
         for run in restore::runs(work, &inserts, !skip) {
             for row in self.session.rows(&script::combined(&inserts[run])).await.map_err(failed)? {
-                inserted
-                    .insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
+                inserted.insert(numbered(&row, 0), number(&row, 1));
             }
         }
         // First, while these rows are as the purge left them.

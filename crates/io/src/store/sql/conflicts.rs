@@ -9,7 +9,7 @@ use super::closure::{Sets, key_set};
 use super::condition::{Conditions, Side};
 use super::counts::{DetachSource, detach_sources};
 use super::dialect::{Dialect, Indexed};
-use super::{Session, SqlError, fingerprint, number, roots, text};
+use super::{Session, SqlError, fingerprint, number, numbered, roots, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::{Conflict, Harm, Hop, Work};
 use unseed_core::schema::{ReferenceId, TableId};
@@ -168,7 +168,7 @@ impl Search<'_> {
         let at = session.rows(&format!("SELECT DISTINCT a_table FROM {walk} WHERE level = {level}")).await?;
         let mut reached: BTreeSet<TableId> = BTreeSet::new();
         for row in &at {
-            let table = TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX));
+            let table = numbered(row, 0);
             for id in self.work.ownership.owning.get(&table).into_iter().flatten() {
                 let sql = self.climb_sql(session.dialect(), level, *id);
                 if session.run(&sql).await? > 0 {
@@ -254,7 +254,7 @@ impl Search<'_> {
         let tables =
             session.rows(&format!("SELECT DISTINCT o_table FROM {verdict} WHERE harm = 'r'")).await?;
         for row in &tables {
-            let table = TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX));
+            let table = numbered(row, 0);
             let sql = self.entry_sql(session.dialect(), table);
             session.run(&sql).await?;
         }
@@ -358,7 +358,7 @@ impl Search<'_> {
         row: &[Option<String>],
     ) -> Result<Conflict, SqlError> {
         let harm = if text(row, 0) == "d" { Harm::Detached } else { Harm::Removed };
-        let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
+        let table = numbered(row, 1);
         let address: Address = (2..row.len()).map(|n| text(row, n)).collect();
         let path = self.path_down(session, harm, table, &address).await?;
         let owner = self.path_up(session, table, &address).await?;

@@ -3,7 +3,7 @@
 use super::closure::{Sets, detach_set, key_set};
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
-use super::{Session, SqlError, TextRow, number, text};
+use super::{Session, SqlError, TextRow, number, numbered, text};
 use std::collections::BTreeMap;
 use unseed_core::port::store::{Closure, Orphans, TagRange};
 use unseed_core::schema::{ReferenceId, Schema, TableId};
@@ -123,7 +123,7 @@ async fn add(session: &mut dyn Session, selects: &[String], tally: &mut Tally) -
         return Ok(());
     }
     for row in session.rows(&selects.join(" UNION ALL ")).await? {
-        let table = TableId(usize::try_from(number(&row, 1)).unwrap_or(usize::MAX));
+        let table = numbered(&row, 1);
         let kind = if text(&row, 0) == "k" { &mut tally.removed } else { &mut tally.detached };
         kind.entry(table).or_default().insert(number(&row, 2), number(&row, 3));
     }
@@ -148,7 +148,7 @@ pub(crate) async fn whole(session: &mut dyn Session, sets: &mut Sets) -> Result<
     let rows =
         if selects.is_empty() { Vec::new() } else { session.rows(&selects.join(" UNION ALL ")).await? };
     for row in rows.iter().filter(|row| text(row, 0) == "k") {
-        let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
+        let table = numbered(row, 1);
         if let Some(set) = sets.keys.get_mut(&table) {
             set.open = Some(number(row, 3));
         }
@@ -201,7 +201,7 @@ fn collect(sets: &Sets, rows: &[TextRow]) -> Closure {
     let mut closure = Closure::default();
     let sources = detach_sources(sets);
     for row in rows {
-        let table = TableId(usize::try_from(number(row, 1)).unwrap_or(usize::MAX));
+        let table = numbered(row, 1);
         let count = number(row, 2);
         if count == 0 {
             continue;
@@ -238,7 +238,7 @@ pub(crate) async fn tables(
     let mut counts = BTreeMap::new();
     for chunk in selects.chunks(100) {
         for row in session.rows(&chunk.join(" UNION ALL ")).await? {
-            counts.insert(TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX)), number(&row, 1));
+            counts.insert(numbered(&row, 0), number(&row, 1));
         }
     }
     Ok(counts)

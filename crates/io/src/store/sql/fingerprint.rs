@@ -5,7 +5,7 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
-use super::{Session, SqlError, number, text};
+use super::{Session, SqlError, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{self, KeySet};
 use unseed_core::port::store::{Fingerprint, Work};
@@ -130,7 +130,7 @@ async fn find_together(
     }
     session.run(&session.dialect().analyze(&name)).await?;
     let rows = session.rows(&format!("SELECT DISTINCT no FROM {name}")).await?;
-    Ok(rows.iter().map(|row| TableId(usize::try_from(number(row, 0)).unwrap_or(usize::MAX))).collect())
+    Ok(rows.iter().map(|row| numbered(row, 0)).collect())
 }
 
 /// Has the database look at sets before they are joined: it guesses far more rows than the few that are usually
@@ -189,7 +189,7 @@ pub(crate) async fn digests(
             })
             .collect();
         for row in session.rows(&selects.join(" UNION ALL ")).await? {
-            let table = TableId(usize::try_from(number(&row, 0)).unwrap_or(usize::MAX));
+            let table = numbered(&row, 0);
             let name = work.schema.table(table).name.to_string();
             digests.push(Fingerprint { table: name, rows: number(&row, 1), digest: text(&row, 2) });
         }

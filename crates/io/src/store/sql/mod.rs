@@ -33,6 +33,7 @@ pub(crate) mod within;
 use async_trait::async_trait;
 use dialect::Dialect;
 use unseed_core::fault::{Category, Fault};
+use unseed_core::schema::TableId;
 
 /// One row as text; SQL null is `None`.
 pub(crate) type TextRow = Vec<Option<String>>;
@@ -104,6 +105,11 @@ pub(crate) trait Session: Send {
 /// A value that must be a number.
 pub(crate) fn number(row: &[Option<String>], index: usize) -> u64 {
     row.get(index).and_then(Option::as_deref).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The table whose number this column holds.
+pub(crate) fn numbered(row: &[Option<String>], index: usize) -> TableId {
+    TableId(usize::try_from(number(row, index)).unwrap_or(usize::MAX))
 }
 
 /// A value that must be text.
