@@ -144,6 +144,14 @@ impl Dialect for PostgresDialect {
         format!("ANALYZE {temp}")
     }
 
+    fn among(&self, table: &Table, x: &str, set: &str) -> String {
+        let fetched = format!("{x}.ctid = ANY (ARRAY(SELECT s.tid FROM {set} s))");
+        if table.parts.len() <= 1 {
+            return fetched;
+        }
+        format!("{fetched} AND EXISTS (SELECT 1 FROM {set} s WHERE {})", self.at(table, x, "s"))
+    }
+
     fn rest_of(&self, _table: &Table) -> Option<String> {
         Some("x.*, x.tableoid, x.ctid, x.xmin".to_owned())
     }

@@ -2,7 +2,8 @@
 //!
 //! A table outside cycles is scanned once, joined with the key sets of all its parents; the tables of a
 //! cycle are scanned again only for references whose parent set grew since (semi-naive evaluation, with a
-//! step number per insert). Tables whose parents' sets are empty are not touched at all.
+//! step number per insert). Tables whose parents' sets are empty are not touched at all. Where nearly all rows of a
+//! table leave and it is looked at again, the first scan sets the others aside, and later ones read only those.
 //!
 //! Columns of a key set: the row's address and version, `tag` (the batch unit of the root it leaves with),
 //! `doomed` (false for a row that only gets detached, found on the same scan), `is_open` (it may belong to a
@@ -22,6 +23,17 @@ use unseed_core::schema::{ReferenceId, Schema, TableId};
 /// The condition of rows that are not open.
 const NEVER: &str = "false";
 
+/// How the statement of a visit is made, apart from the references that it follows.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    /// Weak references whose detached rows it finds too.
+    inline: &'a [ReferenceId],
+    /// Number of the insert.
+    step: u64,
+    /// Rows that are not found to leave are put into the key set too, to be set aside next.
+    sets_aside: bool,
+}
+
 /// What is known about one key set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SetInfo {
@@ -40,6 +52,8 @@ pub(crate) struct SetInfo {
     pub(crate) open: Option<u64>,
     /// Whether its rows were only counted or listed, so that there is no such table.
     pub(crate) is_leaf: bool,
+    /// Whether the rows of the table that are not in it were set aside.
+    has_aside: bool,
 }
 
 /// What becomes of the rows of tables that nothing follows from.
@@ -92,6 +106,11 @@ pub(crate) fn key_set(table: TableId) -> String {
 /// Short name of the separate set of detached rows of a table.
 pub(crate) fn detach_set(table: TableId) -> String {
     format!("unseed_d{}", table.0)
+}
+
+/// Short name of the rows of a table that its key set does not hold.
+fn aside_set(table: TableId) -> String {
+    format!("unseed_s{}", table.0)
 }
 
 /// Runs the closure of the roots; returns its sets. Must run within one snapshot.
@@ -218,7 +237,10 @@ impl<'a> Closing<'a> {
         let step = self.sets.step + 1;
         let follows = active.iter().map(|(index, _)| visit.follows[*index].reference);
         self.analyze(session, follows.chain(visit.companions.iter().copied()).collect()).await?;
-        let sql = self.visit_sql(session.dialect(), visit, &active, &inline, step);
+        let exists = self.sets.keys.contains_key(&visit.table);
+        let sets_aside = !exists && inline.is_empty() && self.sets_aside(session.dialect(), visit, &active);
+        let look = Look { inline: &inline, step, sets_aside };
+        let sql = self.visit_sql(session.dialect(), visit, &active, look);
         let may_be_open = self.open(visit, &active, session.dialect()) != NEVER;
         let counted = match self.leaves {
             Leaves::Count if self.is_leaf(visit.table) => self.count(session, visit.table, &sql).await?,
@@ -229,11 +251,9 @@ impl<'a> Closing<'a> {
         };
         let rows = match counted {
             Some(rows) => rows,
-            None => {
-                let exists = self.sets.keys.contains_key(&visit.table);
-                self.fill(session, visit.table, &sql, !exists).await?
-            }
+            None => self.fill(session, visit.table, &sql, !exists).await?,
         };
+        let rows = self.part_aside(session, visit.table, rows, look).await?;
         for (index, _) in &active {
             let reference = visit.follows[*index].reference;
             let parent = self.schema.reference(reference).parent;
@@ -338,14 +358,59 @@ impl<'a> Closing<'a> {
         ids.filter(|id| self.sets.has(self.schema.reference(*id).parent)).collect()
     }
 
-    fn visit_sql(
-        &self,
-        d: &dyn Dialect,
-        visit: &Visit,
-        active: &[(usize, u64)],
-        inline: &[ReferenceId],
-        step: u64,
-    ) -> String {
+    /// Whether the first scan of a table is to set aside the rows that it does not find to leave: nearly all leave, as
+    /// those do to which a column that is never null refers, and the table is looked at again.
+    fn sets_aside(&self, d: &dyn Dialect, visit: &Visit, active: &[(usize, u64)]) -> bool {
+        const NEARLY_ALL_PERCENT: u64 = 90;
+        let table = self.schema.table(visit.table);
+        let again = self.stepped.contains(&visit.table)
+            || self.program.detaches.iter().any(|detach| detach.table == visit.table);
+        let takes_nearly_all = |index: &usize| {
+            let follow = &visit.follows[*index];
+            let reference = self.schema.reference(follow.reference);
+            let all = self.schema.table(reference.parent).rows_estimate;
+            let found = self.sets.keys.get(&reference.parent).map_or(0, |set| set.rows);
+            follow.only_if_check_fails.is_none()
+                && reference.child_columns.iter().all(|c| !table.columns[*c].nullable)
+                && all > 0
+                && found.saturating_mul(100) >= all.saturating_mul(NEARLY_ALL_PERCENT)
+        };
+        again && d.rest_of(table).is_some() && active.iter().any(|(index, _)| takes_nearly_all(index))
+    }
+
+    /// Keeps the promise that a table's rows are either in its key set or, if they were set aside, there; returns how
+    /// many of the rows that were just put into the key set are still in it.
+    async fn part_aside(
+        &mut self,
+        session: &mut dyn Session,
+        table: TableId,
+        rows: u64,
+        look: Look<'_>,
+    ) -> Result<u64, SqlError> {
+        let d = session.dialect();
+        let (keys, aside) = (d.temp(&key_set(table)), d.temp(&aside_set(table)));
+        if look.sets_aside {
+            let address = d.address().join(", ");
+            let stay = "doomed IS NOT TRUE";
+            let select = format!("SELECT {address} FROM {keys} WHERE {stay}");
+            let staying = session.run(&d.create_set(&aside, &[], &select)).await?;
+            if staying > 0 {
+                session.run(&format!("DELETE FROM {keys} WHERE {stay}")).await?;
+            }
+            self.sets.keys.entry(table).or_default().has_aside = true;
+            return Ok(rows - staying);
+        }
+        if rows > 0 && self.sets.keys.get(&table).is_some_and(|set| set.has_aside) {
+            let same = d.address().iter().map(|name| format!("k.{name} = s.{name}"));
+            let same = same.collect::<Vec<_>>().join(" AND ");
+            let found = format!("SELECT 1 FROM {keys} k WHERE k.step = {} AND {same}", look.step);
+            session.run(&format!("DELETE FROM {aside} s WHERE EXISTS ({found})")).await?;
+        }
+        Ok(rows)
+    }
+
+    fn visit_sql(&self, d: &dyn Dialect, visit: &Visit, active: &[(usize, u64)], look: Look<'_>) -> String {
+        let Look { inline, step, sets_aside } = look;
         let conditions = Conditions { schema: self.schema, dialect: d };
         let mut joins = String::new();
         let (mut tags, mut strong, mut weak) = (Vec::new(), Vec::new(), Vec::new());
@@ -394,7 +459,8 @@ impl<'a> Closing<'a> {
             columns.push_str(&format!(", ({matches}) AS w{}", id.0));
         }
         let any: Vec<String> = strong.into_iter().chain(weak.into_iter().map(|(_, m)| m)).collect();
-        format!("{columns} {}", self.unknown(d, visit.table, &joins, &any.join(" OR ")))
+        let any = if sets_aside { "true".to_owned() } else { any.join(" OR ") };
+        format!("{columns} {}", self.unknown(d, visit.table, &joins, &any))
     }
 
     /// `FROM … WHERE …` for the rows of a table, under alias `x` and with these joins, that meet a condition and are
@@ -405,6 +471,12 @@ impl<'a> Closing<'a> {
         let Some(set) = self.sets.keys.get(&table) else {
             return format!("FROM {relation} x{joins} WHERE ({condition})");
         };
+        if let Some(rest) = d.rest_of(shape).filter(|_| set.has_aside) {
+            let aside = d.among(shape, "x", &d.temp(&aside_set(table)));
+            return format!(
+                "FROM (SELECT {rest} FROM {relation} x WHERE {aside} OFFSET 0) x{joins} WHERE ({condition})"
+            );
+        }
         let same = d.at(shape, "x", "known");
         let unknown = format!("NOT EXISTS (SELECT 1 FROM {} known WHERE {same})", d.temp(&key_set(table)));
         match d.rest_of(shape) {
@@ -623,7 +695,8 @@ impl<'a> Closing<'a> {
         if active.is_empty() && inline.is_empty() && self.active_together(visit).is_empty() {
             return None;
         }
-        let select = self.visit_sql(d, visit, &active, &inline, 1);
+        let look = Look { inline: &inline, step: 1, sets_aside: false };
+        let select = self.visit_sql(d, visit, &active, look);
         let name = d.temp(&key_set(visit.table));
         let known = self.sets.keys.contains_key(&visit.table);
         self.note(visit.table, 1, 1, inline, true);

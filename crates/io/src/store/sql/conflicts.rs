@@ -240,27 +240,31 @@ impl Search<'_> {
     }
 
     /// Keeps the rows at which the closure enters what is protected: what leaves only because such a row
-    /// leaves says nothing new. In a ring of such rows nobody is first; then all are kept.
-    async fn entries(&self, session: &mut dyn Session) -> Result<&'static str, SqlError> {
+    /// leaves says nothing new. In a ring of such rows nobody is first; then all are kept. Returns where they are,
+    /// if there are any.
+    async fn entries(&self, session: &mut dyn Session) -> Result<Option<&'static str>, SqlError> {
         let (verdict, entry) = (session.dialect().temp(VERDICT), session.dialect().temp(ENTRY));
+        let kinds = session.rows(&format!("SELECT DISTINCT harm, o_table FROM {verdict}")).await?;
+        if kinds.is_empty() {
+            return Ok(None);
+        }
         session.run(&format!("DROP TABLE IF EXISTS {entry}")).await?;
         let create =
             session.dialect().create_set(&entry, &[], &format!("SELECT * FROM {verdict} WHERE false"));
         session.run(&create).await?;
-        for source in &self.sources {
+        let kinds: BTreeSet<(String, TableId)> =
+            kinds.iter().map(|row| (text(row, 0), numbered(row, 1))).collect();
+        for source in self.sources.iter().filter(|source| kinds.contains(&("d".to_owned(), source.table))) {
             let sql = self.detached_entry_sql(session.dialect(), source);
             session.run(&sql).await?;
         }
-        let tables =
-            session.rows(&format!("SELECT DISTINCT o_table FROM {verdict} WHERE harm = 'r'")).await?;
-        for row in &tables {
-            let table = numbered(row, 0);
-            let sql = self.entry_sql(session.dialect(), table);
+        for (_, table) in kinds.iter().filter(|(harm, _)| harm == "r") {
+            let sql = self.entry_sql(session.dialect(), *table);
             session.run(&sql).await?;
         }
         let found = session.rows(&format!("SELECT count(*) FROM {entry}")).await?;
         let any = found.first().is_some_and(|row| number(row, 0) > 0);
-        Ok(if any { ENTRY } else { VERDICT })
+        Ok(Some(if any { ENTRY } else { VERDICT }))
     }
 
     fn entry_sql(&self, d: &dyn Dialect, table: TableId) -> String {
@@ -329,7 +333,7 @@ impl Search<'_> {
 
     /// Describes a few conflicts of each kind, and counts the others of the kind in its last one.
     async fn describe(&self, session: &mut dyn Session, limit: usize) -> Result<Vec<Conflict>, SqlError> {
-        let from = self.entries(session).await?;
+        let Some(from) = self.entries(session).await? else { return Ok(Vec::new()) };
         let d = session.dialect();
         let columns: Vec<String> = d.address().iter().map(|a| d.text(&format!("o_{a}"))).collect();
         let origin = origin_columns(d).join(", ");

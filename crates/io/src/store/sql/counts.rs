@@ -138,9 +138,17 @@ pub(crate) async fn whole(session: &mut dyn Session, sets: &mut Sets) -> Result<
     let removed: BTreeMap<TableId, u64> = plain.into_iter().map(|(table, set)| (*table, set.rows)).collect();
     let mut selects: Vec<String> = other
         .into_iter()
-        .map(|(table, _)| {
-            let open = d.text("count(CASE WHEN k.doomed AND k.is_open THEN 1 END)");
+        .map(|(table, set)| {
             let name = d.temp(&key_set(*table));
+            if set.inline.is_empty() {
+                // All of them leave.
+                let open = d.text("count(*)");
+                return format!(
+                    "SELECT 'k', {}, {}, {open} FROM {name} k WHERE k.is_open",
+                    table.0, set.rows
+                );
+            }
+            let open = d.text("count(CASE WHEN k.doomed AND k.is_open THEN 1 END)");
             format!("SELECT 'k', {}, count(CASE WHEN k.doomed THEN 1 END), {open} FROM {name} k", table.0)
         })
         .collect();

@@ -73,6 +73,11 @@ pub(crate) trait Dialect: Send + Sync {
         pairs.map(|(expression, name)| format!("{expression} = {k}.{name}")).collect::<Vec<_>>().join(" AND ")
     }
 
+    /// Whether a set of few rows addresses the row under alias `x`.
+    fn among(&self, table: &Table, x: &str, set: &str) -> String {
+        format!("EXISTS (SELECT 1 FROM {set} s WHERE {})", self.at(table, x, "s"))
+    }
+
     /// Text form of an expression.
     fn text(&self, expression: &str) -> String;
 

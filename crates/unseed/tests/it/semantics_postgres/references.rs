@@ -1,7 +1,7 @@
 //! Keys and cycles: what must leave together, and in which statement.
 
 use super::on_both_ways;
-use crate::lab::{Lab, fault};
+use crate::lab::{Lab, assert_same, fault};
 
 /// Two tables that need each other, deleted one after the other, fail with 23503 whatever the constraint says.
 #[track_caller]
@@ -325,6 +325,45 @@ fn a_configured_reference_takes_rows_along() {
     for lab in [Lab::postgres(ddl), Lab::postgres(ddl).owned()] {
         std::fs::write(lab.path("unseed.toml"), config).unwrap();
         lab.circle("tenants: name = 'test'", &[], &[("public.tenants", 1), ("public.audit", 1)]);
+    }
+}
+
+/// Where nearly all rows of a table leave, only the others are looked at again: for those that leave after all, in two
+/// steps and by two references, and for those that are detached.
+#[test]
+fn the_few_rows_that_stay_are_looked_at_again() {
+    for partitioned in ["", "PARTITION BY HASH (id)"] {
+        let parts = match partitioned {
+            "" => String::new(),
+            _ => (0..3)
+                .map(|n| format!("CREATE TABLE users_{n} PARTITION OF users FOR VALUES WITH (MODULUS 3, REMAINDER {n});"))
+                .collect(),
+        };
+        let ddl = format!(
+            "CREATE TABLE tenants (id int PRIMARY KEY, name text);
+             CREATE TABLE users (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants, manager_id int, backup_id int,
+                mentor_id int) {partitioned};
+             {parts}
+             ALTER TABLE users ADD FOREIGN KEY (manager_id) REFERENCES users ON DELETE CASCADE;
+             ALTER TABLE users ADD FOREIGN KEY (backup_id) REFERENCES users ON DELETE CASCADE;
+             ALTER TABLE users ADD FOREIGN KEY (mentor_id) REFERENCES users ON DELETE SET NULL;
+             INSERT INTO tenants SELECT n, CASE WHEN n < 20 THEN 'test' ELSE 'real' END FROM generate_series(1, 20) n;
+             INSERT INTO users SELECT n, n, nullif(n - 1, 0) FROM generate_series(1, 19) n;
+             INSERT INTO users VALUES (101, 20, NULL, NULL, NULL), (100, 20, 1, 101, NULL), (102, 20, NULL, NULL, 1),
+                (103, 20, NULL, NULL, 101), (104, 20, NULL, NULL, NULL);
+             UPDATE users SET manager_id = 100 WHERE id = 101;
+             ANALYZE;"
+        );
+        for lab in [Lab::postgres(&ddl), Lab::postgres(&ddl).owned()] {
+            let before = lab.picture();
+            lab.plan("tenants: name = 'test'", &[]);
+            lab.purge();
+            lab.verify("r-1");
+            let left = lab.sql("SELECT string_agg(id || ':' || coalesce(mentor_id::text, 'none'), ' ' ORDER BY id) FROM users");
+            assert_eq!(left, "102:none 103:none 104:none");
+            lab.restore("r-1");
+            assert_same(&lab.picture(), &before);
+        }
     }
 }
 
