@@ -63,6 +63,13 @@ pub async fn execute(
 ) -> Result<RunReport, Fault> {
     let plan = confirmed.plan();
     crate::purge::unused(cx.state, plan)?;
+    if confirmed.keeping().quarantine_s.is_some() {
+        return Err(Fault::refused(format!(
+            "plan `{}` is about several stores, which have no quarantine",
+            plan.id
+        ))
+        .hint("make a new plan without a quarantine"));
+    }
     cx.preflight(plan).await?;
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;

@@ -113,19 +113,19 @@ pub(super) async fn plan(
     source: Request<'_>,
     mut followers: Vec<Follower>,
 ) -> Result<WholePlan, Fault> {
-    refuse_quarantine(env)?;
+    refuse_quarantine(&source)?;
     let requests = followers.iter_mut().map(|follower| follower.request(env, &source)).collect();
     let request = request(env, source);
     legs::make((store.store(), &env.wire.clock, env.ui.progress()), &request, requests).await
 }
 
 /// What a run over one store heeds and one over several does not must not be left out silently.
-fn refuse_quarantine(env: &Env<'_>) -> Result<(), Fault> {
-    if env.wire.config.quarantine.period_s.is_none() {
+fn refuse_quarantine(source: &Request<'_>) -> Result<(), Fault> {
+    if source.policy.keeping.quarantine_s.is_none() {
         return Ok(());
     }
-    Err(Fault::usage("a plan over several stores has no quarantine, and `[quarantine]` asks for one")
-        .hint("take `[quarantine]` out of the configuration for this plan, or plan one store with `--alone`"))
+    Err(Fault::usage("a plan over several stores has no quarantine")
+        .hint("leave `--quarantine` and `[quarantine]` out for this plan, or plan one store with `--alone`"))
 }
 
 /// Lists what belongs to the chosen rows in a store and those that follow from it.

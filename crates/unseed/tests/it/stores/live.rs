@@ -164,6 +164,25 @@ fn outside_of_its_windows_a_run_over_several_stores_waits_or_refuses() {
     assert_eq!((parcels(&scene).len(), tenants(&scene).as_str()), (3, "1"));
 }
 
+/// Rows of one store that are gone for good, while those of another can be put back, would be neither.
+#[test]
+fn a_quarantine_over_several_stores_is_refused_before_anything_is_planned() {
+    let scene = scene();
+    let plan = |more: &[&str]| scene.run(&[&["plan", "-o", "plan.json", ROOTS[0], ROOTS[1]], more].concat());
+    let says = ["a plan over several stores has no quarantine", "no plan was saved", "`--alone`"];
+    fault(&plan(&["--quarantine", "30d"]), 2, &says);
+    configure(&scene, "[quarantine]\nperiod = \"30d\"");
+    fault(&plan(&[]), 2, &says);
+    assert!(!scene.path("plan.json").exists());
+    assert_eq!(plan(&["--alone"]).code, Some(0));
+    configure(&scene, "");
+    scene.plan(&ROOTS);
+    let id = scene.plan_id();
+    let answer = scene.run(&["purge", "plan.json", "--confirm", &id, "--quarantine", "30d"]);
+    fault(&answer, 2, &["is about several stores, which have no quarantine"]);
+    assert_eq!(parcels(&scene).len(), 9);
+}
+
 /// Tenants with a user each, and what a cache holds of them: the first four stay.
 fn traffic() -> (Scene, Lab<'static>, Redis) {
     let lab = Lab::postgres(
