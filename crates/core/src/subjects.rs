@@ -92,14 +92,12 @@ impl SubjectSet {
         Ok(Self { groups })
     }
 
-    /// Takes over all rows that `other` holds as rows that stay, but those that leave.
-    pub fn with_others(mut self, other: Self) -> Self {
-        for (group, mut other) in self.groups.iter_mut().zip(other.groups) {
+    /// Takes over the rows that stay from `other`, which was read when it was known of each of its rows whether it leaves.
+    #[must_use]
+    pub fn with_staying(mut self, other: Self) -> Self {
+        for (group, other) in self.groups.iter_mut().zip(other.groups) {
             assert_eq!(group.need, other.need, "both were read for the same needs");
-            let mut all = other.staying.take().unwrap_or_default();
-            all.append(&mut other.leaving);
-            all.retain(|line| group.leaving.binary_search(line).is_err());
-            group.staying = Some(all);
+            group.staying = other.staying;
         }
         self
     }
@@ -222,6 +220,39 @@ mod tests {
         assert_eq!(back.sums(), set.sums());
         assert_eq!(doomed(&back, &need(&["email"])), [[None], [Some("B@x.io".to_owned())]]);
         assert!(!back.known(&need(&["id"]), &mut |_| Ok(())).unwrap(), "rows that stay were not kept");
+    }
+
+    /// What entries are found by may be the same of two rows, in every column that was asked for.
+    #[test]
+    fn a_row_that_stays_counts_even_if_it_looks_like_one_that_leaves() {
+        let email = need(&["email"]);
+        let of = |leaving: &[&str], staying: &[&str]| {
+            let mut set = SubjectSet::new(vec![email.clone()]);
+            leaving.iter().for_each(|value| set.add(0, true, &[Some((*value).to_owned())]));
+            staying.iter().for_each(|value| set.add(0, false, &[Some((*value).to_owned())]));
+            set.seal();
+            set
+        };
+        let kept =
+            || SubjectSet::of_lines(vec![(email.clone(), vec![r#"["a@x"]"#.into(), r#"["b@x"]"#.into()])]);
+        let shared = |now: SubjectSet| kept().unwrap().with_staying(now).shared(&email).unwrap();
+        assert_eq!(shared(of(&["a@x", "b@x"], &["c@x"])), 0, "all are there, and leave");
+        assert_eq!(shared(of(&["a@x"], &["b@x"])), 1, "one left, and somebody else has its address");
+        assert_eq!(shared(of(&[], &[])), 0, "all are gone");
+        let known = |now: SubjectSet| {
+            let mut rows = 0;
+            let mut count = |_: &[Option<&str>]| {
+                rows += 1;
+                Ok(())
+            };
+            kept().unwrap().with_staying(now).known(&email, &mut count).unwrap();
+            rows
+        };
+        assert_eq!(
+            known(of(&["a@x", "d@x"], &["c@x"])),
+            3,
+            "one that leaves without having been known is not one that stays"
+        );
     }
 
     #[test]

@@ -86,6 +86,20 @@ impl Throttle {
         .collect()
     }
 
+    /// What it asks of a store that follows from another one: all that is measured but the query, which is about the other.
+    #[must_use]
+    pub fn of_follower(&self) -> Self {
+        let limits = |limits: Limits| Limits { query: None, ..limits };
+        Self {
+            wait_above: limits(self.wait_above),
+            stop_above: limits(self.stop_above),
+            query: None,
+            window: None,
+            rows_per_second: None,
+            ..*self
+        }
+    }
+
     /// Rows of one batch, so that a rate holds for every second and not only on average.
     pub fn batch_rows_max(&self, planned: u64) -> u64 {
         self.rows_per_second.map_or(planned, |rate| planned.min(rate)).max(1)

@@ -1,6 +1,7 @@
 //! What every run is given: the ports, who acts, how patient to be, and how to live with others.
 
 use crate::interrupt::Interrupt;
+use crate::pace::Senses;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 use unseed_core::hook::HookFigures;
@@ -35,6 +36,8 @@ pub struct Live {
     pub throttle: Throttle,
     /// By which the store is measured, where the throttle asks for that.
     pub gauges: Option<Box<dyn Gauges>>,
+    /// In place of gauges where the run is over several stores: what looks at them for all legs.
+    pub senses: Senses,
     /// Outside of it a purge refuses to begin, and stops after its batch.
     pub window: Option<Window>,
     pub waits: StoreWaits,

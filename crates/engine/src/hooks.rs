@@ -7,23 +7,52 @@
 //!
 //! Not here: running commands (`io::command`), which hooks a plan has (`core::hook`).
 
-use crate::session::Session;
+use crate::context::Live;
+use crate::interrupt::Interrupt;
+use crate::report::RunReport;
 use unseed_core::fault::{Category, Fault};
 use unseed_core::hook::{At, Hook, HookFigures, Phase};
+use unseed_core::plan::Plan;
+use unseed_core::port::clock::Clock;
 use unseed_core::port::hook::{About, Ended};
+use unseed_core::port::progress::Progress;
+use unseed_core::port::state::{AuditEntry, StateDb};
+use unseed_core::run::RunState;
 use unseed_core::throttle::spelled;
+
+/// The run that hooks run around, over one store or several; no batch is at work meanwhile.
+pub(crate) struct Around<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) plan: &'a Plan,
+    /// As it was kept last.
+    pub(crate) report: &'a mut RunReport,
+    pub(crate) state: RunState,
+    pub(crate) db: &'a mut dyn StateDb,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) actor: &'a str,
+    pub(crate) live: &'a mut Live,
+}
+
+impl Around<'_> {
+    fn audit(&mut self, object: &str, outcome: &str) -> Result<(), Fault> {
+        let now = self.clock.now();
+        self.db.audit(&AuditEntry::new(now, self.actor, "hook.run", object, outcome))
+    }
+}
 
 /// Runs what comes before a phase.
 ///
 /// # Errors
 /// The first hook that fails; `Interrupted` when a person did not want to wait for it.
-pub(crate) async fn before(session: &mut Session<'_, '_>, phase: Phase) -> Result<(), Fault> {
-    for hook in of(session, phase, At::Before) {
+pub(crate) async fn before(around: &mut Around<'_>, phase: Phase) -> Result<(), Fault> {
+    for hook in of(around, phase, At::Before) {
         let done = |known: &HookFigures| known.name == hook.name && known.of == phase && known.succeeded();
-        if phase == Phase::Purge && !hook.on_resume && session.report.hooks.iter().any(done) {
+        if phase == Phase::Purge && !hook.on_resume && around.report.hooks.iter().any(done) {
             continue;
         }
-        let (ended, figures) = one(session, &hook).await?;
+        let (ended, figures) = one(around, &hook).await?;
         if ended == Ended::Cancelled {
             return Err(Fault::new(Category::Interrupted, format!("hook `{}` was cancelled", hook.name)));
         }
@@ -35,18 +64,18 @@ pub(crate) async fn before(session: &mut Session<'_, '_>, phase: Phase) -> Resul
 }
 
 /// Runs what comes after a phase that is done.
-pub(crate) async fn after(session: &mut Session<'_, '_>, phase: Phase) {
-    for hook in of(session, phase, At::After) {
-        if let Err(figures) = told(session, &hook).await {
-            session.cx.live.failed_hooks.push(*figures);
+pub(crate) async fn after(around: &mut Around<'_>, phase: Phase) {
+    for hook in of(around, phase, At::After) {
+        if let Err(figures) = told(around, &hook).await {
+            around.live.failed_hooks.push(*figures);
         }
     }
 }
 
 /// Runs what comes after a phase that ended early; what fails is added to its fault.
-pub(crate) async fn on_stop(session: &mut Session<'_, '_>, phase: Phase, mut fault: Fault) -> Fault {
-    for hook in of(session, phase, At::OnStop) {
-        if let Err(figures) = told(session, &hook).await {
+pub(crate) async fn on_stop(around: &mut Around<'_>, phase: Phase, mut fault: Fault) -> Fault {
+    for hook in of(around, phase, At::OnStop) {
+        if let Err(figures) = told(around, &hook).await {
             fault = fault.detail(failed(&figures).message);
         }
     }
@@ -69,32 +98,32 @@ fn failed(figures: &HookFigures) -> Fault {
     Fault::store(format!("hook `{name}` {outcome}{place}"))
 }
 
-fn of(session: &Session<'_, '_>, phase: Phase, at: At) -> Vec<Hook> {
-    if session.cx.live.skip_hooks {
+fn of(around: &Around<'_>, phase: Phase, at: At) -> Vec<Hook> {
+    if around.live.skip_hooks {
         return Vec::new();
     }
-    let hooks = session.whole.plan().policy.hooks.iter();
+    let hooks = around.plan.policy.hooks.iter();
     hooks.filter(|hook| hook.of == phase && hook.at == at).cloned().collect()
 }
 
 /// Runs a hook whose failure ends nothing.
-async fn told(session: &mut Session<'_, '_>, hook: &Hook) -> Result<(), Box<HookFigures>> {
-    match one(session, hook).await {
+async fn told(around: &mut Around<'_>, hook: &Hook) -> Result<(), Box<HookFigures>> {
+    match one(around, hook).await {
         Ok((_, figures)) if figures.succeeded() => Ok(()),
         Ok((_, figures)) => Err(Box::new(figures)),
         Err(fault) => Err(Box::new(HookFigures {
             outcome: format!("could not be run: {}", fault.message),
-            ..begun(session, hook)
+            ..begun(around, hook)
         })),
     }
 }
 
-fn begun(session: &Session<'_, '_>, hook: &Hook) -> HookFigures {
+fn begun(around: &Around<'_>, hook: &Hook) -> HookFigures {
     HookFigures {
         name: hook.name.clone(),
         at: hook.at,
         of: hook.of,
-        started_at: session.cx.clock.now(),
+        started_at: around.clock.now(),
         took_ms: 0,
         exit_code: None,
         outcome: String::new(),
@@ -102,28 +131,24 @@ fn begun(session: &Session<'_, '_>, hook: &Hook) -> HookFigures {
     }
 }
 
-async fn one(session: &mut Session<'_, '_>, hook: &Hook) -> Result<(Ended, HookFigures), Fault> {
-    let object = format!("{}/{}", session.run, hook.name);
+async fn one(around: &mut Around<'_>, hook: &Hook) -> Result<(Ended, HookFigures), Fault> {
+    let object = format!("{}/{}", around.run, hook.name);
     let place = format!("{} {}", hook.at.as_str(), hook.of.as_str());
-    session.audit("hook.run", &object, &format!("{place}, started"))?;
-    let mut figures = begun(session, hook);
-    session.cx.progress.note(&format!("running hook {hook}"));
-    let stores: Vec<String> = session.whole.plan().stores.iter().map(|store| store.store.clone()).collect();
-    let begun_ms = session.cx.clock.monotonic_ms();
-    let Some(commands) = session.cx.live.commands.as_mut() else {
+    around.audit(&object, &format!("{place}, started"))?;
+    let mut figures = begun(around, hook);
+    around.progress.note(&format!("running hook {hook}"));
+    let stores: Vec<String> = around.plan.stores.iter().map(|store| store.store.clone()).collect();
+    let begun_ms = around.clock.monotonic_ms();
+    let Some(commands) = around.live.commands.as_mut() else {
         return Err(Fault::refused("the plan has hooks, and nothing here can run them"));
     };
-    let about = About {
-        run: &session.run,
-        plan: &session.whole.plan().id,
-        stores: &stores,
-        state: session.state.as_str(),
-    };
-    let interrupt = session.cx.interrupt;
+    let about =
+        About { run: around.run, plan: &around.plan.id, stores: &stores, state: around.state.as_str() };
+    let interrupt = around.interrupt;
     // What cleans up runs to its end even though somebody wants to stop.
     let cancelled = || hook.at == At::Before && interrupt.is_requested();
     let (ended, log) = commands.run(hook, &about, &cancelled).await?;
-    figures.took_ms = session.cx.clock.monotonic_ms().saturating_sub(begun_ms);
+    figures.took_ms = around.clock.monotonic_ms().saturating_sub(begun_ms);
     figures.log = log;
     (figures.exit_code, figures.outcome) = match &ended {
         Ended::Exited(0) => (Some(0), "succeeded".to_owned()),
@@ -133,8 +158,8 @@ async fn one(session: &mut Session<'_, '_>, hook: &Hook) -> Result<(Ended, HookF
         Ended::Cancelled => (None, "was cancelled".to_owned()),
         Ended::NotStarted(why) => (None, format!("could not be started: {why}")),
     };
-    session.audit("hook.run", &object, &format!("{place}, {}", figures.outcome))?;
-    session.report.hooks.push(figures.clone());
-    session.keep(session.state)?;
+    around.audit(&object, &format!("{place}, {}", figures.outcome))?;
+    around.report.hooks.push(figures.clone());
+    around.db.update_run(around.run, around.state, &around.report.to_json())?;
     Ok((ended, figures))
 }

@@ -18,6 +18,8 @@ use unseed_core::audit::used_by;
 use unseed_core::fault::Fault;
 use unseed_core::hook::Phase;
 use unseed_core::keys::WholePlan;
+use unseed_core::plan::Plan;
+use unseed_core::port::state::StateDb;
 use unseed_core::port::store::Server;
 use unseed_core::run::{Consent, Run, RunState};
 
@@ -27,13 +29,25 @@ use unseed_core::run::{Consent, Run, RunState};
 /// `Refused` when the plan was used before or now reaches protected rows; `Stale` when schema or data are
 /// not what was planned; a fault that says how to go on when the run stopped.
 pub async fn execute(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
+    unused(cx.state, plan.plan())?;
+    pace::preflight(cx).await?;
+    leg(cx, plan).await
+}
+
+/// Refuses a plan that a run has used up.
+pub(crate) fn unused(state: &mut dyn StateDb, plan: &Plan) -> Result<(), Fault> {
+    let Some(run) = state.run_of_plan(&plan.digest)? else { return Ok(()) };
+    let message = format!("plan `{}` was already used by run `{}`", plan.id, run.id);
+    Err(Fault::refused(message).hint(format!("see `unseed show {}`, or make a new plan", run.id)))
+}
+
+/// Executes a plan, or one leg of it, of which it is known that it may begin.
+///
+/// # Errors
+/// As [`execute`].
+pub(crate) async fn leg(cx: &mut Context<'_>, plan: ConfirmedPlan) -> Result<RunReport, Fault> {
     let keeping = plan.keeping();
     let (whole, consent) = plan.into_parts();
-    if let Some(run) = cx.state.run_of_plan(&whole.plan().digest)? {
-        let message = format!("plan `{}` was already used by run `{}`", whole.plan().id, run.id);
-        return Err(Fault::refused(message).hint(format!("see `unseed show {}`, or make a new plan", run.id)));
-    }
-    pace::preflight(cx).await?;
     let id = cx.state.next_run_id()?;
     cx.archive.prepare(&id)?;
     let mut report = first_report(cx, &id, &whole);
@@ -99,18 +113,18 @@ fn same_kind(server: &Server, whole: &WholePlan) -> Result<(), Fault> {
 pub(crate) async fn run(session: &mut Session<'_, '_>) -> Result<RunReport, Fault> {
     match between_hooks(session).await {
         Ok(()) => {
-            hooks::after(session, Phase::Purge).await;
+            hooks::after(&mut session.around(), Phase::Purge).await;
             Ok(session.report.clone())
         }
         Err(stop) => {
             let fault = session.stopped(stop);
-            Err(hooks::on_stop(session, Phase::Purge, fault).await)
+            Err(hooks::on_stop(&mut session.around(), Phase::Purge, fault).await)
         }
     }
 }
 
 async fn between_hooks(session: &mut Session<'_, '_>) -> Result<(), Stop> {
-    hooks::before(session, Phase::Purge).await.map_err(Stop::between)?;
+    hooks::before(&mut session.around(), Phase::Purge).await.map_err(Stop::between)?;
     let gauges = session.cx.live.gauges.take();
     session.pace.begin(gauges);
     let removed = match batches::baseline(session).await {

@@ -7,7 +7,8 @@
 //!
 //! Not here: how rows are put back (`io::store`).
 
-use crate::context::Context;
+use crate::context::{Context, Live};
+use crate::hooks::Around;
 use crate::report::{RestoreFigures, RunReport, reference_key};
 use crate::retention;
 use crate::session::{Session, released};
@@ -18,6 +19,7 @@ use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::hook::Phase;
+use unseed_core::plan::Plan;
 use unseed_core::policy::one_table;
 use unseed_core::port::store::{RestoreConflict, RestoreScope, Restored};
 use unseed_core::run::{BatchRecord, BatchState, Run, RunState};
@@ -134,26 +136,33 @@ async fn around_hooks(
     scope: &Scope,
     agreed: &str,
 ) -> Result<Restored, Fault> {
-    let done = match hooks::before(session, Phase::Restore).await {
+    let done = match hooks::before(&mut session.around(), Phase::Restore).await {
         Ok(()) => put_back(session, state, scope, agreed).await,
-        Err(fault) => {
-            let again =
-                format!("then run `unseed restore {}` again, with `--skip-hooks` if need be", session.run);
-            let hint = if fault.hint.is_empty() { again } else { format!("{}, {again}", fault.hint) };
-            Err(fault.state("nothing was put back").hint(hint))
-        }
+        Err(fault) => Err(not_begun(&session.run, fault)),
     };
+    ended(&mut session.around(), done).await
+}
+
+/// A restore whose hooks kept it from beginning.
+pub(crate) fn not_begun(run: &str, fault: Fault) -> Fault {
+    let again = format!("then run `unseed restore {run}` again, with `--skip-hooks` if need be");
+    let hint = if fault.hint.is_empty() { again } else { format!("{}, {again}", fault.hint) };
+    fault.state("nothing was put back").hint(hint)
+}
+
+/// Runs what comes after a restore, however it ended.
+pub(crate) async fn ended(around: &mut Around<'_>, done: Result<Restored, Fault>) -> Result<Restored, Fault> {
     match done {
         Ok(restored) if restored.conflicts.is_empty() => {
-            hooks::after(session, Phase::Restore).await;
+            hooks::after(around, Phase::Restore).await;
             Ok(restored)
         }
         Ok(restored) => {
-            let told = hooks::on_stop(session, Phase::Restore, Fault::store("")).await;
-            told.details.iter().for_each(|line| session.cx.progress.note(line));
+            let told = hooks::on_stop(around, Phase::Restore, Fault::store("")).await;
+            told.details.iter().for_each(|line| around.progress.note(line));
             Ok(restored)
         }
-        Err(fault) => Err(hooks::on_stop(session, Phase::Restore, fault).await),
+        Err(fault) => Err(hooks::on_stop(around, Phase::Restore, fault).await),
     }
 }
 
@@ -204,7 +213,11 @@ async fn put_back(
     session.audit(
         "restore.run",
         &id,
-        &format!("started, {}, {agreed}{}", scope.text(), without_hooks(session)),
+        &format!(
+            "started, {}, {agreed}{}",
+            scope.text(),
+            without_hooks(session.whole.plan(), &session.cx.live)
+        ),
     )?;
     let store = &mut session.cx.store;
     let mut restored = match store.restore(&session.work, source.as_mut(), &wanted, session.cx.progress).await
@@ -248,9 +261,10 @@ async fn put_back(
     Ok(restored)
 }
 
-fn without_hooks(session: &Session<'_, '_>) -> &'static str {
-    let has = session.whole.plan().policy.hooks.iter().any(|hook| hook.of == Phase::Restore);
-    if has && session.cx.live.skip_hooks { ", without its hooks" } else { "" }
+/// What the audit log says of a restore whose hooks a person did not want to run.
+pub(crate) fn without_hooks(plan: &Plan, live: &Live) -> &'static str {
+    let has = plan.policy.hooks.iter().any(|hook| hook.of == Phase::Restore);
+    if has && live.skip_hooks { ", without its hooks" } else { "" }
 }
 
 /// Rows that would refer to nothing, where fewer did so before the purge.

@@ -24,6 +24,17 @@ pub async fn execute(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<R
     let id = confirmed.run().id.clone();
     resumable(&cx.state.run(&id)?)?;
     pace::preflight(cx).await.map_err(|fault| fault.state(format!("run `{id}` is where it was")))?;
+    leg(cx, confirmed).await
+}
+
+/// Resumes a run, or one leg of it, of which it is known that it may go on.
+///
+/// # Errors
+/// As [`execute`].
+pub(crate) async fn leg(cx: &mut Context<'_>, confirmed: &ConfirmedRun) -> Result<RunReport, Fault> {
+    confirmed.is_for(&Act::Purge)?;
+    let id = confirmed.run().id.clone();
+    resumable(&cx.state.run(&id)?)?;
     cx.state.lease(&id, cx.holder)?;
     let result = go_on(cx, confirmed, &id).await;
     released(cx, &id, result)

@@ -11,6 +11,7 @@ use crate::batches::Stop;
 use crate::context::Context;
 use crate::ending::Ending;
 use crate::fingerprints::Taking;
+use crate::hooks::Around;
 use crate::pace::Pace;
 use crate::positions::{Remaining, merged};
 use crate::report::{Baseline, RunReport, reference_key};
@@ -147,6 +148,22 @@ impl<'c, 'p> Session<'c, 'p> {
         self.cx.state.update_run(&self.run, state, &self.report.to_json())?;
         self.state = state;
         Ok(())
+    }
+
+    /// The run, for its hooks.
+    pub(crate) fn around(&mut self) -> Around<'_> {
+        Around {
+            run: &self.run,
+            plan: self.whole.plan(),
+            report: &mut self.report,
+            state: self.state,
+            db: &mut *self.cx.state,
+            clock: self.cx.clock,
+            progress: self.cx.progress,
+            interrupt: self.cx.interrupt,
+            actor: self.cx.actor,
+            live: &mut self.cx.live,
+        }
     }
 
     pub(crate) fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {

@@ -6,7 +6,8 @@
 //! Invariants
 //! - a chunk is durable and journaled before its first entry leaves, and its archive is never discarded after that;
 //! - more entries than the plan and its drift allow are refused before the first one leaves;
-//! - a leg is done only when a whole pass finds nothing.
+//! - a leg is done only when a whole pass finds nothing;
+//! - between chunks it waits for others or stops as a run of rows does between batches.
 //!
 //! Not here: what belongs to which row (`io::store`, `core::pattern`), the order of legs (`purge`).
 
@@ -15,6 +16,7 @@ use super::state::LegState;
 use super::{LegStore, Legs, kind_changed};
 use crate::context::Patience;
 use crate::interrupt::Interrupt;
+use crate::pace::{Pace, Surroundings};
 use crate::refusals::wide;
 use crate::report::{RestoreFigures, RunReport, Verification};
 use std::collections::BTreeMap;
@@ -46,6 +48,25 @@ pub(super) struct Entries<'a> {
     interrupt: &'a Interrupt,
     actor: &'a str,
     patience: Patience,
+    pace: Pace,
+}
+
+/// What a leg of entries goes by.
+pub(super) struct Given<'g> {
+    pub(super) subjects: &'g SubjectSet,
+    /// From then on a wait ends the pass: rows that stay may have other values by now.
+    pub(super) old_from_ms: u64,
+    /// Passes that found something.
+    pub(super) passes: &'g mut u64,
+}
+
+/// How a leg of entries came to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// A whole pass found nothing.
+    Through,
+    /// Others were waited for; what is doomed has to be told anew.
+    Waited,
 }
 
 impl<'a> Entries<'a> {
@@ -58,6 +79,7 @@ impl<'a> Entries<'a> {
     ) -> Result<Self, Fault> {
         let name = &plan.legs[position].store;
         let planned = plan.store(name).ok_or_else(|| kind_changed(name))?;
+        let pace = Pace::new(&cx.live_in(name));
         let port = cx.position(name)?;
         let port = &mut cx.ports[port];
         let LegStore::Entries(store) = &mut port.store else { return Err(kind_changed(name)) };
@@ -73,6 +95,7 @@ impl<'a> Entries<'a> {
             interrupt: cx.interrupt,
             actor: cx.actor,
             patience: cx.patience,
+            pace,
         })
     }
 
@@ -91,7 +114,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Removes all entries of the subjects; begins the leg, or goes on with it.
-    pub(super) async fn purge(&mut self, subjects: &SubjectSet, consent: &Consent) -> Result<(), Fault> {
+    pub(super) async fn purge(&mut self, given: &mut Given<'_>, consent: &Consent) -> Result<Pass, Fault> {
         let server = self.open().await?;
         let mut report = match self.state.begun()? {
             Some(run) => {
@@ -103,19 +126,27 @@ impl<'a> Entries<'a> {
         };
         self.store.log_to(&self.archive.location(&self.id));
         self.keep(RunState::Running, &report)?;
-        let result = self.clear(subjects, &mut report).await;
-        match result.and_then(|()| self.finish(server, &mut report)) {
-            Ok(()) => self.audit("purge.run", &self.id.clone(), "done"),
-            Err(fault) => {
-                let kept = self.keep(RunState::Stopped, &report);
-                let id = self.id.clone();
-                match kept.and_then(|()| self.audit("purge.run", &id, "stopped")) {
-                    Ok(()) => Err(fault),
-                    Err(second) => {
-                        Err(fault.detail(format!("the state of the leg could not be kept: {second}")))
-                    }
-                }
+        let ended = match self.clear(given, &mut report).await {
+            Ok(Pass::Through) => self.finish(server, &mut report).map(|()| Pass::Through),
+            Ok(Pass::Waited) => self.keep(RunState::Running, &report).map(|()| Pass::Waited),
+            Err(fault) => Err(fault),
+        };
+        match ended {
+            Ok(Pass::Through) => {
+                self.audit("purge.run", &self.id.clone(), "done")?;
+                Ok(Pass::Through)
             }
+            Ok(Pass::Waited) => Ok(Pass::Waited),
+            Err(fault) => Err(self.stopped(fault, &report)),
+        }
+    }
+
+    fn stopped(&mut self, fault: Fault, report: &RunReport) -> Fault {
+        let kept = self.keep(RunState::Stopped, report);
+        let id = self.id.clone();
+        match kept.and_then(|()| self.audit("purge.run", &id, "stopped")) {
+            Ok(()) => fault,
+            Err(second) => fault.detail(format!("the state of the leg could not be kept: {second}")),
         }
     }
 
@@ -143,13 +174,14 @@ impl<'a> Entries<'a> {
     }
 
     /// Passes over the store until one finds nothing.
-    async fn clear(&mut self, subjects: &SubjectSet, report: &mut RunReport) -> Result<(), Fault> {
+    async fn clear(&mut self, given: &mut Given<'_>, report: &mut RunReport) -> Result<Pass, Fault> {
         self.settle(report)?;
-        let mut passes = 0;
         loop {
-            self.stop_if_asked()?;
+            if self.admit(given, report).await? == Pass::Waited {
+                return Ok(Pass::Waited);
+            }
             let begun = self.clock.monotonic_ms();
-            let found = self.store.find(subjects, self.progress).await?;
+            let found = self.store.find(given.subjects, self.progress).await?;
             let took_ms = self.clock.monotonic_ms().saturating_sub(begun);
             if report.tables.is_empty() {
                 for (pattern, entries) in &found.doomed {
@@ -158,29 +190,52 @@ impl<'a> Entries<'a> {
             }
             if found.entries() == 0 {
                 report.timings.finish_ms += took_ms;
-                return Ok(());
+                return Ok(Pass::Through);
             }
             report.timings.close_ms += took_ms;
             self.refuse_more(&found, report.rows.deleted)?;
-            passes += 1;
-            if passes > self.patience.attempts_max {
-                let message = format!(
-                    "{} of store `{}` came back during {} passes",
-                    entries_text(found.entries()),
-                    self.planned.store,
-                    passes - 1
-                );
-                return Err(Fault::store(message)
-                    .hint("stop what writes them, or have this store come after the others with `after`"));
-            }
-            if passes > 1 {
-                report.retries += 1;
-                self.patience.pause(passes - 1).await;
-            }
+            *given.passes += 1;
+            self.again(*given.passes, &found, report).await?;
             while self.chunk(report, found.entries()).await? {
-                self.stop_if_asked()?;
+                if self.admit(given, report).await? == Pass::Waited {
+                    // The next pass is the rest of this one.
+                    *given.passes -= 1;
+                    return Ok(Pass::Waited);
+                }
             }
         }
+    }
+
+    /// Pauses before another pass, as long as there is patience for one.
+    async fn again(&self, passes: u64, found: &Found, report: &mut RunReport) -> Result<(), Fault> {
+        if passes > self.patience.attempts_max {
+            let message = format!(
+                "{} of store `{}` came back during {} passes",
+                entries_text(found.entries()),
+                self.planned.store,
+                passes - 1
+            );
+            return Err(Fault::store(message)
+                .hint("stop what writes them, or have this store come after the others with `after`"));
+        }
+        if passes > 1 {
+            report.retries += 1;
+            self.patience.pause(passes - 1).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the next pass or chunk may begin; nothing is locked or watched meanwhile.
+    async fn admit(&mut self, given: &Given<'_>, report: &mut RunReport) -> Result<Pass, Fault> {
+        let mut here = Surroundings {
+            clock: self.clock,
+            progress: self.progress,
+            interrupt: self.interrupt,
+            waits: &mut report.waits,
+        };
+        let waited_ms = self.pace.wait(&mut here, &mut None).await.map_err(|stop| stop.cause)?;
+        let is_old = waited_ms > 0 && self.clock.monotonic_ms() >= given.old_from_ms;
+        Ok(if is_old { Pass::Waited } else { Pass::Through })
     }
 
     /// Chunks whose outcome was cut off count as removed: what is still there of them is found again.
@@ -222,14 +277,6 @@ impl<'a> Entries<'a> {
         refuse_share(name, found.entries(), found.seen, limits)
     }
 
-    fn stop_if_asked(&self) -> Result<(), Fault> {
-        if self.interrupt.is_requested() {
-            Err(Fault::new(Category::Interrupted, "interrupted"))
-        } else {
-            Ok(())
-        }
-    }
-
     /// Archives and removes one chunk; false when none is left.
     async fn chunk(&mut self, report: &mut RunReport, expected: u64) -> Result<bool, Fault> {
         let batches = self.state.batches(&self.id)?;
@@ -246,12 +293,12 @@ impl<'a> Entries<'a> {
         };
         // Journaled first, so that no other process ever writes this segment.
         self.state.put_batch(&self.id, &record)?;
-        let begun = self.clock.monotonic_ms();
+        let begun_ms = self.clock.monotonic_ms();
         let Some((segment, segment_hash)) = self.archive_chunk(number).await? else {
             self.state.put_batch(&self.id, &BatchRecord { state: BatchState::Discarded, ..record })?;
             return Ok(false);
         };
-        report.timings.archive_ms += self.clock.monotonic_ms().saturating_sub(begun);
+        report.timings.archive_ms += self.clock.monotonic_ms().saturating_sub(begun_ms);
         (record.state, record.segment, record.segment_hash) = (BatchState::Committing, segment, segment_hash);
         let object = format!("{}/{number}", self.id);
         self.audit("purge.batch", &object, "started")?;
@@ -259,6 +306,7 @@ impl<'a> Entries<'a> {
         let begun = self.clock.monotonic_ms();
         let Cleared { removed, changed, gone } = self.store.remove(self.progress).await?;
         report.timings.remove_ms += self.clock.monotonic_ms().saturating_sub(begun);
+        self.pace.removed(begun_ms, removed.values().sum());
         record.state = BatchState::Committed;
         record.removed.entries = removed;
         self.audit("purge.batch", &object, &format!("committed, {changed} had changed, {gone} were gone"))?;
@@ -270,7 +318,8 @@ impl<'a> Entries<'a> {
 
     async fn archive_chunk(&mut self, number: u64) -> Result<Option<(String, String)>, Fault> {
         let mut writer = self.archive.begin_batch(&self.id, number)?;
-        let archived = self.store.archive(CHUNK_ENTRIES_MAX, writer.sink(), self.progress).await;
+        let entries_max = self.pace.throttle().batch_rows_max(CHUNK_ENTRIES_MAX);
+        let archived = self.store.archive(entries_max, writer.sink(), self.progress).await;
         let written = match archived {
             Ok(0) => Ok(None),
             Ok(entries) => writer.finish().map(|(folder, hash)| Some((entries, folder, hash))),

@@ -4,7 +4,10 @@
 //! |---|---|
 //! | `plan` | makes the plan: the source, then what follows from it in the other stores |
 //! | `values` | reads the values that other stores are searched by, keeps them, compares them |
-//! | `purge` | runs the legs in their order; goes on with a run that stopped |
+//! | `purge` | begins a run, goes on with one that stopped; hooks around all of it |
+//! | `ordered` | runs the legs in their order |
+//! | `look` | sees every store before anything is removed |
+//! | `pace` | waits between legs and before closures; what looks at the stores meanwhile |
 //! | `entries` | one leg of a derived store: find, archive, remove, look again, put back |
 //! | `verify`, `restore` | the same over all legs; a restore goes backwards |
 //! | `state` | makes one leg look like a run of its own, kept within the run of all |
@@ -15,13 +18,17 @@
 //! Invariants
 //! - nothing is removed anywhere before every store was seen, and the values that find the entries are kept durably;
 //! - a leg begins only when all before it are done, so that no address is left that points at a removed thing;
-//! - a restore goes the other way, for the same reason.
+//! - a restore goes the other way, for the same reason;
+//! - windows, throttle and hooks are those of the whole run: it waits or stops between batches of any leg.
 //!
 //! Not here: the order (`core::legs`), the stores.
 
 mod ending;
 mod entries;
 mod inventory;
+mod look;
+mod ordered;
+mod pace;
 mod plan;
 mod purge;
 mod restore;
@@ -37,16 +44,20 @@ pub use state::{leg_id, leg_state};
 pub use verify::verify;
 
 use crate::context::{Context, Live, Patience};
+use crate::hooks::Around;
 use crate::interrupt::Interrupt;
+use crate::report::RunReport;
 use state::LegState;
 use unseed_core::fault::Fault;
 use unseed_core::plan::Plan;
 use unseed_core::port::archive::ArchiveStore;
 use unseed_core::port::clock::Clock;
 use unseed_core::port::derived::DerivedStore;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::progress::Progress;
 use unseed_core::port::state::{AuditEntry, StateDb};
-use unseed_core::port::store::{Store, StoreWaits};
+use unseed_core::port::store::Store;
+use unseed_core::run::RunState;
 
 /// The surroundings of a run over several stores.
 pub struct Legs<'a> {
@@ -61,8 +72,8 @@ pub struct Legs<'a> {
     pub actor: &'a str,
     pub holder: &'a str,
     pub patience: Patience,
-    /// How long statements of the stores of rows may wait.
-    pub waits: StoreWaits,
+    /// How the run lives with others; its stores are measured by the gauges of their ports.
+    pub live: Live,
 }
 
 /// One store of a run, and where its archive is kept.
@@ -70,6 +81,8 @@ pub struct LegPort<'a> {
     pub name: String,
     pub store: LegStore<'a>,
     pub archive: &'a mut dyn ArchiveStore,
+    /// By which a store of rows is measured, where the throttle asks for that.
+    pub gauges: Option<Box<dyn Gauges>>,
 }
 
 /// A store of either kind.
@@ -89,6 +102,26 @@ impl Legs<'_> {
     fn audit(&mut self, action: &str, object: &str, outcome: &str) -> Result<(), Fault> {
         let now = self.clock.now();
         self.state.audit(&AuditEntry::new(now, self.actor, action, object, outcome))
+    }
+
+    /// The run, for its hooks; they belong to the whole of it, and no leg is at work meanwhile.
+    fn around<'s>(
+        &'s mut self,
+        (run, plan): (&'s str, &'s Plan),
+        (report, state): (&'s mut RunReport, RunState),
+    ) -> Around<'s> {
+        Around {
+            run,
+            plan,
+            report,
+            state,
+            db: &mut *self.state,
+            clock: self.clock,
+            progress: self.progress,
+            interrupt: self.interrupt,
+            actor: self.actor,
+            live: &mut self.live,
+        }
     }
 
     /// Gives the lease back; an error on the way out does not hide the result.
@@ -112,12 +145,13 @@ struct Rows<'c> {
     actor: &'c str,
     holder: &'c str,
     patience: Patience,
-    waits: StoreWaits,
+    live: Live,
 }
 
 impl<'c> Rows<'c> {
     /// The leg in a store, at its place in the plan, in the run of this id.
     fn of(cx: &'c mut Legs<'_>, run: &str, (place, name): (usize, &str)) -> Result<Self, Fault> {
+        let live = cx.live_in(name);
         let position = cx.position(name)?;
         let port = &mut cx.ports[position];
         let LegStore::Rows(store) = &mut port.store else { return Err(kind_changed(name)) };
@@ -131,7 +165,7 @@ impl<'c> Rows<'c> {
             actor: cx.actor,
             holder: cx.holder,
             patience: cx.patience,
-            waits: cx.waits,
+            live,
         })
     }
 
@@ -147,7 +181,7 @@ impl<'c> Rows<'c> {
             actor: self.actor,
             holder: self.holder,
             patience: self.patience,
-            live: Live { waits: self.waits, ..Live::default() },
+            live: std::mem::take(&mut self.live),
         }
     }
 }

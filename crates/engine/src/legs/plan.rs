@@ -148,7 +148,8 @@ fn rows_part(whole: WholePlan, name: &str, follows: Vec<String>, tagged: Option<
                 path: plan.path,
                 path_reason: plan.path_reason,
                 batch_rows_max: plan.batch_rows_max,
-                policy: plan.policy,
+                // Hooks run around the whole of the plan.
+                policy: Policy { hooks: Vec::new(), ..plan.policy },
                 follows,
             })),
         },

@@ -3,18 +3,21 @@
 //!
 //! Invariants
 //! - a store is put back only when all that were worked on after it are;
-//! - a restore that stopped goes on with the stores that are left.
+//! - a restore that stopped goes on with the stores that are left;
+//! - its hooks run around all of it.
 //!
 //! Not here: how one store is put back (`crate::restore`, `entries`).
 
 use super::entries::Entries;
 use super::{Legs, Rows, kind_changed};
+use crate::hooks;
 use crate::report::{RestoreFigures, RunReport};
-use crate::restore::{Scope, restorable};
+use crate::restore::{Scope, ended, not_begun, restorable, without_hooks};
 use std::collections::BTreeMap;
 use unseed_core::approve::ConfirmedRun;
 use unseed_core::approve::statement::Act;
 use unseed_core::fault::Fault;
+use unseed_core::hook::Phase;
 use unseed_core::plan::LegWork;
 use unseed_core::port::state::StateDb;
 use unseed_core::port::store::Restored;
@@ -38,7 +41,37 @@ async fn under_lease(cx: &mut Legs<'_>, confirmed: &ConfirmedRun, id: &str) -> R
     let run = cx.state.run(id)?;
     restorable(&run)?;
     let plan = confirmed.whole().plan();
-    cx.audit("restore.run", id, &format!("started, everything, {}", confirmed.consent().text()))?;
+    if !may_have_removed(cx, id)? {
+        return Err(nothing_to_restore(id));
+    }
+    let mut report = RunReport::of(&run)?;
+    let mut around = cx.around((id, plan), (&mut report, run.state));
+    let done = match hooks::before(&mut around, Phase::Restore).await {
+        Ok(()) => put_back(cx, confirmed, id).await,
+        Err(fault) => Err(not_begun(id, fault)),
+    };
+    // The legs have kept theirs meanwhile.
+    let run = match cx.state.run(id) {
+        Ok(run) => run,
+        Err(second) => return done.and(Err(second)),
+    };
+    let mut report = RunReport::of(&run)?;
+    ended(&mut cx.around((id, plan), (&mut report, run.state)), done).await
+}
+
+/// Whether there is anything that a restore could find: known before any hook runs.
+fn may_have_removed(cx: &mut Legs<'_>, id: &str) -> Result<bool, Fault> {
+    Ok(has_removed(cx.state, id)? || all_restored(cx, id)?)
+}
+
+fn nothing_to_restore(id: &str) -> Fault {
+    Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")
+}
+
+async fn put_back(cx: &mut Legs<'_>, confirmed: &ConfirmedRun, id: &str) -> Result<Restored, Fault> {
+    let plan = confirmed.whole().plan();
+    let without = without_hooks(plan, &cx.live);
+    cx.audit("restore.run", id, &format!("started, everything, {}{without}", confirmed.consent().text()))?;
     let mut all = Restored::default();
     let mut back: Vec<&str> = Vec::new();
     for (place, leg) in plan.legs.iter().enumerate().rev() {
@@ -59,9 +92,7 @@ async fn under_lease(cx: &mut Legs<'_>, confirmed: &ConfirmedRun, id: &str) -> R
         back.push(name);
     }
     if back.is_empty() && !all_restored(cx, id)? {
-        return Err(
-            Fault::refused(format!("run `{id}` has removed nothing")).hint("there is nothing to put back")
-        );
+        return Err(nothing_to_restore(id));
     }
     finish(cx, id, &all)?;
     Ok(all)

@@ -188,37 +188,48 @@ fn unreadable() -> Fault {
         .hint("bring the archive folder of the run back from a copy")
 }
 
-/// Which rows of the source leave, and which stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of<'a> {
-    /// Those of the plan's roots.
-    Roots,
-    /// The rows that stay are asked for anew; those that leave were kept when they were still there.
-    Kept(&'a KeptSubjects, &'a str),
-}
-
-/// The values that the derived stores of a plan need.
+/// The values of all rows of the source, while the roots are there.
 ///
 /// # Errors
-/// A stale fault when the source is not what the plan was made for; what the source or the archive says.
+/// A stale fault when the source is not what the plan was made for; what the source says.
 pub(super) async fn of_source(
     cx: &mut Legs<'_>,
     whole: &WholePlan,
-    (overrides, of): (&Overrides, Of<'_>),
+    overrides: &Overrides,
+) -> Result<SubjectSet, Fault> {
+    asked(cx, whole, (overrides, true)).await
+}
+
+/// Values of rows that leave, with those of the rows that stay as they are now. While entries are looked for the source is
+/// whole or done, so of each of its rows it is known whether it stays.
+///
+/// # Errors
+/// As [`of_source`].
+pub(super) async fn with_rest(
+    cx: &mut Legs<'_>,
+    whole: &WholePlan,
+    (id, overrides): (&str, &Overrides),
+    leaving: SubjectSet,
+) -> Result<SubjectSet, Fault> {
+    let plan = whole.plan();
+    let place = plan.legs.iter().position(|leg| leg.store == source(plan));
+    let done = super::ordered::done(cx, id)?;
+    let is_whole = place.is_none_or(|place| !done[place]);
+    Ok(leaving.with_staying(asked(cx, whole, (overrides, is_whole)).await?))
+}
+
+/// Asks the source for all values; which of them leave is only known as long as the roots are there.
+async fn asked(
+    cx: &mut Legs<'_>,
+    whole: &WholePlan,
+    (overrides, by_roots): (&Overrides, bool),
 ) -> Result<SubjectSet, Fault> {
     let name = source(whole.plan()).to_owned();
     let needs = needs(cx, whole.plan())?;
-    let leaving = match of {
-        Of::Roots => None,
-        Of::Kept(kept, run) => Some(self::kept(cx, run, kept)?),
-    };
     let position = cx.position(&name)?;
     let leg = whole.leg(&name).ok_or_else(|| kind_changed(&name))?;
     let LegStore::Rows(store) = &mut cx.ports[position].store else { return Err(kind_changed(&name)) };
     let opened = crate::work::open(&mut **store, leg.plan()).await?;
-    let Some(leaving) = leaving else {
-        let roots = leg.root_sets(&opened.work.schema)?;
-        return read(&mut **store, &opened, &roots, (needs, overrides)).await;
-    };
-    Ok(leaving.with_others(read(&mut **store, &opened, &[], (needs, overrides)).await?))
+    let roots = if by_roots { leg.root_sets(&opened.work.schema)? } else { Vec::new() };
+    read(&mut **store, &opened, &roots, (needs, overrides)).await
 }

@@ -3,7 +3,7 @@
 //! Not here: what is looked at in one of them (`crate::verify`, `entries`).
 
 use super::entries::Entries;
-use super::values::{Of, of_source};
+use super::values::{self, with_rest};
 use super::{Legs, Rows, kind_changed};
 use crate::report::{RunReport, Verification};
 use unseed_core::approve::belongs;
@@ -31,7 +31,8 @@ pub async fn verify(
     let kept = RunReport::of(&run)?.subjects;
     let subjects = match &kept {
         Some(kept) if whole.plan().legs.iter().any(|leg| matches!(leg.work, LegWork::Entries(_))) => {
-            Some(of_source(cx, whole, (overrides, Of::Kept(kept, id))).await?)
+            let leaving = values::kept(cx, id, kept)?;
+            Some(with_rest(cx, whole, (id, overrides), leaving).await?)
         }
         Some(_) | None => None,
     };

@@ -5,6 +5,7 @@
 mod closure;
 mod crash;
 mod keeping;
+mod legs;
 mod pace;
 mod plan;
 mod purge;

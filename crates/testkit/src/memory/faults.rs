@@ -14,7 +14,7 @@ use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint, Orphans,
     Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store, TagRange,
-    Tags, Work,
+    Tags, VisitValues, Wanted, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -214,6 +214,16 @@ impl<S: Store> Store for FaultStore<S> {
 
     async fn orphans(&mut self, schema: &Schema, references: &[ReferenceId]) -> Result<Vec<Orphans>, Fault> {
         guarded!(self, self.inner.orphans(schema, references))
+    }
+
+    async fn values(
+        &mut self,
+        work: &Work,
+        roots: &[RootSet],
+        wanted: &[Wanted],
+        visit: &mut VisitValues<'_>,
+    ) -> Result<(), Fault> {
+        guarded!(self, self.inner.values(work, roots, wanted, visit))
     }
 
     async fn present(&mut self, schema: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {

@@ -15,7 +15,7 @@ use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, ChosenRows, CloseRequest, Closure, Conflict, Fingerprint,
     Orphans, Outcome, Reader, Removal, RestoreScope, Restored, RootChoice, SectionEntry, Statements, Store,
-    TagRange, Tags, Work,
+    TagRange, Tags, VisitValues, Wanted, Work,
 };
 use unseed_core::schema::{ReferenceId, Schema, TableId};
 
@@ -212,6 +212,29 @@ impl Store for MemStore {
             }
         }
         Ok(found)
+    }
+
+    async fn values(
+        &mut self,
+        work: &Work,
+        roots: &[RootSet],
+        wanted: &[Wanted],
+        visit: &mut VisitValues<'_>,
+    ) -> Result<(), Fault> {
+        self.statements.total += 1;
+        let database = self.db.lock();
+        let request = CloseRequest { roots, roots_per_tag: 1, check_versions: false, count_only: true };
+        let sets = closing::close(work, &database.tables, &request)?;
+        self.sets = Sets::default();
+        for (position, one) in wanted.iter().enumerate() {
+            let leaving = sets.leaving.get(&one.table);
+            for row in &database.tables[one.table.0] {
+                let values: Vec<Option<String>> =
+                    one.columns.iter().map(|column| row.values[*column].clone()).collect();
+                visit(position, leaving.is_some_and(|leaving| leaving.contains_key(&row.id)), &values);
+            }
+        }
+        Ok(())
     }
 
     async fn present(&mut self, _: &Schema, roots: &[RootSet]) -> Result<u64, Fault> {

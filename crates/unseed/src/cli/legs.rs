@@ -5,19 +5,22 @@
 //! Not here: the work (`engine::legs`).
 
 use super::keys::{SealArgs, UnlockArgs};
-use super::{Address, Env};
+use super::{Address, Env, show};
 use crate::table::Table;
 use crate::ui::{self, Tone, Ui};
+use std::collections::BTreeMap;
 use unseed_core::approve::{ConfirmedPlan, ConfirmedRun};
 use unseed_core::config::StoreConfig;
 use unseed_core::fault::{Category, Fault};
+use unseed_core::hook::HookFigures;
 use unseed_core::keys::WholePlan;
 use unseed_core::plan::{LegWork, Plan};
 use unseed_core::port::derived::DerivedStore;
+use unseed_core::port::gauges::Gauges;
 use unseed_core::port::state::StateDb;
 use unseed_core::port::store::Restored;
 use unseed_core::run::RunState;
-use unseed_core::throttle::Throttle;
+use unseed_engine::context::Live;
 use unseed_engine::legs::{self, LegPort, LegRequest, LegStore, Legs, RequestOf};
 use unseed_engine::plan::Request;
 use unseed_engine::report::{LegReport, RunReport};
@@ -110,27 +113,19 @@ pub(super) async fn plan(
     source: Request<'_>,
     mut followers: Vec<Follower>,
 ) -> Result<WholePlan, Fault> {
-    refuse_unfit(env)?;
+    refuse_quarantine(&source)?;
     let requests = followers.iter_mut().map(|follower| follower.request(env, &source)).collect();
     let request = request(env, source);
     legs::make((store.store(), &env.wire.clock, env.ui.progress()), &request, requests).await
 }
 
 /// What a run over one store heeds and one over several does not must not be left out silently.
-fn refuse_unfit(env: &Env<'_>) -> Result<(), Fault> {
-    let config = &env.wire.config;
-    let asked = [
-        ("[[hooks]]", !config.hooks.is_empty()),
-        ("[throttle]", config.throttle != Throttle::default()),
-        ("[purge] window", config.purge.window.is_some()),
-        ("[quarantine]", config.quarantine.period_s.is_some()),
-    ];
-    let asked: Vec<&str> = asked.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
-    if asked.is_empty() {
+fn refuse_quarantine(source: &Request<'_>) -> Result<(), Fault> {
+    if source.policy.keeping.quarantine_s.is_none() {
         return Ok(());
     }
-    let message = format!("a plan over several stores does not know {} yet", asked.join(", "));
-    Err(Fault::usage(message).hint("take it out of the configuration for this plan"))
+    Err(Fault::usage("a plan over several stores has no quarantine")
+        .hint("leave `--quarantine` and `[quarantine]` out for this plan, or plan one store with `--alone`"))
 }
 
 /// Lists what belongs to the chosen rows in a store and those that follow from it.
@@ -177,9 +172,18 @@ impl Archives<'_> {
 /// All stores of a plan, with the state and the archives beside them.
 pub(super) struct Opened<'a> {
     env: &'a Env<'a>,
-    stores: Vec<(String, Store, FolderArchive)>,
+    stores: Vec<Planned>,
     state: Box<dyn StateDb>,
     archive: FolderArchive,
+    skip_hooks: bool,
+}
+
+/// One store of a plan, opened, with its archive.
+struct Planned {
+    name: String,
+    store: Store,
+    archive: FolderArchive,
+    gauges: Option<Box<dyn Gauges>>,
 }
 
 impl<'a> Opened<'a> {
@@ -193,18 +197,44 @@ impl<'a> Opened<'a> {
         let mut stores = Vec::new();
         for leg in &plan.legs {
             let archive = archives.of(env, plan.store(&leg.store).map_or("", |store| store.kind.as_str()))?;
-            stores.push((leg.store.clone(), planned(env, plan, &leg.store, address).await?, archive));
+            let store = planned(env, plan, &leg.store, address).await?;
+            stores.push(Planned { name: leg.store.clone(), store, archive, gauges: None });
         }
         let archive = archives.of(env, VALUES)?;
         let state = Box::new(env.wire.state()?);
-        Ok(Self { env, stores, state, archive })
+        Ok(Self { env, stores, state, archive, skip_hooks: false })
+    }
+
+    /// As [`Opened::for_plan`], to remove rows and entries while others use the stores.
+    pub(super) async fn for_removal(
+        env: &'a Env<'a>,
+        plan: &Plan,
+        address: &Address,
+        archives: &Archives<'_>,
+    ) -> Result<Self, Fault> {
+        let mut gauges = BTreeMap::new();
+        for leg in plan.legs.iter().filter(|leg| matches!(leg.work, LegWork::Rows(_))) {
+            gauges.insert(leg.store.clone(), measured(env, plan, &leg.store, address)?);
+        }
+        let mut opened = Self::for_plan(env, plan, address, archives).await?;
+        for planned in &mut opened.stores {
+            planned.gauges = gauges.remove(&planned.name).flatten();
+        }
+        Ok(opened)
+    }
+
+    /// Without the hooks of the plan.
+    pub(super) fn without_hooks(self, skip_hooks: bool) -> Self {
+        Self { skip_hooks, ..self }
     }
 
     fn legs(&mut self) -> Legs<'_> {
-        let ports = self.stores.iter_mut().map(|(name, store, archive)| LegPort {
-            name: name.clone(),
-            store: store.leg(),
-            archive,
+        let config = &self.env.wire.config;
+        let ports = self.stores.iter_mut().map(|planned| LegPort {
+            name: planned.name.clone(),
+            store: planned.store.leg(),
+            archive: &mut planned.archive,
+            gauges: planned.gauges.take(),
         });
         Legs {
             ports: ports.collect(),
@@ -215,8 +245,15 @@ impl<'a> Opened<'a> {
             interrupt: self.env.interrupt,
             actor: &self.env.wire.actor,
             holder: &self.env.wire.holder,
-            patience: super::patience(&self.env.wire.config.purge),
-            waits: super::waits(&self.env.wire.config.purge),
+            patience: super::patience(&config.purge),
+            live: Live {
+                throttle: config.throttle.clone(),
+                window: config.purge.window.clone(),
+                waits: super::waits(&config.purge),
+                commands: Some(Box::new(self.env.wire.commands())),
+                skip_hooks: self.skip_hooks,
+                ..Live::default()
+            },
         }
     }
 
@@ -235,9 +272,34 @@ impl<'a> Opened<'a> {
         legs::verify(&mut self.legs(), (run, whole), overrides).await
     }
 
-    pub(super) async fn restore(&mut self, confirmed: &ConfirmedRun) -> Result<Restored, Fault> {
-        legs::restore(&mut self.legs(), confirmed).await
+    /// Restores what was agreed to; returns the hooks that failed afterwards as well.
+    pub(super) async fn restore(
+        &mut self,
+        confirmed: &ConfirmedRun,
+    ) -> Result<(Restored, Vec<HookFigures>), Fault> {
+        let mut cx = self.legs();
+        let restored = legs::restore(&mut cx, confirmed).await?;
+        Ok((restored, cx.live.failed_hooks))
     }
+}
+
+/// What the throttle measures a store of rows by. The query is about the store that the others follow from.
+fn measured(
+    env: &Env<'_>,
+    plan: &Plan,
+    name: &str,
+    address: &Address,
+) -> Result<Option<Box<dyn Gauges>>, Fault> {
+    let Some(store) = plan.store(name) else { return Ok(None) };
+    let throttle = &env.wire.config.throttle;
+    if plan.stores.first().is_some_and(|first| first.store == name) {
+        return env.wire.gauges(&env.wire.target_of_plan(store, address.get())?, throttle);
+    }
+    let target = env.wire.target_of_plan(store, None)?;
+    env.wire.gauges(&target, &throttle.of_follower()).map_err(|fault| {
+        let message = format!("store `{name}`: {}", fault.message);
+        Fault { message, ..fault }
+    })
 }
 
 /// Opens one store of a plan; a derived one has to be configured as it was.
@@ -277,8 +339,13 @@ pub(super) fn text(ui: &Ui, report: &RunReport) -> String {
         }
     }
     let removed = ui::count(report.rows.deleted);
+    let of_legs = report.legs.iter().filter_map(|leg| {
+        let report = leg.report.as_ref()?;
+        Some(show::live_text(report, &format!("store {}: ", leg.store)))
+    });
+    let live: String = std::iter::once(show::live_text(report, "")).chain(of_legs).collect();
     format!(
-        "run {} removed {removed} rows and entries of {} stores\n\n{table}\narchives in {}\n",
+        "run {} removed {removed} rows and entries of {} stores\n\n{table}{live}\narchives in {}\n",
         ui.painted(&report.run, Tone::Strong),
         report.legs.len(),
         report.archive,

@@ -324,7 +324,7 @@ impl<'a> Opened<'a> {
                 waits: waits(&self.env.wire.config.purge),
                 commands: Some(Box::new(self.env.wire.commands())),
                 skip_hooks: self.skip_hooks,
-                failed_hooks: Vec::new(),
+                ..Live::default()
             },
         }
     }

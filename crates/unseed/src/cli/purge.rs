@@ -81,7 +81,7 @@ pub(super) async fn run(env: &Env<'_>, args: &PurgeArgs) -> Result<Done, Fault> 
     }
     let report = if confirmed.plan().has_legs() {
         let archives = Archives::Sealed(&args.seal);
-        let mut opened = legs::Opened::for_plan(env, confirmed.plan(), &args.address, &archives).await?;
+        let mut opened = legs::Opened::for_removal(env, confirmed.plan(), &args.address, &archives).await?;
         keep_plan(env, confirmed.whole())?;
         opened.purge(&confirmed).await?
     } else {

@@ -90,8 +90,8 @@ pub(super) async fn execute(
     let plan = confirmed.whole().plan();
     if plan.has_legs() {
         let archives = Archives::Unlocked(wanted.unlock);
-        let mut opened = legs::Opened::for_plan(env, plan, wanted.address, &archives).await?;
-        return Ok((opened.restore(confirmed).await?, Vec::new()));
+        let opened = legs::Opened::for_plan(env, plan, wanted.address, &archives).await?;
+        return opened.without_hooks(wanted.skip_hooks).restore(confirmed).await;
     }
     let archive = wanted.unlock.archive(env, confirmed.whole())?;
     let opened = Opened::for_plan(env, confirmed.whole(), wanted.address).await?.with_archive(archive);

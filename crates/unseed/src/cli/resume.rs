@@ -37,7 +37,7 @@ pub(super) async fn run(env: &Env<'_>, args: &ResumeArgs) -> Result<Done, Fault>
     let report = if confirmed.whole().plan().has_legs() {
         let archives = Archives::Unlocked(&args.unlock);
         let plan = confirmed.whole().plan();
-        let mut opened = legs::Opened::for_plan(env, plan, &args.address, &archives).await?;
+        let mut opened = legs::Opened::for_removal(env, plan, &args.address, &archives).await?;
         opened.resume(&confirmed).await?
     } else {
         let mut opened = Opened::for_removal(env, confirmed.whole(), &args.address).await?;

@@ -308,7 +308,7 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
     for (name, rows) in &report.changed_by_triggers {
         text.push_str(&format!("\ntriggers changed {} of {name}, archived as well", ui::rows(*rows)));
     }
-    text.push_str(&live_text(report));
+    text.push_str(&live_text(report, ""));
     let timings = &report.timings;
     text.push_str(&format!(
         "\nclosure {}, archive {}, removal {}; {} statements, longest transaction {}\narchive in {}\n",
@@ -323,19 +323,19 @@ pub(super) fn run_text(ui: &Ui, report: &RunReport) -> String {
     text
 }
 
-/// What a run did because of others: waits, hooks, indexes.
-fn live_text(report: &RunReport) -> String {
+/// What a run did because of others: waits, hooks, indexes; each line names the store where there are several.
+pub(super) fn live_text(report: &RunReport, place: &str) -> String {
     let mut text = String::new();
     for figures in report.waits.values() {
         let times = if figures.times == 1 { "once".to_owned() } else { format!("{} times", figures.times) };
         let took = ui::duration(figures.ms);
-        text.push_str(&format!("\nwaited {took}, {times}, the last time because: {}", figures.last));
+        text.push_str(&format!("\n{place}waited {took}, {times}, the last time because: {}", figures.last));
     }
     for hook in &report.hooks {
         let (at, of) = (hook.at.as_str().replace('_', " "), hook.of.as_str());
         let took = ui::duration(hook.took_ms);
         text.push_str(&format!(
-            "\nhook {} {at} {of} {} in {took}, output in {}",
+            "\n{place}hook {} {at} {of} {} in {took}, output in {}",
             hook.name, hook.outcome, hook.log
         ));
     }
@@ -347,7 +347,7 @@ fn live_text(report: &RunReport) -> String {
             IndexState::Skipped => format!("was not built: {}", index.says),
             IndexState::Dropped => "was built for the run and dropped".to_owned(),
         };
-        text.push_str(&format!("\nindex {} on {} {fate}", index.name, index.on));
+        text.push_str(&format!("\n{place}index {} on {} {fate}", index.name, index.on));
     }
     text
 }

@@ -8,15 +8,17 @@ mod indexes;
 mod retries;
 mod throttle;
 
+pub(crate) use throttle::{assert_nothing_is_held, window};
+
 use crate::lab::Lab;
 use crate::support::Answer;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a slow machine.
-const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 /// 60 tenants with five users each; `{serial}`-free, so that both kinds of databases take it.
 const TENANTS: &str = "
@@ -39,7 +41,7 @@ fn configure(lab: &Lab<'_>, text: &str) {
 }
 
 /// A command that runs while the test goes on.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     said: PathBuf,
     out: PathBuf,
@@ -47,8 +49,12 @@ struct Running {
 
 impl Running {
     fn start(lab: &Lab<'_>, arguments: &[&str]) -> Self {
-        let (said, out) = (lab.path("said.txt"), lab.path("out.txt"));
-        let mut command = lab.command(arguments);
+        Self::of(lab.command(arguments), &lab.path(""))
+    }
+
+    /// A command of the binary; what it says is kept in this folder.
+    pub(crate) fn of(mut command: Command, folder: &Path) -> Self {
+        let (said, out) = (folder.join("said.txt"), folder.join("out.txt"));
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&said).unwrap());
         Self { child: command.spawn().unwrap(), said, out }
     }
@@ -58,18 +64,18 @@ impl Running {
         Self::start(lab, &["purge", "plan.json", "--confirm", &id])
     }
 
-    fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(&self.said).unwrap()
     }
 
     /// Waits until it has said this.
     #[track_caller]
-    fn says(&mut self, text: &str) {
+    pub(crate) fn says(&mut self, text: &str) {
         self.until(text, |stderr| stderr.contains(text));
     }
 
     #[track_caller]
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&str) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut(&str) -> bool) {
         let begun = Instant::now();
         while !holds(&self.stderr()) {
             let ended = self.child.try_wait().unwrap();
@@ -79,7 +85,7 @@ impl Running {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
@@ -91,7 +97,7 @@ impl Running {
     }
 
     #[track_caller]
-    fn end(mut self) -> Answer {
+    pub(crate) fn end(mut self) -> Answer {
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

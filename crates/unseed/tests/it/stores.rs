@@ -4,5 +4,6 @@
 
 mod commands;
 mod examples;
+mod live;
 mod prego;
 mod scene;

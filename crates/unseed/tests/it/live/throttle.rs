@@ -8,7 +8,7 @@ use unseed_testkit::server::{Postgres, Settings};
 
 /// Nothing of ours is open on this database.
 #[track_caller]
-fn assert_nothing_is_held(lab: &Lab<'_>) {
+pub(crate) fn assert_nothing_is_held(lab: &Lab<'_>) {
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND application_name = 'unseed' AND state LIKE 'idle in transaction%'";
     let locks = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_class c ON c.oid = l.relation \
@@ -273,7 +273,7 @@ fn a_rate_holds_on_sqlite_too_and_nothing_else_can_be_measured_there() {
 }
 
 /// A window of an hour that begins so many hours from now.
-fn window(hours_from_now: u64) -> String {
+pub(crate) fn window(hours_from_now: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let minute = (now / 60 + hours_from_now * 60) % 1440;
     let clock = |minute: u64| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);

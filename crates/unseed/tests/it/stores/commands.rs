@@ -5,7 +5,7 @@ use crate::lab::fault;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 [stores.main]
 url = "env:MAIN_URL"
 [stores.shop]
@@ -13,10 +13,10 @@ commands = { list = ["python3", "shop.py", "list"], archive = ["python3", "shop.
 subjects = ["tenant.slug"]
 timeout_s = 60
 "#;
-const ROOTS: [&str; 2] = ["--where", "tenants: slug LIKE 'test%'"];
+pub(super) const ROOTS: [&str; 2] = ["--where", "tenants: slug LIKE 'test%'"];
 
 /// Three tenants, of which two are tests, with three parcels each.
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     let mut scene = Scene::empty();
     scene.write("unseed.toml", CONFIG);
     scene.write("shop.py", include_str!("shop.py"));
@@ -36,7 +36,7 @@ fn scene() -> Scene {
     scene
 }
 
-fn parcels(scene: &Scene) -> Vec<(String, String)> {
+pub(super) fn parcels(scene: &Scene) -> Vec<(String, String)> {
     let names = std::fs::read_dir(scene.path("parcels")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut all: Vec<(String, String)> = names
         .map(|name| name.to_string_lossy().into_owned())
@@ -50,7 +50,7 @@ fn try_plan(scene: &Scene) -> crate::support::Answer {
     scene.run(&["plan", "-o", "plan.json", ROOTS[0], ROOTS[1]])
 }
 
-fn try_purge(scene: &Scene) -> crate::support::Answer {
+pub(super) fn try_purge(scene: &Scene) -> crate::support::Answer {
     let id = scene.plan_id();
     scene.run(&["purge", "plan.json", "--confirm", &id])
 }
