@@ -133,6 +133,12 @@ impl Pace {
         self.governor.removed(begun_ms, rows);
     }
 
+    /// Whether no window keeps the run from going on at this moment.
+    pub(crate) fn is_open(&self, clock: &dyn Clock) -> bool {
+        let mut windows = self.window.iter().chain(&self.throttle().window);
+        windows.all(|window| opening(clock, window) == Opening::Open)
+    }
+
     fn decide(&mut self, clock: &dyn Clock, now_ms: u64) -> Decision {
         let sensed = self.sensor.as_ref().map_or(Sensed::Unasked, |sensor| sensor.latest());
         let opening = self.throttle().window.as_ref().map_or(Opening::Open, |window| opening(clock, window));

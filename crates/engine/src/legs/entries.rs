@@ -35,6 +35,9 @@ use unseed_core::subjects::SubjectSet;
 /// Entries of one chunk.
 const CHUNK_ENTRIES_MAX: u64 = 10_000;
 
+/// A rate spreads a pass over time, which is begun anew after so many milliseconds: rows that stay may have other values.
+const SPREAD_MS_MAX: u64 = 60_000;
+
 /// A leg of a derived store at work.
 pub(super) struct Entries<'a> {
     pub(super) id: String,
@@ -196,14 +199,39 @@ impl<'a> Entries<'a> {
             self.refuse_more(&found, report.rows.deleted)?;
             *given.passes += 1;
             self.again(*given.passes, &found, report).await?;
-            while self.chunk(report, found.entries()).await? {
-                if self.admit(given, report).await? == Pass::Waited {
-                    // The next pass is the rest of this one.
-                    *given.passes -= 1;
-                    return Ok(Pass::Waited);
-                }
+            if self.pass(given, &found, report).await? == Pass::Waited {
+                return Ok(Pass::Waited);
             }
         }
+    }
+
+    /// Removes chunk by chunk what a look found.
+    async fn pass(
+        &mut self,
+        given: &mut Given<'_>,
+        found: &Found,
+        report: &mut RunReport,
+    ) -> Result<Pass, Fault> {
+        let removed_before = report.rows.deleted;
+        let begun_ms = self.clock.monotonic_ms();
+        // A look at many entries takes long: a window that was open before it may be closed.
+        if !self.pace.is_open(self.clock) {
+            self.admit(given, report).await?;
+            *given.passes -= 1;
+            return Ok(Pass::Waited);
+        }
+        while self.chunk(report, found.entries()).await? {
+            let waited = self.admit(given, report).await?;
+            let took_ms = self.clock.monotonic_ms().saturating_sub(begun_ms);
+            let is_spread = self.pace.throttle().rows_per_second.is_some() && took_ms >= SPREAD_MS_MAX;
+            if waited == Pass::Waited || is_spread {
+                // The next pass is the rest of this one, if there is any.
+                *given.passes -=
+                    u64::from(report.rows.deleted.saturating_sub(removed_before) < found.entries());
+                return Ok(Pass::Waited);
+            }
+        }
+        Ok(Pass::Through)
     }
 
     /// Pauses before another pass, as long as there is patience for one.

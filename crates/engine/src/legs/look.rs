@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - until every store was seen and the values are durable, nothing is removed anywhere;
-//! - values that grew old while the run waited are compared with the rows of now before they are used again.
+//! - values that grew old while the run waited are compared with the rows of now before they are used again;
+//! - where time passed, the stores of rows in which nothing was removed yet are compared with the plan again.
 //!
 //! Not here: reading the values (`values`), the legs (`ordered`).
 
@@ -53,22 +54,28 @@ impl Known {
         self.read_at_ms.saturating_add(FRESH_MS_MAX)
     }
 
-    /// Reads the values of rows that stay again where they are old, and all of them where nothing is known.
+    /// Whether others may have changed what was seen.
+    pub(super) fn is_old(&self, cx: &Legs<'_>) -> bool {
+        self.set.is_none() || (self.has_moved && cx.clock.monotonic_ms() >= self.old_from_ms())
+    }
+
+    /// Where what was seen is old: compares the stores with the plan again, then reads the values of rows that stay, and
+    /// all of them where nothing is known. A fault of another store than the one at work names it.
     pub(super) async fn refresh(
         &mut self,
         cx: &mut Legs<'_>,
         agreed: &Agreed<'_>,
-        (id, overrides): (&str, &Overrides),
-    ) -> Result<(), Fault> {
-        let is_old = self.has_moved && cx.clock.monotonic_ms() >= self.old_from_ms();
-        let set = match self.set.take() {
-            None => again(cx, agreed, (id, overrides)).await?,
-            Some(set) if is_old => with_rest(cx, agreed.whole(), (id, overrides), set).await?,
-            Some(set) => {
-                self.set = Some(set);
-                return Ok(());
-            }
+        (id, overrides, at_work): (&str, &Overrides, &str),
+    ) -> Result<(), Stopped> {
+        if !self.is_old(cx) {
+            return Ok(());
+        }
+        whole_stores(cx, agreed.whole(), (id, at_work)).await?;
+        let read = match self.set.take() {
+            None => again(cx, agreed, (id, overrides)).await,
+            Some(set) => with_rest(cx, agreed.whole(), (id, overrides), set).await,
         };
+        let set = read.map_err(|fault| (Some(at_work.to_owned()), fault))?;
         *self = Self::read(set, cx.clock.monotonic_ms());
         Ok(())
     }
@@ -94,6 +101,24 @@ pub(super) async fn stores(cx: &mut Legs<'_>, whole: &WholePlan, id: &str) -> Re
                 let mut entries = Entries::of(cx, plan, id, position).map_err(in_leg)?;
                 entries.open().await.map_err(in_leg)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Compares the stores of rows in which nothing was removed yet with the plan, but for the one at work, which does that
+/// itself: what became somebody else's since leaves from no store.
+pub(super) async fn whole_stores(
+    cx: &mut Legs<'_>,
+    whole: &WholePlan,
+    (id, at_work): (&str, &str),
+) -> Result<(), Stopped> {
+    let report = cx.state.run(id).and_then(|run| RunReport::of(&run)).map_err(|fault| (None, fault))?;
+    for (leg, kept) in whole.plan().legs.iter().zip(&report.legs) {
+        let is_rows = matches!(leg.work, LegWork::Rows(_));
+        let is_whole = kept.state.is_none_or(|state| state == RunState::Failed);
+        if is_rows && is_whole && leg.store != at_work {
+            look(cx, whole, &leg.store).await.map_err(|fault| (Some(leg.store.clone()), fault))?;
         }
     }
     Ok(())
@@ -128,13 +153,15 @@ pub(super) async fn values(
         let in_leg = |fault| (Some(leg.store.clone()), fault);
         if matches!(leg.work, LegWork::Entries(_)) {
             known.has_moved |= cx.admit(id, &leg.store).await.map_err(in_leg)? > 0;
-            known.refresh(cx, agreed, (id, overrides)).await.map_err(in_leg)?;
+            known.refresh(cx, agreed, (id, overrides, &leg.store)).await?;
             let set = known.subjects();
             unshared(cx, set, &leg.store).map_err(in_leg)?;
             Entries::of(cx, plan, id, position).map_err(in_leg)?.look(set).await.map_err(in_leg)?;
         }
     }
     keep_values(cx, whole, (id, &known)).map_err(nowhere)?;
+    // Looking at all entries may have taken long.
+    known.moved();
     Ok(known)
 }
 

@@ -36,13 +36,16 @@ pub(super) async fn all(
         cx.progress.note(&format!("store {}", leg.store));
         match &leg.work {
             LegWork::Rows(_) => {
+                if known.is_old(cx) {
+                    look::whole_stores(cx, agreed.whole(), (id, &leg.store)).await?;
+                }
                 rows(cx, agreed, (id, position)).await.map_err(in_leg)?;
-                known.moved();
             }
             LegWork::Entries(_) => {
-                entries(cx, agreed, (id, overrides), (position, &mut known)).await.map_err(in_leg)?;
+                entries(cx, agreed, (id, overrides), (position, &mut known)).await?;
             }
         }
+        known.moved();
     }
     Ok(())
 }
@@ -60,16 +63,18 @@ async fn entries(
     agreed: &Agreed<'_>,
     (id, overrides): (&str, &Overrides),
     (position, known): (usize, &mut Known),
-) -> Result<(), Fault> {
+) -> Result<(), Stopped> {
     let plan = agreed.whole().plan();
+    let store = plan.legs[position].store.as_str();
+    let in_leg = |fault| (Some(store.to_owned()), fault);
     let mut passes = 0;
     loop {
-        known.refresh(cx, agreed, (id, overrides)).await?;
+        known.refresh(cx, agreed, (id, overrides, store)).await?;
         let subjects = known.subjects();
-        look::unshared(cx, subjects, &plan.legs[position].store)?;
+        look::unshared(cx, subjects, store).map_err(in_leg)?;
         let mut given = Given { subjects, old_from_ms: known.old_from_ms(), passes: &mut passes };
-        let mut leg = Entries::of(cx, plan, id, position)?;
-        match leg.purge(&mut given, agreed.consent()).await? {
+        let mut leg = Entries::of(cx, plan, id, position).map_err(in_leg)?;
+        match leg.purge(&mut given, agreed.consent()).await.map_err(in_leg)? {
             Pass::Through => return Ok(()),
             Pass::Waited => known.moved(),
         }

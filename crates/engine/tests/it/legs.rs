@@ -149,6 +149,93 @@ fn rows_that_stay_are_looked_at_again_after_a_wait() {
     panic!("no end in sight");
 }
 
+/// While a run waits, a root may become a customer: nothing more leaves from any store.
+#[test]
+fn a_root_that_becomes_a_customer_during_a_wait_is_refused_in_the_other_stores_too() {
+    let mut refused = 0;
+    for nth in 1..STEPS_MAX {
+        let scene = Scene::new();
+        let whole = scene.plan(Vec::new());
+        let there = Arc::new(Mutex::new(None));
+        let (seen, at_work) = (Arc::clone(&there), scene.clone());
+        let clock = Told::new(move |asked| {
+            // A leg of rows that is under way looks at its own rows only, and does so itself.
+            let is_at_work =
+                |leg: usize| at_work.run().is_some_and(|run| run.report["legs"][leg]["state"] == "running");
+            if asked != nth || is_at_work(1) || is_at_work(2) || at_work.contents().0 != at_work.before.0 {
+                return OPEN;
+            }
+            crate::shop::set(&mut at_work.main.lock(), "tenants", "2", 1, "A real customer");
+            *seen.lock().unwrap() = Some(at_work.contents());
+            CLOSED
+        });
+        let live = Live { throttle: Throttle { window: window(), ..Throttle::default() }, ..Live::default() };
+        let done = scene.purge(&whole, (&clock, &immortal()), (live, unmeasured()));
+        if clock.asked.load(Ordering::SeqCst) <= nth {
+            assert!(refused > 5, "{refused}");
+            return;
+        }
+        let Some(then) = there.lock().unwrap().take() else { continue };
+        let fault = done.unwrap_err();
+        assert!(fault.message.contains("1 root is not what it was"), "question {nth}: {fault:?}");
+        assert!(scene.contents() == then, "something left after question {nth}: {fault:?}");
+        refused += 1;
+    }
+    panic!("no end in sight");
+}
+
+/// The window ends, and a root becomes a customer before the run goes on.
+#[test]
+fn a_run_that_goes_on_compares_the_stores_with_the_plan_before_anything_leaves() {
+    let scene = Scene::new();
+    let whole = scene.plan(Vec::new());
+    let shelf = scene.shelf.clone();
+    let clock = Told::new(move |_| if shelf.lock().len() < 8 { CLOSED } else { OPEN });
+    let live = Live { window: window(), ..Live::default() };
+    let fault = scene.purge(&whole, (&clock, &immortal()), (live, unmeasured())).unwrap_err();
+    assert_eq!((place(&fault).as_str(), scene.shelf.lock().len()), ("cache", 6), "{fault:?}");
+    crate::shop::set(&mut scene.main.lock(), "tenants", "2", 1, "A real customer");
+    let then = scene.contents();
+    let fault = scene.resume(&whole, (&TickingClock::default(), &immortal()), calm()).unwrap_err();
+    assert_eq!(place(&fault), "main", "{fault:?}");
+    assert!(fault.message.contains("1 root is not what it was"), "{fault:?}");
+    assert!(scene.contents() == then, "{fault:?}");
+}
+
+/// Looking at all entries may take longer than the window is open.
+#[test]
+fn a_window_that_ends_during_a_look_at_the_entries_keeps_them_there() {
+    let scene = Scene::new();
+    let whole = scene.plan(Vec::new());
+    let before = scene.shelf.searched();
+    let shelf = scene.shelf.clone();
+    // It is searched once before anything is removed anywhere.
+    let clock = Told::new(move |_| if shelf.searched() >= before + 2 { CLOSED } else { OPEN });
+    let live = Live { window: window(), ..Live::default() };
+    let fault = scene.purge(&whole, (&clock, &immortal()), (live, unmeasured())).unwrap_err();
+    assert_eq!(place(&fault), "cache", "{fault:?}");
+    assert_eq!((scene.run_state(), scene.contents()), (Some(RunState::Stopped), scene.before.clone()));
+}
+
+/// Entries leave at a rate, and somebody who stays comes to have what the later ones are found by.
+#[test]
+fn rows_that_stay_are_looked_at_again_where_a_rate_takes_long() {
+    let scene = Scene::new();
+    let whole = scene.plan(Vec::new());
+    let (main, shelf, came) = (scene.main.clone(), scene.shelf.clone(), AtomicU64::new(0));
+    let clock = Told::new(move |_| {
+        if shelf.lock().len() < 8 && came.fetch_add(1, Ordering::SeqCst) == 0 {
+            crate::shop::insert(&mut main.lock(), "users", &["31", "3", "c@test"]);
+        }
+        OPEN
+    });
+    let throttle = Throttle { window: window(), rows_per_second: Some(1_000), ..Throttle::default() };
+    let live = Live { throttle, ..Live::default() };
+    scene.purge(&whole, (&clock, &immortal()), (live, unmeasured())).unwrap();
+    let left: Vec<String> = scene.shelf.lock().keys().cloned().collect();
+    assert_eq!(left, ["c@test:1", "c@test:2", "d@real:1", "d@real:2"]);
+}
+
 /// As many sessions wait for locks as the test says.
 struct Waiting(Arc<AtomicU64>);
 

@@ -4,6 +4,7 @@ use crate::shop::{self, policy, tenants};
 use crate::world::{IMPATIENT, wait};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use unseed_core::approve::statement::Act;
 use unseed_core::approve::{ConfirmedPlan, ConfirmedRun, Gate, Given, confirm, confirm_run};
@@ -32,9 +33,14 @@ use unseed_testkit::memory::{
 
 /// Entries by their name, `EMAIL:NUMBER`; each belongs to the user with that address.
 #[derive(Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<BTreeMap<String, String>>>);
+pub(super) struct Shelf(Arc<Mutex<BTreeMap<String, String>>>, Arc<AtomicU64>);
 
 impl Shelf {
+    /// How often it was searched.
+    pub(super) fn searched(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.lock().expect("no test panics while it holds the shelf")
     }
@@ -68,6 +74,7 @@ impl DerivedStore for ShelfStore {
     }
 
     async fn find(&mut self, subjects: &dyn Subjects, _: &dyn Progress) -> Result<Found, Fault> {
+        self.shelf.1.fetch_add(1, Ordering::SeqCst);
         let mut rows: BTreeMap<String, i64> = BTreeMap::new();
         subjects.known(&need(), &mut |values| {
             *rows.entry(values[0].unwrap_or_default().to_owned()).or_default() += 1;
