@@ -351,7 +351,7 @@ async fn attempt(
         None => archive(session, record).await?,
     };
     session.report.timings.archive_ms += segment.took_ms;
-    let Segment { mut writer, archived, folder, hash, .. } = segment;
+    let Segment { mut writer, archived, folder, hash, took_ms } = segment;
     (record.segment, record.segment_hash) = (folder, hash);
     record.state = BatchState::Archived;
     check_segment(session, record, &archived)?;
@@ -374,9 +374,10 @@ async fn attempt(
     record.state = BatchState::Committing;
     session.put_batch(record)?;
     session.cx.store.commit().await.map_err(Failed::InCommit)?;
-    let held_ms = session.cx.clock.monotonic_ms().saturating_sub(begun);
-    session.report.timings.remove_ms += held_ms;
-    Ok(Ended::Committed { held_ms })
+    let removed_ms = session.cx.clock.monotonic_ms().saturating_sub(begun);
+    session.report.timings.remove_ms += removed_ms;
+    let locked_ms = if archived.is_locked { took_ms } else { 0 };
+    Ok(Ended::Committed { held_ms: removed_ms + locked_ms })
 }
 
 /// Writes the segment of a batch in its turn.

@@ -11,7 +11,8 @@
 //! Invariants
 //! - `remove` leaves its transaction open; nothing it did is visible before `commit`;
 //! - `archive` writes exactly the versions that `remove` will remove: if a row changes in between, `remove`
-//!   reports [`Removal::Changed`] and changes nothing.
+//!   reports [`Removal::Changed`] and changes nothing. A store may lock rows instead, in the transaction that `remove`
+//!   goes on with; after any failure in between, `rollback` is called.
 //!
 //! Not here: journals, retries, limits (`engine`), file formats (`archive`).
 
@@ -224,6 +225,9 @@ pub trait ArchiveSource: Send {
 pub struct Archived {
     pub removed: BTreeMap<TableId, u64>,
     pub detached: BTreeMap<TableId, u64>,
+    /// Whether rows were locked for it and stay so until their removal ends.
+    #[serde(default)]
+    pub is_locked: bool,
 }
 
 /// What one batch did, proven from the store's own counters; its transaction is still open.

@@ -21,13 +21,13 @@ const ROWS_PER_INSERT: u64 = 500;
 /// A statement is ended early once it has this many bytes.
 const INSERT_BYTES_MAX: usize = 256 * 1024;
 
-/// Rows to write, as a query from `FROM` on, with the table under alias `x`.
+/// Rows to write, as queries from `FROM` on, with the table under alias `x`.
 pub(super) struct Section {
     pub(super) table: TableId,
     pub(super) kind: SectionKind,
     pub(super) columns: Vec<ColumnIndex>,
     pub(super) identity: usize,
-    pub(super) source: String,
+    pub(super) sources: Vec<String>,
 }
 
 /// What a value is as a literal.
@@ -144,15 +144,15 @@ pub(super) async fn write_section(
         identity_columns: section.identity,
     };
     let columns: Vec<&Column> = section.columns.iter().map(|c| &shape.columns[*c]).collect();
-    write_rows(session, &head, &columns, &section.source, sink).await
+    write_rows(session, &head, &columns, &section.sources, sink).await
 }
 
-/// Writes the rows of a query from `FROM` on, with the columns of the section under alias `x`.
+/// Writes the rows of queries from `FROM` on, with the columns of the section under alias `x`.
 pub(super) async fn write_rows(
     session: &mut MySession,
     head: &SectionHead,
     columns: &[&Column],
-    source: &str,
+    sources: &[String],
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Stop> {
     let quoted: Vec<String> = head.columns.iter().map(|name| MysqlDialect.quote(name)).collect();
@@ -167,22 +167,31 @@ pub(super) async fn write_rows(
         total: 0,
         sink,
     };
-    session.count_archive_statement();
-    let sql = format!("SELECT {} {source}", listed.join(", "));
-    session.stream(&sql, &mut |row| inserts.row(&row).map_err(Stop::Fault)).await?;
+    for source in sources {
+        session.count_archive_statement();
+        let sql = format!("SELECT {} {source}", listed.join(", "));
+        session.stream(&sql, &mut |row| inserts.row(&row).map_err(Stop::Fault)).await?;
+    }
     inserts.flush()?;
     let total = inserts.total;
     sink.end(total)?;
     Ok(total)
 }
 
+/// The table under alias `x`, whose rows are looked up by their key: of a small one the server would read, and lock,
+/// all rows.
+pub(super) fn by_key(shape: &Table) -> String {
+    let hint = if shape.has_primary_key { " FORCE INDEX (PRIMARY)" } else { "" };
+    format!("{} x{hint}", MysqlDialect.relation(shape))
+}
+
 /// The rows of a set that are still what the closure saw, as a query from `FROM` on.
 pub(super) fn unchanged(shape: &Table, set: &str, filter: &str) -> String {
     let d = MysqlDialect;
     format!(
-        "FROM {} k STRAIGHT_JOIN {} x ON {} WHERE {filter} AND k.ver = {}",
+        "FROM {} k STRAIGHT_JOIN {} ON {} WHERE {filter} AND k.ver = {}",
         d.temp(set),
-        d.relation(shape),
+        by_key(shape),
         d.at(shape, "x", "k"),
         d.row_hash(shape, "x"),
     )
@@ -195,7 +204,7 @@ fn detached_section(work: &Work, section: &Detached) -> Section {
         kind: SectionKind::Detached,
         columns: section.identity.iter().chain(&section.written).copied().collect(),
         identity: section.identity.len(),
-        source: unchanged(shape, &section.set, &section.filter),
+        sources: vec![unchanged(shape, &section.set, &section.filter)],
     }
 }
 
@@ -208,15 +217,15 @@ impl Mysql {
     ) -> Result<Archived, Stop> {
         self.session.join(Joins::Indexed).await?;
         let expected = self.expected(batch).await?;
-        let mut archived = Archived::default();
+        self.hold(work, batch, &expected).await?;
+        let mut archived = Archived { is_locked: self.in_transaction, ..Archived::default() };
         for table in work.program.removal.iter().flatten() {
             if !expected.removed.contains_key(table) {
                 continue;
             }
-            let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
-            let source = unchanged(work.schema.table(*table), &key_set(*table), &filter);
+            let sources = self.rows_of(work, *table, batch);
             let columns = archived_columns(work, *table);
-            let section = Section { table: *table, kind: SectionKind::Rows, columns, identity: 0, source };
+            let section = Section { table: *table, kind: SectionKind::Rows, columns, identity: 0, sources };
             let rows = write_section(&mut self.session, work, &section, sink).await?;
             archived.removed.insert(*table, rows);
         }
@@ -231,5 +240,14 @@ impl Mysql {
             }
         }
         Ok(archived)
+    }
+    /// The rows of a table that leave with a batch.
+    fn rows_of(&self, work: &Work, table: TableId, batch: TagRange) -> Vec<String> {
+        if self.is_leaf(table) {
+            let found = self.held.found.get(&table).into_iter().flatten();
+            return found.map(|source| format!("{source} FOR UPDATE")).collect();
+        }
+        let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
+        vec![unchanged(work.schema.table(table), &key_set(table), &filter)]
     }
 }

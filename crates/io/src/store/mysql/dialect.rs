@@ -10,7 +10,6 @@
 
 use super::types::{self, Sort, sort};
 use crate::store::sql::dialect::{Dialect, Indexed};
-use std::fmt::Write;
 use unseed_core::port::store::{SectionHead, SectionKind};
 use unseed_core::schema::{Column, ColumnKind, Table, TableId, TableName};
 
@@ -36,9 +35,12 @@ pub(super) fn qualified(name: &TableName) -> String {
 
 /// Bytes as a literal.
 pub(super) fn hex_literal(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push_str("X'");
+    out.reserve(bytes.len() * 2 + 1);
     for byte in bytes {
-        write!(out, "{byte:02X}").expect("writing to a string cannot fail");
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     out.push('\'');
 }
@@ -46,18 +48,27 @@ pub(super) fn hex_literal(bytes: &[u8], out: &mut String) {
 /// Text as a literal on one line, which neither server nor client reads otherwise.
 pub(super) fn text_literal(text: &str, out: &mut String) {
     out.push('\'');
-    for c in text.chars() {
-        match c {
-            '\'' => out.push_str("''"),
-            '\\' => out.push_str("\\\\"),
-            '\0' => out.push_str("\\0"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\u{1a}' => out.push_str("\\Z"),
-            other => out.push(other),
-        }
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(needs_escape) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        out.push_str(match from.as_bytes()[0] {
+            b'\'' => "''",
+            b'\\' => "\\\\",
+            b'\0' => "\\0",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            _ => "\\Z",
+        });
+        rest = &from[1..];
     }
+    out.push_str(rest);
     out.push('\'');
+}
+
+/// Whether a byte of a text must not stand in a literal as it is. None of them is part of a longer character.
+fn needs_escape(byte: u8) -> bool {
+    matches!(byte, b'\'' | b'\\' | b'\0' | b'\n' | b'\r' | 0x1a)
 }
 
 impl MysqlDialect {
@@ -461,5 +472,7 @@ mod tests {
     #[test]
     fn literals_stay_on_one_line() {
         assert_eq!(MysqlDialect.literal("it's\\ a\nb\0"), "'it''s\\\\ a\\nb\\0'");
+        assert_eq!(MysqlDialect.literal("\u{1a}é\r'"), "'\\Zé\\r'''");
+        assert_eq!(MysqlDialect.literal(""), "''");
     }
 }

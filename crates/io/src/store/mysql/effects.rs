@@ -315,7 +315,8 @@ impl Mysql {
                 }
                 let is_effect = kind == SectionKind::Effect;
                 let is_new = kind == SectionKind::Born && source == born(work, *table);
-                let section = Section { table: *table, kind, columns: columns.clone(), identity: 0, source };
+                let sources = vec![source];
+                let section = Section { table: *table, kind, columns: columns.clone(), identity: 0, sources };
                 let rows = write_section(&mut self.session, work, &section, sink).await?;
                 if is_effect {
                     *removed.effects.entry(shape.name.to_string()).or_default() += rows;

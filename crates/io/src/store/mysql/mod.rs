@@ -3,7 +3,8 @@
 //! Two statements see two states of the database here, since copying rows into key sets under one snapshot would
 //! lock them. What holds nevertheless: every row of a set carries a hash of all its columns, and is removed only if
 //! it still is that row, so that at the moment of the removal the set is the closure of its roots; and that nothing
-//! is missing from it is proven before the commit (see `remove`).
+//! is missing from it is proven before the commit (see `remove`). Tables from which nothing follows need no such set
+//! where their rows can be locked until then (see `leaves`).
 //!
 //! Invariants
 //! - tables without transactions, and tables that keep what is deleted from them, are refused;
@@ -16,6 +17,7 @@ mod connect;
 mod dialect;
 mod effects;
 mod inspect;
+mod leaves;
 mod remove;
 mod restore;
 mod scan;
@@ -32,6 +34,7 @@ use super::sql::{
 use async_trait::async_trait;
 use connect::Target;
 use dialect::MysqlDialect;
+use leaves::{Held, Leaf};
 use session::{Joins, MySession};
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
@@ -54,6 +57,10 @@ pub(crate) struct Mysql {
     sets: Sets,
     /// What the sets hold per tag, once that was counted.
     tally: Option<Tally>,
+    /// Tables whose rows are found by their reference, if the closure made no set of them.
+    leaves: BTreeMap<TableId, Leaf>,
+    /// What the open transaction has locked since it archived.
+    held: Held,
     in_transaction: bool,
     /// The lock that tells later connections that this one is at work.
     lock: Option<String>,
@@ -96,13 +103,23 @@ impl Mysql {
     pub(crate) async fn connect(url: &str, lookup: Lookup<'_>) -> Result<Self, Fault> {
         let target = connect::target(url, lookup)?;
         let session = connect::connect(&target).await?;
-        Ok(Self { session, target, sets: Sets::default(), tally: None, in_transaction: false, lock: None })
+        Ok(Self {
+            session,
+            target,
+            sets: Sets::default(),
+            tally: None,
+            leaves: BTreeMap::new(),
+            held: Held::default(),
+            in_transaction: false,
+            lock: None,
+        })
     }
 
     /// Takes a new connection in place of one whose answer was not read to its end.
     async fn reconnect(&mut self) -> Result<(), Fault> {
         self.session = connect::connect(&self.target).await?;
         (self.sets, self.tally, self.in_transaction, self.lock) = (Sets::default(), None, false, None);
+        (self.leaves, self.held) = (BTreeMap::new(), Held::default());
         Ok(())
     }
 
@@ -149,7 +166,14 @@ impl Mysql {
     ) -> Result<Closure, SqlError> {
         self.forget().await?;
         self.join_for(&work.schema).await?;
-        let leaves = if request.count_only { Leaves::Count } else { Leaves::Keep };
+        self.leaves = if request.count_only { BTreeMap::new() } else { self.find_leaves(work).await? };
+        let found = &self.leaves;
+        let list = |table: TableId, select: &str| leaves::count_sql(found, table, select);
+        let leaves = match request.count_only {
+            true => Leaves::Count,
+            false if found.is_empty() => Leaves::Keep,
+            false => Leaves::List(&list),
+        };
         self.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
         let mut found = counts::whole(&mut self.session, &mut self.sets).await?;
         if request.check_versions {
@@ -262,7 +286,7 @@ impl Store for Mysql {
 
     fn batch_rows(&self, path: Path) -> u64 {
         match path {
-            Path::Fast => 50_000,
+            Path::Fast => 40_000,
             Path::Checked => 20_000,
         }
     }
@@ -270,7 +294,8 @@ impl Store for Mysql {
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
         let failed = |e: SqlError| e.fault("counting batches");
         self.join_for(&work.schema).await.map_err(failed)?;
-        let tally = counts::tally(&mut self.session, &self.sets).await.map_err(failed)?;
+        let mut tally = counts::tally(&mut self.session, &self.sets).await.map_err(failed)?;
+        self.tally_leaves(&mut tally).await.map_err(failed)?;
         let tags = tags::tags(&mut self.session, work, &self.sets, &tally).await.map_err(failed)?;
         self.tally = Some(tally);
         Ok(tags)

@@ -11,8 +11,9 @@
 //!   unless the numbers are exactly those of the plan, or explained by tables that the plan allows triggers to touch;
 //! - no statement here commits: temporary tables aside, there is no DDL.
 
-use super::archive::unchanged;
+use super::archive::{by_key, unchanged};
 use super::dialect::MysqlDialect;
+use super::leaves::Held;
 use super::session::Joins;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -63,7 +64,7 @@ impl Mysql {
         archived: &Archived,
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removal, Fault> {
-        let began = self.begin().await;
+        let began = if self.in_transaction { Ok(()) } else { self.begin().await };
         let result = match began {
             Ok(()) => self.remove_and_prove(work, batch, archived, sink).await,
             Err(error) => Err(Stop::Sql(error)),
@@ -102,7 +103,7 @@ impl Mysql {
             return Ok(());
         }
         let ended = self.session.run(word).await;
-        self.in_transaction = false;
+        (self.in_transaction, self.held) = (false, Held::default());
         self.session.end_transaction();
         ended?;
         // The next batch sets it again, and nothing else of ours depends on it.
@@ -153,8 +154,11 @@ impl Mysql {
     /// Locks the roots, and every row that leaves where the server is to check keys: a child that comes later would
     /// be cascaded away.
     async fn lock(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
-        let is_locked = |table: &TableId| work.path == Path::Checked || work.program.roots.contains(table);
-        for (table, rows) in expected.removed.iter().filter(|(table, _)| is_locked(table)) {
+        let needs_lock = |table: &TableId| {
+            let by_path = work.path == Path::Checked || work.program.roots.contains(table);
+            by_path && !self.held.locked.contains(table)
+        };
+        for (table, rows) in expected.removed.iter().filter(|(table, _)| needs_lock(table)) {
             let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
             let source = unchanged(work.schema.table(*table), &key_set(*table), &filter);
             let sql = format!("SELECT 1 {source} FOR UPDATE");
@@ -194,7 +198,7 @@ impl Mysql {
         if checked {
             self.session.run("SET SESSION foreign_key_checks = 1").await?;
         }
-        let done = self.session.run(&delete_sql(work, table, batch)).await;
+        let done = self.delete_rows(work, table, batch).await;
         if checked {
             self.session.run("SET SESSION foreign_key_checks = 0").await?;
         }
@@ -206,6 +210,17 @@ impl Mysql {
             self.blame(work, table, before, own).await?;
         }
         Ok(())
+    }
+
+    async fn delete_rows(&mut self, work: &Work, table: TableId, batch: TagRange) -> Result<u64, SqlError> {
+        if !self.is_leaf(table) {
+            return self.session.run(&delete_sql(work, table, batch)).await;
+        }
+        let mut rows = 0;
+        for source in self.held.found.get(&table).cloned().unwrap_or_default() {
+            rows += self.session.run(&format!("DELETE x {source}")).await?;
+        }
+        Ok(rows)
     }
 
     /// What the session has counted so far, if triggers of the table may fire and touch what the plan does not allow.
@@ -269,7 +284,9 @@ impl Mysql {
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         for id in work.schema.reference_ids() {
             let r = work.schema.reference(id);
-            if !expected.removed.contains_key(&r.parent) {
+            // Rows that were found by this reference were removed by it, too, and what they refer to is locked.
+            let is_done = self.held.found.contains_key(&r.child);
+            if is_done || !expected.removed.contains_key(&r.parent) {
                 continue;
             }
             let child = work.schema.table(r.child);
@@ -411,9 +428,9 @@ fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {
         .collect();
     sets.extend(d.pinned(shape, &written).into_iter().map(|(name, value)| format!("x.{name} = {value}")));
     format!(
-        "UPDATE {} k STRAIGHT_JOIN {} x ON {} SET {} WHERE {} AND {} AND k.ver = {}",
+        "UPDATE {} k STRAIGHT_JOIN {} ON {} SET {} WHERE {} AND {} AND k.ver = {}",
         d.temp(&source.name),
-        d.relation(shape),
+        by_key(shape),
         d.at(shape, "x", "k"),
         sets.join(", "),
         source.filter,

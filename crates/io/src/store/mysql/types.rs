@@ -58,6 +58,11 @@ pub(super) fn is_long(column: &Column) -> bool {
     }
 }
 
+/// Whether values are whole numbers, written as such. Years are not: of two digits they mean others.
+pub(super) fn is_whole(column: &Column) -> bool {
+    matches!(base(&column.type_name), "tinyint" | "smallint" | "mediumint" | "int" | "bigint")
+}
+
 /// Characters or bytes that a value may have, for types that tell.
 pub(super) fn length(column: &Column) -> Option<u64> {
     let (_, rest) = column.type_name.split_once('(')?;

@@ -84,10 +84,10 @@ impl Tally {
     }
 }
 
-/// Counts all sets per tag, in one statement.
+/// Counts all sets per tag, in one statement; what has none is the store's to add.
 pub(crate) async fn tally(session: &mut dyn Session, sets: &Sets) -> Result<Tally, SqlError> {
     let d = session.dialect();
-    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0 && !set.is_leaf);
     let mut selects: Vec<String> = filled
         .map(|(table, _)| {
             let name = d.temp(&key_set(*table));

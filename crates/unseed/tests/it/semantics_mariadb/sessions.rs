@@ -1,7 +1,7 @@
 //! Other sessions: what they write meanwhile, what they may wait for, what becomes of a connection that was cut; and
 //! what a role must be allowed to see.
 
-use super::{LEFT, SHOP};
+use super::{LEFT, SHOP, SHOP_BY_KEYS};
 use crate::lab::{Lab, Moment, assert_same, fault, purge_with};
 use unseed_core::fault::Category;
 use unseed_testkit::server::Mariadb;
@@ -10,7 +10,7 @@ use unseed_testkit::server::Mariadb;
 #[test]
 fn a_row_that_changes_after_it_was_archived_is_archived_again() {
     for path in ["fast", "checked"] {
-        let lab = Lab::mariadb(SHOP);
+        let lab = Lab::mariadb(SHOP_BY_KEYS);
         lab.plan("tenants: id = 2", &["--path", path]);
         let report = purge_with(&lab, Moment::Remove, |time| {
             if time == 0 {
@@ -27,12 +27,12 @@ fn a_row_that_changes_after_it_was_archived_is_archived_again() {
 #[test]
 fn a_child_that_is_inserted_after_the_closure_is_archived_before_it_leaves() {
     for path in ["fast", "checked"] {
-        let lab = Lab::mariadb(SHOP);
+        let lab = Lab::mariadb(SHOP_BY_KEYS);
         lab.plan("tenants: id = 2", &["--path", path]);
         let mut before = None;
         let report = purge_with(&lab, Moment::Remove, |time| {
             if time == 0 {
-                lab.sql("INSERT INTO sessions VALUES (9, 3, 'new')");
+                lab.sql("INSERT INTO sessions VALUES (9, 3, 'new', NULL)");
                 before = Some(lab.picture());
             }
         });
@@ -86,7 +86,7 @@ fn a_row_that_comes_between_the_keys_of_a_batch_stays() {
 #[test]
 fn a_batch_that_is_repeated_archives_each_row_once() {
     for path in ["fast", "checked"] {
-        let lab = Lab::mariadb(SHOP);
+        let lab = Lab::mariadb(SHOP_BY_KEYS);
         lab.plan("tenants: id = 2", &["--path", path]);
         let report = purge_with(&lab, Moment::Remove, |time| {
             lab.sql(&format!("UPDATE sessions SET agent = 'version {time}' WHERE id = 2 AND {time} < 2"));
@@ -146,6 +146,25 @@ fn rows_that_stay_are_not_locked() {
         });
         report.unwrap();
         assert_eq!(lab.count("users"), 19_900);
+    }
+}
+
+/// Of a table of a few rows the server reads all rather than look some up, and locks what it reads.
+#[test]
+fn rows_of_small_tables_that_stay_are_not_locked() {
+    for (shop, path) in [(SHOP, "fast"), (SHOP_BY_KEYS, "fast"), (SHOP_BY_KEYS, "checked")] {
+        let lab = Lab::mariadb(shop);
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let report = purge_with(&lab, Moment::Commit, |_| {
+            for table in ["tenants", "users", "sessions"] {
+                let touch = format!(
+                    "SET innodb_lock_wait_timeout = 1; SELECT id FROM {table} WHERE id = 1 FOR UPDATE"
+                );
+                assert_eq!(lab.sql(&touch), "1", "{table}, {path}");
+            }
+        });
+        report.unwrap();
+        lab.verify("r-1");
     }
 }
 
