@@ -83,6 +83,26 @@ fn only_reference(work: &Work, table: TableId) -> Option<ReferenceId> {
     (is_plain && is_whole && stands_alone).then_some(id)
 }
 
+/// Whether rows may be found by a key alone: nothing else may act on them, or be asked about them.
+fn is_possible(work: &Work) -> bool {
+    work.path == Path::Fast && work.allowed_effects.is_empty()
+}
+
+/// How the rows of a table are deleted, for people, if they can be found by a reference alone.
+pub(super) fn explain(work: &Work, table: TableId) -> Option<String> {
+    let id = only_reference(work, table).filter(|_| is_possible(work))?;
+    let r = work.schema.reference(id);
+    let column = r.child_columns.first().map(|c| &work.schema.table(table).columns[*c])?;
+    let d = MysqlDialect;
+    Some(format!(
+        "-- where an index leads to them: read and locked like that for the archive; ? are the values of this batch in {}\n\
+         DELETE x FROM {} x WHERE x.{} IN (?)",
+        key_set(r.parent),
+        d.relation(work.schema.table(table)),
+        d.quote(&column.name),
+    ))
+}
+
 /// Counts the rows of a leaf per tag; `select` is the closure's.
 pub(super) fn count_sql(leaves: &BTreeMap<TableId, Leaf>, table: TableId, select: &str) -> String {
     if !leaves.contains_key(&table) {
@@ -99,7 +119,7 @@ impl Mysql {
     /// The tables of this work whose rows need no key set.
     pub(super) async fn find_leaves(&mut self, work: &Work) -> Result<BTreeMap<TableId, Leaf>, SqlError> {
         let mut leaves = BTreeMap::new();
-        if work.path == Path::Checked || !work.allowed_effects.is_empty() {
+        if !is_possible(work) {
             return Ok(leaves);
         }
         for table in work.program.removal.iter().flatten() {

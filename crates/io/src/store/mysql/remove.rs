@@ -13,7 +13,7 @@
 
 use super::archive::{by_key, unchanged};
 use super::dialect::MysqlDialect;
-use super::leaves::Held;
+use super::leaves::{self, Held};
 use super::session::Joins;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -446,7 +446,9 @@ pub(super) fn explain(work: &Work) -> Vec<String> {
     let batch = TagRange { first: 0, last: 0 };
     statements.extend(detach_sources_of(work).iter().map(|source| detach_sql(work, source, batch)));
     let tables = work.program.removal.iter().flatten().rev();
-    statements.extend(tables.map(|table| delete_sql(work, *table, batch)));
+    let delete =
+        |table: &TableId| leaves::explain(work, *table).unwrap_or_else(|| delete_sql(work, *table, batch));
+    statements.extend(tables.map(delete));
     let proof = dangling(&MysqlDialect, work);
     statements.extend(proof.iter().map(|sql| format!("-- must find nothing\n{sql}")));
     statements.push(

@@ -129,3 +129,18 @@ fn rows_whose_index_is_ignored_leave_all_the_same() {
     let lab = Lab::mariadb(&format!("{SHOP} ALTER TABLE sessions ALTER INDEX user_id IGNORED;"));
     lab.circle("tenants: id = 2", &[], &LEFT);
 }
+
+/// What is shown before a purge is what it does: no hash is asked for where rows leave by a key.
+#[test]
+fn the_statements_that_are_shown_tell_which_rows_leave_by_a_key() {
+    let lab = Lab::mariadb(SHOP);
+    for (path, by_key) in [("fast", true), ("checked", false)] {
+        lab.plan("tenants: id = 2", &["--path", path]);
+        let shown = lab.json(0, &["show", "plan.json", "--sql"]);
+        let statements: Vec<&str> =
+            shown["statements"].as_array().unwrap().iter().filter_map(|s| s.as_str()).collect();
+        let deletes = |part: &str| statements.iter().any(|s| s.contains("DELETE x FROM") && s.contains(part));
+        assert_eq!(deletes("WHERE x.`user_id` IN (?)"), by_key, "{statements:#?}");
+        assert!(deletes("k.ver = "), "other tables go by hashes: {statements:#?}");
+    }
+}
