@@ -152,6 +152,13 @@ impl Fault {
         self
     }
 
+    /// Says in which of several stores it was.
+    #[must_use]
+    pub fn in_store(mut self, name: &str) -> Self {
+        self.message = format!("store `{name}`: {}", self.message);
+        self
+    }
+
     /// Adds a line below the first part.
     #[must_use]
     pub fn detail(mut self, line: impl Into<String>) -> Self {

@@ -330,7 +330,5 @@ pub(crate) async fn admit(session: &mut Session<'_, '_>, ahead: &mut Option<Ahea
 
 fn count(waits: &mut BTreeMap<String, WaitFigures>, reason: &Reason, took_ms: u64, again: bool) {
     let figures = waits.entry(reason.cause.as_str().to_owned()).or_default();
-    figures.ms += took_ms;
-    figures.times += u64::from(!again);
-    figures.last.clone_from(&reason.says);
+    figures.add(took_ms, u64::from(!again), &reason.says);
 }

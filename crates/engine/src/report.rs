@@ -130,6 +130,15 @@ pub struct WaitFigures {
     pub last: String,
 }
 
+impl WaitFigures {
+    /// Adds waits that came later: their milliseconds, how many began, what was said last.
+    pub(crate) fn add(&mut self, ms: u64, times: u64, last: &str) {
+        self.ms += ms;
+        self.times += times;
+        last.clone_into(&mut self.last);
+    }
+}
+
 /// How far an index of the run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

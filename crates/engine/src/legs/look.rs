@@ -113,7 +113,7 @@ pub(super) async fn whole_stores(
     whole: &WholePlan,
     (id, at_work): (&str, &str),
 ) -> Result<(), Stopped> {
-    let report = cx.state.run(id).and_then(|run| RunReport::of(&run)).map_err(|fault| (None, fault))?;
+    let report = cx.report(id).map_err(|fault| (None, fault))?;
     for (leg, kept) in whole.plan().legs.iter().zip(&report.legs) {
         let is_rows = matches!(leg.work, LegWork::Rows(_));
         let is_whole = kept.state.is_none_or(|state| state == RunState::Failed);
@@ -134,7 +134,7 @@ pub(super) async fn values(
     let nowhere = |fault| (None, fault);
     let whole = agreed.whole();
     let plan = whole.plan();
-    let report = cx.state.run(id).and_then(|run| RunReport::of(&run)).map_err(nowhere)?;
+    let report = cx.report(id).map_err(nowhere)?;
     if report.subjects.is_some() {
         return Ok(Known { set: None, read_at_ms: 0, has_moved: false });
     }
@@ -168,7 +168,7 @@ pub(super) async fn values(
 fn keep_values(cx: &mut Legs<'_>, whole: &WholePlan, (id, known): (&str, &Known)) -> Result<(), Fault> {
     let kept = keep(cx, id, known.subjects())?;
     // Waits were added to it meanwhile.
-    let mut report = RunReport::of(&cx.state.run(id)?)?;
+    let mut report = cx.report(id)?;
     report.subjects = Some(kept);
     publish(cx, whole, &report)?;
     cx.state.update_run(id, RunState::Running, &report.to_json())
@@ -188,7 +188,7 @@ async fn again(
     agreed: &Agreed<'_>,
     (id, overrides): (&str, &Overrides),
 ) -> Result<SubjectSet, Fault> {
-    let report = RunReport::of(&cx.state.run(id)?)?;
+    let report = cx.report(id)?;
     let sums = report.subjects.ok_or_else(|| Fault::store(format!("run `{id}` kept no values")))?;
     let leaving = kept(cx, id, &sums)?;
     with_rest(cx, agreed.whole(), (id, overrides), leaving).await

@@ -104,6 +104,11 @@ impl Legs<'_> {
         self.state.audit(&AuditEntry::new(now, self.actor, action, object, outcome))
     }
 
+    /// The report of a run, as it was kept last.
+    fn report(&mut self, run: &str) -> Result<RunReport, Fault> {
+        RunReport::of(&self.state.run(run)?)
+    }
+
     /// The run, for its hooks; they belong to the whole of it, and no leg is at work meanwhile.
     fn around<'s>(
         &'s mut self,

@@ -10,7 +10,6 @@ use super::entries::{Entries, Given, Pass};
 use super::look::{self, Known};
 use super::purge::Agreed;
 use super::{Legs, Rows, kind_changed};
-use crate::report::RunReport;
 use unseed_core::entity::Overrides;
 use unseed_core::fault::Fault;
 use unseed_core::plan::LegWork;
@@ -52,7 +51,7 @@ pub(super) async fn all(
 
 /// Which legs are done, in the order of the plan.
 pub(super) fn done(cx: &mut Legs<'_>, id: &str) -> Result<Vec<bool>, Fault> {
-    let report = RunReport::of(&cx.state.run(id)?)?;
+    let report = cx.report(id)?;
     let is_done = |state| matches!(state, Some(RunState::Done | RunState::Verified));
     Ok(report.legs.iter().map(|leg| is_done(leg.state)).collect())
 }

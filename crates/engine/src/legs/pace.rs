@@ -33,10 +33,7 @@ impl Legs<'_> {
                 }
                 LegStore::Rows(_) => {
                     let looked = first_look(port.gauges.as_mut(), &followers).await;
-                    looked.map_err(|fault| {
-                        let message = format!("store `{}`: {}", port.name, fault.message);
-                        Fault { message, ..fault }
-                    })?;
+                    looked.map_err(|fault| fault.in_store(&port.name))?;
                 }
             }
         }
@@ -101,10 +98,7 @@ impl Legs<'_> {
         let run = self.state.run(id)?;
         let mut report = RunReport::of(&run)?;
         for (cause, more) in waits {
-            let figures = report.waits.entry(cause.clone()).or_default();
-            figures.ms += more.ms;
-            figures.times += more.times;
-            figures.last.clone_from(&more.last);
+            report.waits.entry(cause.clone()).or_default().add(more.ms, more.times, &more.last);
         }
         self.state.update_run(id, run.state, &report.to_json())
     }

@@ -174,7 +174,7 @@ async fn under_lease(
         }
         Err(stopped) => {
             let (state, fault) = ended(cx, id, stopped);
-            match report(cx, id) {
+            match cx.report(id) {
                 Ok(mut report) => {
                     let mut around = cx.around((id, plan), (&mut report, state));
                     Err(hooks::on_stop(&mut around, Phase::Purge, fault).await)
@@ -185,10 +185,6 @@ async fn under_lease(
     }
 }
 
-fn report(cx: &mut Legs<'_>, id: &str) -> Result<RunReport, Fault> {
-    RunReport::of(&cx.state.run(id)?)
-}
-
 async fn between_hooks(
     cx: &mut Legs<'_>,
     agreed: &Agreed<'_>,
@@ -196,7 +192,7 @@ async fn between_hooks(
 ) -> Result<RunReport, Stopped> {
     let nowhere = |fault| (None, fault);
     let plan = agreed.whole().plan();
-    let mut known = report(cx, id).map_err(nowhere)?;
+    let mut known = cx.report(id).map_err(nowhere)?;
     let mut around = cx.around((id, plan), (&mut known, RunState::Running));
     hooks::before(&mut around, Phase::Purge).await.map_err(nowhere)?;
     cx.begin_looking(plan);
@@ -208,7 +204,7 @@ async fn between_hooks(
 
 /// Keeps in which state a run is that ended early; the state, and the fault that a person sees.
 fn ended(cx: &mut Legs<'_>, id: &str, (place, cause): Stopped) -> (RunState, Fault) {
-    let report = match report(cx, id) {
+    let report = match cx.report(id) {
         Ok(report) => report,
         Err(second) => {
             let told = format!("the state of the run could not be read either: {second}");
@@ -228,7 +224,7 @@ fn ended(cx: &mut Legs<'_>, id: &str, (place, cause): Stopped) -> (RunState, Fau
 }
 
 fn finish(cx: &mut Legs<'_>, id: &str) -> Result<RunReport, Fault> {
-    let mut report = RunReport::of(&cx.state.run(id)?)?;
+    let mut report = cx.report(id)?;
     report.finished_at = Some(cx.clock.now());
     report.count_legs();
     cx.state.update_run(id, RunState::Done, &report.to_json())?;

@@ -99,12 +99,12 @@ async fn put_back(cx: &mut Legs<'_>, confirmed: &ConfirmedRun, id: &str) -> Resu
 }
 
 fn all_restored(cx: &mut Legs<'_>, id: &str) -> Result<bool, Fault> {
-    let report = RunReport::of(&cx.state.run(id)?)?;
+    let report = cx.report(id)?;
     Ok(report.legs.iter().any(|leg| leg.state == Some(RunState::Restored)))
 }
 
 fn finish(cx: &mut Legs<'_>, id: &str, all: &Restored) -> Result<(), Fault> {
-    let mut report = RunReport::of(&cx.state.run(id)?)?;
+    let mut report = cx.report(id)?;
     report.restores.push(RestoreFigures {
         at: cx.clock.now(),
         scope: "everything".to_owned(),
@@ -125,8 +125,8 @@ fn partly(fault: Fault, (id, name): (&str, &str), back: &[&str]) -> Fault {
         some => format!("{} are back", some.join(", ")),
     };
     let state = format!("{before}; in store `{name}`: {}", fault.state);
-    let message = format!("store `{name}`: {}", fault.message);
-    let mut told = Fault::new(fault.category, message).state(state).hint(format!(
+    let fault = fault.in_store(name);
+    let mut told = Fault::new(fault.category, fault.message).state(state).hint(format!(
         "run `unseed restore {id}` again once the cause is mended; it goes on with what is left"
     ));
     told.details = fault.details;

@@ -54,7 +54,7 @@ pub async fn verify(
         add(&mut found, one, if is_source { None } else { Some(name) });
     }
     // The legs have kept theirs meanwhile.
-    let mut report = RunReport::of(&cx.state.run(id)?)?;
+    let mut report = cx.report(id)?;
     report.timings.verify_ms = cx.clock.monotonic_ms().saturating_sub(begun);
     let clean = found.is_clean();
     report.verification = Some(found);

@@ -296,10 +296,7 @@ fn measured(
         return env.wire.gauges(&env.wire.target_of_plan(store, address.get())?, throttle);
     }
     let target = env.wire.target_of_plan(store, None)?;
-    env.wire.gauges(&target, &throttle.of_follower()).map_err(|fault| {
-        let message = format!("store `{name}`: {}", fault.message);
-        Fault { message, ..fault }
-    })
+    env.wire.gauges(&target, &throttle.of_follower()).map_err(|fault| fault.in_store(name))
 }
 
 /// Opens one store of a plan; a derived one has to be configured as it was.

@@ -13,6 +13,7 @@ pub(crate) use throttle::{assert_nothing_is_held, window};
 use crate::lab::Lab;
 use crate::support::Answer;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -28,6 +29,27 @@ const TENANTS: &str = "
     CREATE TABLE numbers AS WITH RECURSIVE n (g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < 300) SELECT g FROM n;
     INSERT INTO tenants SELECT g, 'Tenant ' || g FROM numbers WHERE g <= 60;
     INSERT INTO users SELECT g, 1 + g % 60 FROM numbers;";
+
+/// All places that a hook can have.
+pub(crate) const PLACES: [&str; 6] =
+    ["before purge", "after purge", "on_stop purge", "before restore", "after restore", "on_stop restore"];
+
+/// One hook; its command is a script that is written to this file.
+pub(crate) fn hook(file: &Path, (name, place): (&str, &str), script: &str, more: &str) -> String {
+    std::fs::write(file, format!("#!/bin/bash\n{script}\n")).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (at, of) = place.split_once(' ').unwrap();
+    format!(
+        "[[hooks]]\nname = \"{name}\"\nat = \"{at}\"\nof = \"{of}\"\ncommand = [\"{}\", \"an argument\"]\n{more}\n",
+        file.display()
+    )
+}
+
+/// The lines of a file, none if there is no such file.
+pub(crate) fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
 
 /// Plans to remove all tenants but the first, a tenant a batch.
 #[track_caller]

@@ -197,6 +197,12 @@ pub(super) fn unchanged(shape: &Table, set: &str, filter: &str) -> String {
     )
 }
 
+/// The rows of a table's key set that leave with a batch, as a query from `FROM` on.
+pub(super) fn leaving(work: &Work, table: TableId, batch: TagRange) -> String {
+    let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
+    unchanged(work.schema.table(table), &key_set(table), &filter)
+}
+
 fn detached_section(work: &Work, section: &Detached) -> Section {
     let shape = work.schema.table(section.table);
     Section {
@@ -241,13 +247,13 @@ impl Mysql {
         }
         Ok(archived)
     }
+
     /// The rows of a table that leave with a batch.
     fn rows_of(&self, work: &Work, table: TableId, batch: TagRange) -> Vec<String> {
         if self.is_leaf(table) {
             let found = self.held.found.get(&table).into_iter().flatten();
             return found.map(|source| format!("{source} FOR UPDATE")).collect();
         }
-        let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
-        vec![unchanged(work.schema.table(table), &key_set(table), &filter)]
+        vec![leaving(work, table, batch)]
     }
 }

@@ -11,7 +11,6 @@
 //!
 //! Not here: what a leaf is (`store::sql::closure`), removing (`remove`).
 
-use super::archive::unchanged;
 use super::dialect::MysqlDialect;
 use super::types;
 use super::{Mysql, Stop};
@@ -200,9 +199,7 @@ impl Mysql {
         let parents: BTreeSet<TableId> =
             leaves.iter().map(|(_, leaf)| work.schema.reference(leaf.reference).parent).collect();
         for parent in parents {
-            let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
-            let source = unchanged(work.schema.table(parent), &key_set(parent), &filter);
-            let rows = self.session.run(&format!("SELECT 1 {source} FOR UPDATE")).await?;
+            let rows = self.lock_leaving(work, parent, batch).await?;
             if expected.removed.get(&parent) != Some(&rows) {
                 return Ok(());
             }

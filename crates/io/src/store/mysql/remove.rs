@@ -11,7 +11,7 @@
 //!   unless the numbers are exactly those of the plan, or explained by tables that the plan allows triggers to touch;
 //! - no statement here commits: temporary tables aside, there is no DDL.
 
-use super::archive::{by_key, unchanged};
+use super::archive::{by_key, leaving};
 use super::dialect::MysqlDialect;
 use super::leaves::{self, Held};
 use super::session::Joins;
@@ -151,6 +151,16 @@ impl Mysql {
         }
     }
 
+    /// Locks the rows of a key set that leave with a batch and are what they were; returns how many.
+    pub(super) async fn lock_leaving(
+        &mut self,
+        work: &Work,
+        table: TableId,
+        batch: TagRange,
+    ) -> Result<u64, SqlError> {
+        self.session.run(&format!("SELECT 1 {} FOR UPDATE", leaving(work, table, batch))).await
+    }
+
     /// Locks the roots, and every row that leaves where the server is to check keys: a child that comes later would
     /// be cascaded away.
     async fn lock(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
@@ -158,11 +168,10 @@ impl Mysql {
             let by_path = work.path == Path::Checked || work.program.roots.contains(table);
             by_path && !self.held.locked.contains(table)
         };
-        for (table, rows) in expected.removed.iter().filter(|(table, _)| needs_lock(table)) {
-            let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
-            let source = unchanged(work.schema.table(*table), &key_set(*table), &filter);
-            let sql = format!("SELECT 1 {source} FOR UPDATE");
-            if self.session.run(&sql).await? != *rows {
+        let needed = expected.removed.iter().filter(|(table, _)| needs_lock(table));
+        let needed: Vec<(&TableId, &u64)> = needed.collect();
+        for (table, rows) in needed {
+            if self.lock_leaving(work, *table, batch).await? != *rows {
                 return Err(Stop::Changed(changed(work.schema.table(*table))));
             }
         }
@@ -402,8 +411,7 @@ pub(super) fn unplanned(work: &Work, fired: &BTreeSet<TableId>, extra: Touched) 
 }
 
 fn delete_sql(work: &Work, table: TableId, batch: TagRange) -> String {
-    let filter = format!("k.doomed AND {}", counts::in_batch("k", Some(batch)));
-    format!("DELETE x {}", unchanged(work.schema.table(table), &key_set(table), &filter))
+    format!("DELETE x {}", leaving(work, table, batch))
 }
 
 fn detach_sql(work: &Work, source: &DetachSource, batch: TagRange) -> String {

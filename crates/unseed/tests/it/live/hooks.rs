@@ -1,20 +1,13 @@
 //! Commands around a purge and a restore: what they see, and what follows when they fail.
 
-use super::{Running, TENANTS, configure, report};
+use super::{PLACES, Running, TENANTS, configure, lines, report};
 use crate::lab::{Lab, assert_same, fault};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
 /// One hook; its command is a script in the lab's folder.
 fn hook(lab: &Lab<'_>, name: &str, place: &str, script: &str, more: &str) -> String {
-    let path = lab.path(&format!("{name}.sh"));
-    std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (at, of) = place.split_once(' ').unwrap();
-    format!(
-        "[[hooks]]\nname = \"{name}\"\nat = \"{at}\"\nof = \"{of}\"\ncommand = [\"{}\", \"an argument\"]\n{more}\n",
-        path.display()
-    )
+    super::hook(&lab.path(&format!("{name}.sh")), (name, place), script, more)
 }
 
 /// Writes down that it ran.
@@ -28,8 +21,7 @@ fn noted(lab: &Lab<'_>, name: &str, place: &str, more: &str) -> String {
 }
 
 fn ran(lab: &Lab<'_>) -> Vec<String> {
-    let text = std::fs::read_to_string(lab.path("ran.txt")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    lines(&lab.path("ran.txt"))
 }
 
 fn lab() -> Lab<'static> {
@@ -44,16 +36,8 @@ fn plan(lab: &Lab<'_>) -> Value {
 #[test]
 fn hooks_run_around_a_purge_and_a_restore_and_are_kept() {
     let lab = lab();
-    let places = [
-        "before purge",
-        "after purge",
-        "on_stop purge",
-        "before restore",
-        "after restore",
-        "on_stop restore",
-    ];
     let config: String =
-        places.iter().map(|place| noted(&lab, &place.replace([' ', '_'], "-"), place, "")).collect();
+        PLACES.iter().map(|place| noted(&lab, &place.replace([' ', '_'], "-"), place, "")).collect();
     configure(&lab, &config);
     let planned = plan(&lab);
     assert_eq!(planned["policy"]["hooks"].as_array().unwrap().len(), 6);

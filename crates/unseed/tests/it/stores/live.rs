@@ -5,30 +5,21 @@
 use super::commands::{CONFIG, ROOTS, parcels, scene, try_purge};
 use super::scene::Scene;
 use crate::lab::{Lab, fault};
-use crate::live::{LONG, Running, assert_nothing_is_held, window};
+use crate::live::{self, LONG, PLACES, Running, assert_nothing_is_held, window};
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use unseed_testkit::server::{Redis, RedisClient, RedisOptions, Reply};
 
 /// One hook; its command is a script in the folder of the scene.
 fn hook(scene: &Scene, name: &str, place: &str, script: &str, more: &str) -> String {
-    let path = scene.path(&format!("{name}.sh"));
-    std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (at, of) = place.split_once(' ').unwrap();
-    format!(
-        "[[hooks]]\nname = \"{name}\"\nat = \"{at}\"\nof = \"{of}\"\ncommand = [\"{}\"]\n{more}\n",
-        path.display()
-    )
+    live::hook(&scene.path(&format!("{name}.sh")), (name, place), script, more)
 }
 
 /// Writes down that it ran, and what it was told.
 const NOTED: &str = "echo \"$UNSEED_HOOK $UNSEED_AT $UNSEED_PHASE $UNSEED_RUN $UNSEED_STATE_OF_RUN: $UNSEED_STORES\" >> ran.txt";
 
 fn ran(scene: &Scene) -> Vec<String> {
-    let text = std::fs::read_to_string(scene.path("ran.txt")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    live::lines(&scene.path("ran.txt"))
 }
 
 fn tenants(scene: &Scene) -> String {
@@ -42,16 +33,8 @@ fn configure(scene: &Scene, more: &str) {
 #[test]
 fn hooks_run_around_all_stores_and_the_plan_covers_them() {
     let scene = scene();
-    let places = [
-        "before purge",
-        "after purge",
-        "on_stop purge",
-        "before restore",
-        "after restore",
-        "on_stop restore",
-    ];
     let name = |place: &str| place.replace([' ', '_'], "-");
-    let config: String = places.iter().map(|place| hook(&scene, &name(place), place, NOTED, "")).collect();
+    let config: String = PLACES.iter().map(|place| hook(&scene, &name(place), place, NOTED, "")).collect();
     configure(&scene, &config);
     scene.plan(&ROOTS);
     let shown = scene.run(&["show", "plan.json"]).stdout;
