@@ -11,6 +11,7 @@ mod hidden;
 mod news;
 mod races;
 mod references;
+mod remainder;
 mod restoring;
 mod server;
 mod unchecked;

@@ -3,7 +3,7 @@
 //! Invariants
 //! - only what identifies a session is told: its process, its name, its state; never what it runs, which can hold
 //!   the content of rows;
-//! - nothing is connected for statements that do not wait.
+//! - nothing is connected for statements that do not take long.
 //!
 //! Not here: what is tried again (`engine::batches`).
 
@@ -27,6 +27,9 @@ const WAITS: &str = "SELECT coalesce(b.pid::text, ''), coalesce(a.application_na
     coalesce((SELECT string_agg(DISTINCT l.relation::regclass::text, ', ') FROM pg_locks l \
         WHERE l.pid = {pid} AND l.relation IS NOT NULL AND (NOT l.granted OR l.locktype = 'tuple')), '') \
     FROM unnest(pg_blocking_pids({pid})) b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid ORDER BY b.pid LIMIT 5";
+
+/// The connection that looks, once one was needed; kept until the work is done.
+pub(super) type Lookout = Arc<tokio::sync::Mutex<Option<Client>>>;
 
 /// A look-out over one statement, or a few.
 pub(super) struct Watch {
@@ -60,17 +63,28 @@ impl Postgres {
             let rows = self.session.rows("SELECT pg_backend_pid()").await.unwrap_or_default();
             self.process = rows.first().map(|row| number(row, 0));
         }
-        let task = self.process.map(|pid| tokio::spawn(look(self.target.clone(), pid, Arc::clone(&seen))));
+        let task = self.process.map(|pid| {
+            tokio::spawn(look(self.target.clone(), Arc::clone(&self.lookout), pid, Arc::clone(&seen)))
+        });
         Watch { seen, task }
     }
 }
 
-async fn look(target: Target, pid: u64, seen: Arc<Mutex<Vec<String>>>) {
+async fn look(target: Target, lookout: Lookout, pid: u64, seen: Arc<Mutex<Vec<String>>>) {
     tokio::time::sleep(FIRST_LOOK).await;
-    let Ok(connected) = connect(&target).await else { return };
-    let client = connected.client;
+    let mut lookout = lookout.lock().await;
+    if lookout.as_ref().is_some_and(Client::is_closed) {
+        *lookout = None;
+    }
+    let client = match &mut *lookout {
+        Some(client) => client,
+        none => match connect(&target).await {
+            Ok(connected) => none.insert(connected.client),
+            Err(_) => return,
+        },
+    };
     loop {
-        match blockers(&client, pid).await {
+        match blockers(client, pid).await {
             None => return,
             Some(lines) if lines.is_empty() => {}
             Some(lines) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = lines,

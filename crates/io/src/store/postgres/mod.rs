@@ -47,7 +47,7 @@ pub(crate) mod connection {
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
-use super::sql::{Session, closure, conflicts, counts, number, roots, script, tags, text, values};
+use super::sql::{Session, closure, conflicts, counts, number, remainder, roots, script, tags, text, values};
 use ahead::Second;
 use async_trait::async_trait;
 use connect::Target;
@@ -88,6 +88,7 @@ pub(crate) struct Postgres {
     waits: Option<StoreWaits>,
     /// The process of our session on the server, once it was asked for.
     process: Option<u64>,
+    lookout: blockers::Lookout,
     /// Whether joins are planned to fetch rows by address.
     by_address: bool,
     /// Whether a wait for locks was set that has to be taken back.
@@ -156,6 +157,7 @@ impl Postgres {
             indexes_of: None,
             waits: None,
             process: None,
+            lookout: blockers::Lookout::default(),
             by_address: false,
             waits_briefly: false,
             apart: false,
@@ -279,9 +281,6 @@ impl Store for Postgres {
         self.closed = Closed::default();
         self.forget_closure().await.map_err(failed)?;
         self.session.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.map_err(failed)?;
-        // Sets are joined to the table that is scanned one after the other; looking for another order takes
-        // longer than the joins, where a table has many keys.
-        self.session.run("SET LOCAL join_collapse_limit = 1").await.map_err(failed)?;
         let result = self.close_in_snapshot(work, request, progress).await;
         let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.session.run(end).await.map_err(failed);
@@ -352,6 +351,7 @@ impl Store for Postgres {
     async fn finish(&mut self) -> Result<(), Fault> {
         self.session.count_archive_statements(self.second.statements());
         self.second = Second::default();
+        self.lookout = blockers::Lookout::default();
         let ending = |e: super::sql::SqlError| e.fault("ending the run");
         self.read_by_address(false).await.map_err(ending)?;
         self.wait_briefly(false).await.map_err(ending)?;
@@ -482,20 +482,24 @@ impl Postgres {
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
         self.mark().await.map_err(failed)?;
-        let list = lists::leaf(&self.closed.horizon);
-        let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
-        if !request.count_only {
-            self.session.script(lists::CREATE, 3).await.map_err(failed)?;
-        }
-        self.closed.sets =
-            closure::close(&mut self.session, work, request, leaves, progress).await.map_err(failed)?;
-        let mut found = counts::whole(&mut self.session, &mut self.closed.sets).await.map_err(failed)?;
+        let counted = match request.count_only {
+            true => remainder::count(&mut self.session, work, request, progress).await.map_err(failed)?,
+            false => None,
+        };
+        let is_counted = counted.is_some();
+        let mut found = match counted {
+            Some(found) => found,
+            None => self.find(work, request, progress).await.map_err(failed)?,
+        };
         if request.check_versions {
             for roots in request.roots {
                 found.stale.extend(
                     roots::stale(&mut self.session, &work.schema, roots.table).await.map_err(failed)?,
                 );
             }
+        }
+        if is_counted {
+            return Ok(found);
         }
         self.closed.files = self.files(work).await?;
         self.closed.blocks = written::blocks(&mut self.session, &work.schema).await.map_err(failed)?;
@@ -511,6 +515,25 @@ impl Postgres {
             self.session.run(&format!("ANALYZE {}", names.join(", "))).await.map_err(failed)?;
         }
         Ok(found)
+    }
+
+    /// Finds what leaves, in key sets and lists.
+    async fn find(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Closure, super::sql::SqlError> {
+        // Sets are joined to the table that is scanned one after the other; looking for another order takes
+        // longer than the joins, where a table has many keys.
+        self.session.run("SET LOCAL join_collapse_limit = 1").await?;
+        let list = lists::leaf(&self.closed.horizon);
+        let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
+        if !request.count_only {
+            self.session.script(lists::CREATE, 3).await?;
+        }
+        self.closed.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
+        counts::whole(&mut self.session, &mut self.closed.sets).await
     }
 
     /// Has the server parse the predicate as part of one statement, which rules out a second one in it, and

@@ -21,6 +21,7 @@ pub(crate) mod effects;
 pub(crate) mod explain;
 pub(crate) mod fingerprint;
 pub(crate) mod reattach;
+pub(crate) mod remainder;
 pub(crate) mod restore;
 pub(crate) mod roots;
 pub(crate) mod runs;

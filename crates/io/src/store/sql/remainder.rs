@@ -1,0 +1,361 @@
+//! What leaves, told by what stays: a count of a closure in which nearly all rows leave.
+//!
+//! The few rows of a table that stay are found from the few rows of its parents that stay, by index where there is
+//! one; all others leave, and are only counted. That is a count and no key sets, so it serves plans, and it
+//! holds only where the cut is clean: no row that stays refers to one that leaves (it would be detached), no
+//! protected row leaves, and none that leaves belongs to a row that stays. Where the cut is not clean, where a check
+//! decides whether a row leaves, or where many rows of a table stay, there is no answer, and the closure has to be
+//! computed from the other side.
+//!
+//! Invariants
+//! - a row stays if it is no root and none of the references that are followed leads it to a row that leaves;
+//!   in a cycle the rows that may stay only ever become fewer;
+//! - a declared key that was validated leads to a row; of any other reference, that is looked up.
+//!
+//! Not here: the closure itself (`closure`), which this must agree with.
+
+use super::condition::{Conditions, Side};
+use super::dialect::Dialect;
+use super::{Session, SqlError, counts, fingerprint, number, roots};
+use std::collections::{BTreeMap, BTreeSet};
+use unseed_core::closure::{Stage, Visit};
+use unseed_core::port::progress::Progress;
+use unseed_core::port::store::{CloseRequest, Closure, Work};
+use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
+
+/// The part of the root tables' rows that must be roots, in percent.
+const NEARLY_ALL_PERCENT: u64 = 80;
+/// So many rows of a table may stay in any case; of larger tables, half.
+const STAYING_ROWS: u64 = 1_000;
+/// Questions of one statement.
+const CHUNK: usize = 40;
+
+/// Counts what leaves with the roots, per table; `None` where this way does not tell. Must run within one
+/// snapshot. Where it does, the sets of loaded roots and of what stays are left behind.
+pub(crate) async fn count(
+    session: &mut dyn Session,
+    work: &Work,
+    request: &CloseRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<Option<Closure>, SqlError> {
+    if !nearly_all(work, request) {
+        return Ok(None);
+    }
+    let tables: Vec<TableId> = work.program.sets.iter().map(|set| set.table).collect();
+    let totals = counts::tables(session, &work.schema, &tables).await?;
+    for roots in request.roots {
+        roots::load(session, &work.schema, roots, 0).await?;
+    }
+    let mut remainder =
+        Remainder { work, totals, rests: BTreeMap::new(), unread: Vec::new(), is_refused: false };
+    remainder.follow(session, progress).await?;
+    if remainder.is_refused || !remainder.is_clean(session).await? {
+        remainder.forget(session).await?;
+        return Ok(None);
+    }
+    let left = remainder.rests.iter().map(|(table, rest)| (*table, rest.leaving()));
+    Ok(Some(Closure { removed: left.filter(|(_, rows)| *rows > 0).collect(), ..Closure::default() }))
+}
+
+/// Whether nearly all rows of the root tables are roots, as far as the database's estimates tell.
+fn nearly_all(work: &Work, request: &CloseRequest<'_>) -> bool {
+    request.roots.iter().all(|roots| {
+        let all = work.schema.table(roots.table).rows_estimate;
+        all > 0 && roots.rows.count().saturating_mul(100) >= all.saturating_mul(NEARLY_ALL_PERCENT)
+    })
+}
+
+/// Short name of the set of rows of a table that stay.
+fn stay_set(table: TableId) -> String {
+    format!("unseed_y{}", table.0)
+}
+
+/// What is known of a table whose rows may leave.
+#[derive(Debug, Default)]
+struct Rest {
+    total: u64,
+    staying: u64,
+    /// How often its staying rows became fewer.
+    shrunk: u64,
+    /// References that were followed, with the count of their parent then.
+    followed: BTreeMap<ReferenceId, u64>,
+}
+
+impl Rest {
+    fn leaving(&self) -> u64 {
+        self.total - self.staying
+    }
+}
+
+struct Remainder<'a> {
+    work: &'a Work,
+    totals: BTreeMap<TableId, u64>,
+    rests: BTreeMap<TableId, Rest>,
+    /// Sets whose contents the database has not looked at.
+    unread: Vec<TableId>,
+    /// Whether this way does not tell.
+    is_refused: bool,
+}
+
+impl Remainder<'_> {
+    fn conditions<'b>(&'b self, dialect: &'b dyn Dialect) -> Conditions<'b> {
+        Conditions { schema: &self.work.schema, dialect }
+    }
+
+    fn reference(&self, id: ReferenceId) -> &Reference {
+        self.work.schema.reference(id)
+    }
+
+    /// Whether rows of a table leave.
+    fn leaves(&self, table: TableId) -> bool {
+        self.rests.get(&table).is_some_and(|rest| rest.leaving() > 0)
+    }
+
+    async fn follow(&mut self, session: &mut dyn Session, progress: &dyn Progress) -> Result<(), SqlError> {
+        let work = self.work;
+        let stages = u64::try_from(work.program.stages.len()).ok();
+        for (done, stage) in (1..).zip(&work.program.stages) {
+            match stage {
+                Stage::Once(visit) => drop(self.visit(session, visit).await?),
+                Stage::Fixpoint(visits) => self.fixpoint(session, visits).await?,
+            }
+            if self.is_refused {
+                return Ok(());
+            }
+            progress.update("following references", done, stages);
+        }
+        self.analyze(session).await
+    }
+
+    /// Drops all sets, so that the closure can be computed in the same snapshot.
+    async fn forget(&self, session: &mut dyn Session) -> Result<(), SqlError> {
+        let roots = self.work.program.roots.iter().map(|table| roots::root_set(*table));
+        let names = roots.chain(self.rests.keys().map(|table| stay_set(*table)));
+        let names: Vec<String> = names.map(|name| session.dialect().temp(&name)).collect();
+        session.run(&format!("DROP TABLE {}", names.join(", "))).await.map(drop)
+    }
+
+    async fn fixpoint(&mut self, session: &mut dyn Session, visits: &[Visit]) -> Result<(), SqlError> {
+        loop {
+            let mut moved = false;
+            for visit in visits {
+                moved |= self.visit(session, visit).await?;
+            }
+            if !moved || self.is_refused {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Follows the references of a table that lead to rows which leave, and were not followed since those became
+    /// more; returns whether more rows leave now.
+    async fn visit(&mut self, session: &mut dyn Session, visit: &Visit) -> Result<bool, SqlError> {
+        let table = visit.table;
+        let leads = |id: &ReferenceId| self.leaves(self.reference(*id).parent);
+        let active = visit.follows.iter().filter(|follow| leads(&follow.reference));
+        let decided_by_checks = active.clone().any(|follow| follow.only_if_check_fails.is_some())
+            || visit.together.iter().any(|t| t.references.iter().all(|(id, _)| leads(id)));
+        let shrunk = |id: ReferenceId| self.rests[&self.reference(id).parent].shrunk;
+        let followed = |id: &ReferenceId| self.rests.get(&table).and_then(|rest| rest.followed.get(id));
+        let news: Vec<(ReferenceId, u64)> = active
+            .map(|follow| (follow.reference, shrunk(follow.reference)))
+            .filter(|(id, now)| followed(id) != Some(now))
+            .collect();
+        let is_new = !self.rests.contains_key(&table);
+        let is_root = self.work.program.roots.contains(&table);
+        let total = self.totals.get(&table).copied().unwrap_or(0);
+        if decided_by_checks {
+            self.is_refused = true;
+        }
+        if self.is_refused || total == 0 || news.is_empty() && !(is_new && is_root) {
+            return Ok(false);
+        }
+        if self
+            .unread
+            .iter()
+            .any(|t| *t == table || news.iter().any(|(id, _)| self.reference(*id).parent == *t))
+        {
+            self.analyze(session).await?;
+        }
+        let ids: Vec<ReferenceId> = news.iter().map(|(id, _)| *id).collect();
+        let before = self.rests.get(&table).map_or(total, |rest| rest.staying);
+        let staying = if is_new {
+            let most = STAYING_ROWS.max(total / 2);
+            let sql = self.stay_sql(session.dialect(), table, &ids, most + 1);
+            let staying = session.run(&sql).await?;
+            self.unread.push(table);
+            self.is_refused |= staying > most;
+            staying
+        } else {
+            let sql = self.leave_sql(session.dialect(), table, &ids);
+            before - session.run(&sql).await?
+        };
+        let rest = self.rests.entry(table).or_default();
+        (rest.total, rest.staying) = (total, staying);
+        rest.followed.extend(news);
+        rest.shrunk += u64::from(staying < before);
+        Ok(staying < before)
+    }
+
+    /// Has the database look at the sets that it has not seen: small ones are joined by index then.
+    async fn analyze(&mut self, session: &mut dyn Session) -> Result<(), SqlError> {
+        let names = std::mem::take(&mut self.unread);
+        let names: Vec<String> = names.into_iter().map(|t| session.dialect().temp(&stay_set(t))).collect();
+        if !names.is_empty() {
+            session.run(&session.dialect().analyze(&names.join(", "))).await?;
+        }
+        Ok(())
+    }
+
+    /// The statement that finds the rows of a table that stay, as far as these references tell, and no more than `most`.
+    fn stay_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId], most: u64) -> String {
+        let shape = self.work.schema.table(table);
+        let carried = self.work.program.set(table).map(|set| set.carried.as_slice()).unwrap_or_default();
+        let mut columns = d.located(shape, "x");
+        columns.extend(carried.iter().map(|c| format!("x.{} AS c{c}", d.quote(&shape.columns[*c].name))));
+        let mut terms: Vec<String> = ids.iter().map(|id| self.stays(d, *id)).collect();
+        if self.work.program.roots.contains(&table) {
+            let set = d.temp(&roots::root_set(table));
+            let same = roots::same_key(d, shape, "x", "r");
+            terms.push(format!("NOT EXISTS (SELECT 1 FROM {set} r WHERE {same})"));
+        }
+        let select = format!(
+            "SELECT {} FROM {} x WHERE {} LIMIT {most}",
+            columns.join(", "),
+            d.relation(shape),
+            terms.join(" AND ")
+        );
+        d.create_set(&d.temp(&stay_set(table)), &[], &select)
+    }
+
+    /// The statement that takes the rows out of a set that leave by one of these references.
+    fn leave_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId]) -> String {
+        let shape = self.work.schema.table(table);
+        let set = d.temp(&stay_set(table));
+        let leaving: Vec<String> = ids.iter().map(|id| format!("NOT ({})", self.stays(d, *id))).collect();
+        format!(
+            "DELETE FROM {set} y WHERE EXISTS (SELECT 1 FROM {} x WHERE {} AND {} AND ({}))",
+            d.relation(shape),
+            d.among(shape, "x", &set),
+            d.at(shape, "x", "y"),
+            leaving.join(" OR "),
+        )
+    }
+
+    /// Where a reference is set, it leads to exactly one row, since the database has seen to that.
+    fn is_certain(&self, id: ReferenceId) -> bool {
+        let r = self.reference(id);
+        let is_key = |key: &Vec<usize>| {
+            key.len() == r.parent_columns.len() && key.iter().all(|c| r.parent_columns.contains(c))
+        };
+        r.origin == Origin::Declared
+            && r.validated
+            && r.when.is_empty()
+            && r.child_parts.is_none()
+            && r.parent_parts.is_none()
+            && self.work.schema.table(r.parent).keys.iter().any(is_key)
+    }
+
+    /// The row under alias `x` does not refer by this reference to a row that leaves.
+    fn stays(&self, d: &dyn Dialect, id: ReferenceId) -> String {
+        let conditions = self.conditions(d);
+        let r = self.reference(id);
+        if !self.is_certain(id) {
+            return format!("NOT {}", self.leads_away(d, id));
+        }
+        let shape = self.work.schema.table(r.child);
+        let stays = format!(
+            "EXISTS (SELECT 1 FROM {} j WHERE {})",
+            d.temp(&stay_set(r.parent)),
+            conditions.refers(r, ("x", Side::Table), ("j", Side::Keys)),
+        );
+        // A plain EXISTS can be planned as a join; one below OR cannot.
+        if r.child_columns.iter().all(|c| !shape.columns[*c].nullable) {
+            stays
+        } else {
+            format!("(NOT ({}) OR {stays})", conditions.is_set(r, "x"))
+        }
+    }
+
+    /// The row under alias `x` refers by this reference to a row that is there and leaves.
+    fn leads_away(&self, d: &dyn Dialect, id: ReferenceId) -> String {
+        let r = self.reference(id);
+        let parent = self.work.schema.table(r.parent);
+        format!(
+            "EXISTS (SELECT 1 FROM {} p WHERE {} AND NOT EXISTS (SELECT 1 FROM {} j WHERE {}))",
+            d.relation(parent),
+            self.conditions(d).refers(r, ("x", Side::Table), ("p", Side::Table)),
+            d.temp(&stay_set(r.parent)),
+            d.at(parent, "p", "j"),
+        )
+    }
+
+    /// Whether nothing crosses the cut, but references from rows that leave to rows they do not belong to.
+    async fn is_clean(&self, session: &mut dyn Session) -> Result<bool, SqlError> {
+        let mut questions = self.detached(session.dialect());
+        questions.extend(self.belonging(session.dialect()));
+        for chunk in questions.chunks(CHUNK) {
+            let found = session.rows(&chunk.join(" UNION ALL ")).await?;
+            if found.iter().any(|row| number(row, 0) > 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Questions for rows that stay and would be detached.
+    fn detached(&self, d: &dyn Dialect) -> Vec<String> {
+        let mut questions = Vec::new();
+        for detach in &self.work.program.detaches {
+            let shape = self.work.schema.table(detach.table);
+            let set = self.rests.contains_key(&detach.table).then(|| d.temp(&stay_set(detach.table)));
+            let stays = set.map(|set| format!("{} AND ", d.among(shape, "x", &set))).unwrap_or_default();
+            for (id, _) in detach.references.iter().filter(|(id, _)| self.leaves(self.reference(*id).parent))
+            {
+                let refers = if self.is_certain(*id) {
+                    format!("NOT ({})", self.stays(d, *id))
+                } else {
+                    self.leads_away(d, *id)
+                };
+                questions.push(format!("SELECT count(*) FROM {} x WHERE {stays}{refers}", d.relation(shape)));
+            }
+        }
+        questions
+    }
+
+    /// Questions for rows that leave and are protected, or may belong to a row that stays.
+    fn belonging(&self, d: &dyn Dialect) -> Vec<String> {
+        let conditions = self.conditions(d);
+        let mut questions = Vec::new();
+        for (table, rest) in self.rests.iter().filter(|(_, rest)| rest.leaving() > 0) {
+            let shape = self.work.schema.table(*table);
+            let (relation, set) = (d.relation(shape), d.temp(&stay_set(*table)));
+            let leaves = format!("NOT EXISTS (SELECT 1 FROM {set} y WHERE {})", d.at(shape, "x", "y"));
+            if self.work.ownership.protected.contains(table) {
+                let protected = fingerprint::protected(d, self.work, *table, "x");
+                questions.push(format!("SELECT count(*) FROM {relation} x WHERE {protected} AND {leaves}"));
+            }
+            let is_root = self.work.program.roots.contains(table);
+            let only: BTreeSet<ReferenceId> = if is_root || rest.followed.len() > 1 {
+                BTreeSet::new()
+            } else {
+                rest.followed.keys().copied().collect()
+            };
+            for id in self.work.ownership.owning.get(table).into_iter().flatten() {
+                let r = self.reference(*id);
+                // By its only reference, a row leaves with the row that it belongs to.
+                if only.contains(id) && self.is_certain(*id) {
+                    continue;
+                }
+                let belongs = if self.rests.contains_key(&r.parent) {
+                    let refers = conditions.refers(r, ("x", Side::Table), ("j", Side::Keys));
+                    format!("EXISTS (SELECT 1 FROM {} j WHERE {refers})", d.temp(&stay_set(r.parent)))
+                } else {
+                    conditions.is_set(r, "x")
+                };
+                questions.push(format!("SELECT count(*) FROM {relation} x WHERE {belongs} AND {leaves}"));
+            }
+        }
+        questions
+    }
+}
