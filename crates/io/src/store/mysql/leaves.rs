@@ -14,7 +14,7 @@
 use super::dialect::MysqlDialect;
 use super::types;
 use super::{Mysql, Stop};
-use crate::store::sql::closure::key_set;
+use crate::store::sql::closure::{self, key_set};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, TextRow, number, numbered, text};
@@ -32,9 +32,6 @@ const VALUES_MAX: usize = 2_000;
 const ROW_BYTES_MAX: u64 = 1_024;
 /// Tables of fewer bytes are small, whatever their rows.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
-/// What a statement answers for a table that needs a key set: some of its rows may be open.
-const KEEP: &str = "SELECT 0, 1";
-
 /// By what the rows of a leaf are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leaf {
@@ -102,16 +99,20 @@ pub(super) fn explain(work: &Work, table: TableId) -> Option<String> {
     ))
 }
 
-/// Counts the rows of a leaf per tag; `select` is the closure's.
-pub(super) fn count_sql(leaves: &BTreeMap<TableId, Leaf>, table: TableId, select: &str) -> String {
-    if !leaves.contains_key(&table) {
-        return KEEP.to_owned();
+/// Counts the rows of a leaf per tag, as the closure selects them. Of any other table, and of several at once, it is said
+/// that rows may be open, so that they get key sets.
+pub(super) fn count_sql(leaves: &BTreeMap<TableId, Leaf>, asked: &[closure::Leaf]) -> String {
+    match asked {
+        [leaf] if leaves.contains_key(&leaf.table) => format!(
+            "INSERT INTO {COUNTED} SELECT {}, q.tag, count(*), count(CASE WHEN q.is_open THEN 1 END) FROM ({}) q \
+             GROUP BY q.tag RETURNING no, n, is_open",
+            leaf.table.0, leaf.select
+        ),
+        others => {
+            let keep = |leaf: &closure::Leaf| format!("SELECT {}, 0, 1", leaf.table.0);
+            others.iter().map(keep).collect::<Vec<_>>().join(" UNION ALL ")
+        }
     }
-    format!(
-        "INSERT INTO {COUNTED} SELECT {}, q.tag, count(*), count(CASE WHEN q.is_open THEN 1 END) FROM ({select}) q \
-         GROUP BY q.tag RETURNING n, is_open",
-        table.0
-    )
 }
 
 impl Mysql {

@@ -168,7 +168,7 @@ impl Mysql {
         self.join_for(&work.schema).await?;
         self.leaves = if request.count_only { BTreeMap::new() } else { self.find_leaves(work).await? };
         let found = &self.leaves;
-        let list = |table: TableId, select: &str| leaves::count_sql(found, table, select);
+        let list = |asked: &[closure::Leaf]| leaves::count_sql(found, asked);
         let leaves = match request.count_only {
             true => Leaves::Count,
             false if found.is_empty() => Leaves::Keep,

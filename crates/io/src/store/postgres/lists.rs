@@ -10,7 +10,7 @@
 
 use super::dialect::{PostgresDialect, qualified};
 use super::{Closed, Postgres};
-use crate::store::sql::closure::{Sets, key_set};
+use crate::store::sql::closure::{Leaf, Sets, key_set};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, numbered, text};
@@ -58,11 +58,15 @@ fn select(table: TableId, horizon: &str, open: &str, from: &str) -> String {
 }
 
 /// Statements that list the rows of tables that nothing follows from, as the closure selects them.
-pub(super) fn leaf(horizon: &str) -> impl Fn(TableId, &str) -> String + Sync + use<> {
+pub(super) fn leaves(horizon: &str) -> impl Fn(&[Leaf]) -> String + Sync + use<> {
     let horizon = horizon.to_owned();
-    move |table, rows| {
-        let lists = select(table, &horizon, "count(*) FILTER (WHERE k.is_open)", &format!("({rows}) k"));
-        format!("INSERT INTO {LISTS} {lists} RETURNING cardinality(tids), open")
+    move |leaves| {
+        let list = |leaf: &Leaf| {
+            let rows = format!("({}) k", leaf.select);
+            select(leaf.table, &horizon, "count(*) FILTER (WHERE k.is_open)", &rows)
+        };
+        let lists: Vec<String> = leaves.iter().map(list).collect();
+        format!("INSERT INTO {LISTS} {} RETURNING no, cardinality(tids), open", lists.join(" UNION ALL "))
     }
 }
 

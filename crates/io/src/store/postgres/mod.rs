@@ -527,7 +527,7 @@ impl Postgres {
         // Sets are joined to the table that is scanned one after the other; looking for another order takes
         // longer than the joins, where a table has many keys.
         self.session.run("SET LOCAL join_collapse_limit = 1").await?;
-        let list = lists::leaf(&self.closed.horizon);
+        let list = lists::leaves(&self.closed.horizon);
         let leaves = if request.count_only { Leaves::Count } else { Leaves::List(&list) };
         if !request.count_only {
             self.session.script(lists::CREATE, 3).await?;

@@ -12,7 +12,7 @@
 
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
-use super::{Session, SqlError, number, roots};
+use super::{Session, SqlError, number, numbered, roots};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{Detachment, Program, Stage, Together, Visit};
 use unseed_core::port::progress::Progress;
@@ -63,9 +63,21 @@ pub(crate) enum Leaves<'a> {
     Keep,
     /// They are only counted.
     Count,
-    /// A statement of the store lists them, and answers with numbers of rows and of open ones among them.
-    List(&'a (dyn Fn(TableId, &str) -> String + Sync)),
+    /// A statement of the store lists the rows of several tables, and answers with a table's number, how many rows it
+    /// has listed, and how many of them are open; more than once for a table, if it likes.
+    List(&'a (dyn Fn(&[Leaf]) -> String + Sync)),
 }
+
+/// A table that nothing follows from, and the query for its rows.
+pub(crate) struct Leaf {
+    pub(crate) table: TableId,
+    pub(crate) select: String,
+    step: u64,
+    may_be_open: bool,
+}
+
+/// Leaves are found by one statement, as long as the key sets that it joins have so many rows: it holds them in memory.
+const JOINED_ROWS_MAX: u64 = 250_000;
 
 impl SetInfo {
     /// Whether some rows that leave may belong to a row that stays.
@@ -108,9 +120,12 @@ pub(crate) fn detach_set(table: TableId) -> String {
     format!("unseed_d{}", table.0)
 }
 
-/// Short name of the rows of a table that its key set does not hold.
-fn aside_set(table: TableId) -> String {
-    format!("unseed_s{}", table.0)
+/// Short name of the set of rows that key sets do not hold, of all tables that have such.
+const ASIDE: &str = "unseed_s";
+
+/// The rows of a table that its key set does not hold, as a relation.
+fn aside(d: &dyn Dialect, table: TableId) -> String {
+    format!("(SELECT a.* FROM {} a WHERE a.no = {})", d.temp(ASIDE), table.0)
 }
 
 /// Runs the closure of the roots; returns its sets. Must run within one snapshot.
@@ -144,6 +159,7 @@ pub(crate) async fn close(
         }
         progress.update("following references", done, total);
     }
+    closing.find_leaves(session).await?;
     for detach in &work.program.detaches {
         closing.detach(session, detach.table).await?;
         done += 1;
@@ -158,6 +174,9 @@ pub(crate) struct Closing<'a> {
     ownership: &'a Ownership,
     stepped: BTreeSet<TableId>,
     leaves: Leaves<'a>,
+    /// Leaves that are still to be found, and how many rows the key sets have that are joined for that.
+    postponed: Vec<Leaf>,
+    joined: u64,
     sets: Sets,
 }
 
@@ -176,6 +195,8 @@ impl<'a> Closing<'a> {
             ownership: &work.ownership,
             stepped,
             leaves: Leaves::Keep,
+            postponed: Vec::new(),
+            joined: 0,
             sets: Sets::default(),
         }
     }
@@ -242,17 +263,12 @@ impl<'a> Closing<'a> {
         let look = Look { inline: &inline, step, sets_aside };
         let sql = self.visit_sql(session.dialect(), visit, &active, look);
         let may_be_open = self.open(visit, &active, session.dialect()) != NEVER;
-        let counted = match self.leaves {
-            Leaves::Count if self.is_leaf(visit.table) => self.count(session, visit.table, &sql).await?,
-            Leaves::List(list) if self.is_leaf(visit.table) => {
-                self.list(session, visit.table, &list(visit.table, &sql)).await?
-            }
-            Leaves::Keep | Leaves::Count | Leaves::List(_) => None,
-        };
-        let rows = match counted {
-            Some(rows) => rows,
-            None => self.fill(session, visit.table, &sql, !exists).await?,
-        };
+        if !matches!(self.leaves, Leaves::Keep) && self.is_leaf(visit.table) {
+            let leaf = Leaf { table: visit.table, select: sql, step, may_be_open };
+            self.sets.step = step;
+            return self.postpone(session, leaf, visit, &active).await.map(|()| 0);
+        }
+        let rows = self.fill(session, visit.table, &sql, !exists).await?;
         let rows = self.part_aside(session, visit.table, rows, look).await?;
         for (index, _) in &active {
             let reference = visit.follows[*index].reference;
@@ -278,38 +294,59 @@ impl<'a> Closing<'a> {
             && !self.program.detaches.iter().any(|detach| detach.table == table)
     }
 
-    /// Counts the rows of a table without keeping them; `None` if some are open, which must be kept.
-    async fn count(
+    /// Finds the rows of a table later, together with those of others.
+    async fn postpone(
         &mut self,
         session: &mut dyn Session,
-        table: TableId,
-        select: &str,
-    ) -> Result<Option<u64>, SqlError> {
-        let sql = format!("SELECT count(*), count(CASE WHEN q.is_open THEN 1 END) FROM ({select}) q");
-        let rows = session.rows(&sql).await?;
-        let (rows, open) = rows.first().map_or((0, 0), |row| (number(row, 0), number(row, 1)));
-        if open > 0 {
-            return Ok(None);
+        leaf: Leaf,
+        visit: &Visit,
+        active: &[(usize, u64)],
+    ) -> Result<(), SqlError> {
+        let follows = active.iter().map(|(index, _)| visit.follows[*index].reference);
+        let parents =
+            follows.chain(visit.companions.iter().copied()).map(|id| self.schema.reference(id).parent);
+        let joined: u64 = parents.filter_map(|parent| self.sets.keys.get(&parent)).map(|set| set.rows).sum();
+        if self.joined + joined > JOINED_ROWS_MAX || !session.dialect().plans_by_statistics() {
+            self.find_leaves(session).await?;
         }
-        let set = self.sets.keys.entry(table).or_default();
-        (set.is_leaf, set.open) = (true, Some(0));
-        Ok(Some(rows))
+        self.joined += joined;
+        self.postponed.push(leaf);
+        Ok(())
     }
 
-    /// Lists the rows of a table; `None` if some are open, which must be kept.
-    async fn list(
-        &mut self,
-        session: &mut dyn Session,
-        table: TableId,
-        sql: &str,
-    ) -> Result<Option<u64>, SqlError> {
-        let rows = session.rows(sql).await?;
-        if rows.iter().any(|row| number(row, 1) > 0) {
-            return Ok(None);
+    /// Counts or lists the rows of tables that nothing follows from without keeping them, unless some are open.
+    async fn find_leaves(&mut self, session: &mut dyn Session) -> Result<(), SqlError> {
+        let leaves = std::mem::take(&mut self.postponed);
+        self.joined = 0;
+        if leaves.is_empty() {
+            return Ok(());
         }
-        let set = self.sets.keys.entry(table).or_default();
-        (set.is_leaf, set.open) = (true, Some(0));
-        Ok(Some(rows.iter().map(|row| number(row, 0)).sum()))
+        let counts = |leaf: &Leaf| {
+            let open = "count(CASE WHEN q.is_open THEN 1 END)";
+            format!("SELECT {}, count(*), {open} FROM ({}) q", leaf.table.0, leaf.select)
+        };
+        let sql = match self.leaves {
+            Leaves::List(list) => list(&leaves),
+            Leaves::Count | Leaves::Keep => leaves.iter().map(counts).collect::<Vec<_>>().join(" UNION ALL "),
+        };
+        let mut found: BTreeMap<TableId, (u64, u64)> = BTreeMap::new();
+        for row in session.rows(&sql).await? {
+            let (rows, open) = found.entry(numbered(&row, 0)).or_default();
+            *rows += number(&row, 1);
+            *open += number(&row, 2);
+        }
+        for leaf in leaves {
+            let (rows, open) = found.get(&leaf.table).copied().unwrap_or_default();
+            let rows = if open == 0 {
+                let set = self.sets.keys.entry(leaf.table).or_default();
+                (set.is_leaf, set.open) = (true, Some(0));
+                rows
+            } else {
+                self.fill(session, leaf.table, &leaf.select, true).await?
+            };
+            self.note(leaf.table, rows, leaf.step, Vec::new(), leaf.may_be_open);
+        }
+        Ok(())
     }
 
     /// Before many sets are joined, has the database look at them: guesses about unknown sets multiply with
@@ -388,15 +425,16 @@ impl<'a> Closing<'a> {
         look: Look<'_>,
     ) -> Result<u64, SqlError> {
         let d = session.dialect();
-        let (keys, aside) = (d.temp(&key_set(table)), d.temp(&aside_set(table)));
+        let (keys, aside) = (d.temp(&key_set(table)), d.temp(ASIDE));
         if look.sets_aside {
             let address = d.address().join(", ");
-            let stay = "doomed IS NOT TRUE";
-            let select = format!("SELECT {address} FROM {keys} WHERE {stay}");
-            let staying = session.run(&d.create_set(&aside, &[], &select)).await?;
-            if staying > 0 {
-                session.run(&format!("DELETE FROM {keys} WHERE {stay}")).await?;
+            if !self.sets.keys.values().any(|set| set.has_aside) {
+                let shape = format!("SELECT {} AS no, {address} FROM {keys} WHERE false", table.0);
+                session.run(&d.create_set(&aside, &[], &shape)).await?;
             }
+            let moved = format!("DELETE FROM {keys} WHERE doomed IS NOT TRUE RETURNING {address}");
+            let insert = format!("INSERT INTO {aside} SELECT {}, {address} FROM moved", table.0);
+            let staying = session.run(&format!("WITH moved AS ({moved}) {insert}")).await?;
             self.sets.keys.entry(table).or_default().has_aside = true;
             return Ok(rows - staying);
         }
@@ -404,7 +442,9 @@ impl<'a> Closing<'a> {
             let same = d.address().iter().map(|name| format!("k.{name} = s.{name}"));
             let same = same.collect::<Vec<_>>().join(" AND ");
             let found = format!("SELECT 1 FROM {keys} k WHERE k.step = {} AND {same}", look.step);
-            session.run(&format!("DELETE FROM {aside} s WHERE EXISTS ({found})")).await?;
+            session
+                .run(&format!("DELETE FROM {aside} s WHERE s.no = {} AND EXISTS ({found})", table.0))
+                .await?;
         }
         Ok(rows)
     }
@@ -472,7 +512,7 @@ impl<'a> Closing<'a> {
             return format!("FROM {relation} x{joins} WHERE ({condition})");
         };
         if let Some(rest) = d.rest_of(shape).filter(|_| set.has_aside) {
-            let aside = d.among(shape, "x", &d.temp(&aside_set(table)));
+            let aside = d.among(shape, "x", &aside(d, table));
             return format!(
                 "FROM (SELECT {rest} FROM {relation} x WHERE {aside} OFFSET 0) x{joins} WHERE ({condition})"
             );

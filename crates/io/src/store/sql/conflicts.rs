@@ -40,7 +40,9 @@ pub(crate) async fn conflicts(
     }
     let search = Search { work, sets, sources: detach_sources(sets) };
     search.prepare(session).await?;
-    search.direct(session).await?;
+    if search.direct(session).await? == 0 {
+        return Ok(Vec::new());
+    }
     let mut level = 0;
     while search.climb(session, level).await? && level < LEVELS_MAX {
         level += 1;
@@ -77,15 +79,20 @@ impl Search<'_> {
             d.temp(&key_set(some)),
         );
         let creates = [&walk, &verdict].map(|name| d.create_set(name, &walk_indexes(d), &shape));
-        for (name, create) in [&walk, &verdict].into_iter().zip(creates) {
-            session.run(&format!("DROP TABLE IF EXISTS {name}")).await?;
+        let names = [walk, verdict];
+        let together = if d.takes_lists_of_tables() { names.len() } else { 1 };
+        for names in names.chunks(together) {
+            session.run(&format!("DROP TABLE IF EXISTS {}", names.join(", "))).await?;
+        }
+        for create in creates {
             session.run(&create).await?;
         }
         Ok(())
     }
 
-    /// Level 0: rows of protected tables decide themselves; all other candidates start a walk.
-    async fn direct(&self, session: &mut dyn Session) -> Result<(), SqlError> {
+    /// Level 0: rows of protected tables decide themselves; all other candidates start a walk. Returns how many there
+    /// are of both.
+    async fn direct(&self, session: &mut dyn Session) -> Result<u64, SqlError> {
         let (mut verdicts, mut walks) = (Vec::new(), Vec::new());
         let d = session.dialect();
         for (table, set) in self.sets.keys.iter().filter(|(_, set)| set.rows > 0) {
@@ -106,13 +113,14 @@ impl Search<'_> {
                 walks.push(self.start_sql(d, "d", source.table, &name, source.filter));
             }
         }
+        let mut found = 0;
         for (target, selects) in [(VERDICT, verdicts), (WALK, walks)] {
             let target = session.dialect().temp(target);
             for chunk in selects.chunks(50) {
-                session.run(&format!("INSERT INTO {target} {}", chunk.join(" UNION ALL "))).await?;
+                found += session.run(&format!("INSERT INTO {target} {}", chunk.join(" UNION ALL "))).await?;
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     fn origin(&self, d: &dyn Dialect, harm: &str, table: TableId) -> String {
