@@ -31,6 +31,8 @@ pub enum Path {
     Fast,
     /// The store checks every row itself.
     Checked,
+    /// Tables are emptied and the rows that stay are put back, all in one transaction that nobody can read beside.
+    Rewrite,
 }
 
 /// One root as the plan keeps it.

@@ -246,7 +246,15 @@ fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Pa
             |e: &&unseed_core::schema::Effect| e.kind == EffectKind::Rule && (e.on_delete || e.on_update);
         table.effects.iter().find(rule).map(|effect| (table, effect))
     });
+    if wanted == Some(Path::Rewrite) && server.kind != "postgresql" {
+        let message = format!("{} has no rewrite path", server.kind);
+        return Err(Fault::usage(message).hint("leave `--path rewrite` out"));
+    }
     match (wanted, server.may_skip_checks) {
+        (Some(Path::Rewrite), false) => Err(Fault::refused(
+            "the rewrite path was asked for, but this role may not skip the store's checks",
+        )
+        .hint("leave the path out, or connect as a role that may")),
         (Some(Path::Fast), false) => {
             Err(Fault::refused("the fast path was asked for, but this role may not skip the store's checks")
                 .hint("leave the path out, or connect as a role that may"))

@@ -18,7 +18,7 @@ use unseed_core::audit::used_by;
 use unseed_core::fault::Fault;
 use unseed_core::hook::Phase;
 use unseed_core::keys::WholePlan;
-use unseed_core::plan::Plan;
+use unseed_core::plan::{Path, Plan};
 use unseed_core::port::state::StateDb;
 use unseed_core::port::store::Server;
 use unseed_core::run::{Consent, Run, RunState};
@@ -100,11 +100,9 @@ fn same_kind(server: &Server, whole: &WholePlan) -> Result<(), Fault> {
         let message = format!("store `{}` can only be read", server.location);
         return Err(Fault::refused(message).hint("connect to the primary, as a role that may write"));
     }
-    if plan.path == unseed_core::plan::Path::Fast && !server.may_skip_checks {
-        return Err(Fault::refused(
-            "the plan needs the fast path, but this role may not skip the store's checks",
-        )
-        .hint("connect as the role the plan was made with, or plan again"));
+    if plan.path != Path::Checked && !server.may_skip_checks {
+        return Err(Fault::refused("the plan skips the store's checks, which this role may not")
+            .hint("connect as the role the plan was made with, or plan again"));
     }
     Ok(())
 }

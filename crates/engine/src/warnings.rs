@@ -73,6 +73,11 @@ fn path(found: &Found<'_>) -> Option<Warning> {
             ("fast-path", "the store's own checks are skipped; the same is proven by sets before each commit")
         }
         Path::Checked => ("checked-path", "the store checks every removed row itself, which takes longer"),
+        Path::Rewrite => (
+            "rewrite-path",
+            "tables are emptied and what stays is put back: nobody can read or write them meanwhile, \
+             triggers do not fire, and who looks with an older snapshot sees them empty",
+        ),
     };
     Some(found.warning(id, *root, says.to_owned()))
 }
@@ -94,6 +99,7 @@ fn missing_indexes(found: &Found<'_>) -> Vec<Warning> {
         let columns = schema.table(reference.child).column_names(&reference.child_columns);
         let (cost, estimate_s) = match found.work.path {
             Path::Fast => ("costs nothing on the fast path".to_owned(), None),
+            Path::Rewrite => ("costs nothing on the rewrite path".to_owned(), None),
             Path::Checked => {
                 let cost = format!(
                     "the store scans {rows} rows for each of {parents} removed rows, unless it is built"
@@ -131,6 +137,9 @@ fn effects(found: &Found<'_>) -> Vec<Warning> {
                 continue;
             }
             let (id, says) = match effect.kind {
+                EffectKind::Trigger if found.work.path == Path::Rewrite => {
+                    ("trigger-skipped", format!("trigger `{}` will not fire", effect.name))
+                }
                 EffectKind::Trigger => ("trigger-fires", format!("trigger `{}` will fire", effect.name)),
                 EffectKind::Rule => {
                     ("rule-fires", format!("rule `{}` rewrites what is sent to the table", effect.name))

@@ -382,6 +382,8 @@ pub trait Store: Send {
             Path::Fast => 180_000,
             // The server checks every reference of every row.
             Path::Checked => 50_000,
+            // One batch holds them all.
+            Path::Rewrite => 1_000_000_000,
         }
     }
 

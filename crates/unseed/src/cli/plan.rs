@@ -49,7 +49,7 @@ pub(crate) struct PlanArgs {
     /// A table that triggers may change beyond the plan; such rows are archived too
     #[arg(long, value_name = "TABLE")]
     pub(crate) allow_effect: Vec<String>,
-    /// Whether the store checks every row itself
+    /// How rows are removed
     #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) path: WayChoice,
     /// Whether indexes on foreign keys are built for the time of the run and dropped afterwards (PostgreSQL)
@@ -82,6 +82,8 @@ pub(crate) enum WayChoice {
     Fast,
     /// Let the store check every row
     Checked,
+    /// Empty the tables and put back the few rows that stay; locks out everybody meanwhile, no trigger fires (PostgreSQL)
+    Rewrite,
 }
 
 /// `--build-indexes`.
@@ -130,6 +132,7 @@ pub(super) async fn make(
             WayChoice::Auto => None,
             WayChoice::Fast => Some(Way::Fast),
             WayChoice::Checked => Some(Way::Checked),
+            WayChoice::Rewrite => Some(Way::Rewrite),
         },
         batch_rows_max: args.batch_rows,
         build_indexes: match args.build_indexes {

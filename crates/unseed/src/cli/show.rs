@@ -185,6 +185,7 @@ pub(super) fn plan_text(ui: &Ui, plan: &Plan) -> String {
     let way = match plan.path {
         Way::Fast => "fast",
         Way::Checked => "checked",
+        Way::Rewrite => "rewrite",
     };
     text.push_str(&format!("path {way}: {}\n", plan.path_reason));
     if let Some(keeping) = keeping_text(plan.policy.keeping) {

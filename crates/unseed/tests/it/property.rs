@@ -36,6 +36,15 @@ fn postgresql_purges_and_restores_random_cases_with_checks_on() {
     check(&mut postgres::Bench::new(Path::Checked));
 }
 
+/// Of the cases in which nearly all rows leave, those that the rewrite path takes.
+#[test]
+fn postgresql_empties_tables_and_puts_back_what_stays_in_random_cases() {
+    let mut bench = postgres::Bench::new(Path::Rewrite);
+    check(&mut bench);
+    let (cases, taken) = bench.counts();
+    assert!(cases < 100 || taken * 20 > cases, "{taken} of {cases} cases take the path");
+}
+
 #[test]
 fn sqlite_purges_and_restores_random_cases() {
     check(&mut sqlite::Bench::new());

@@ -13,6 +13,7 @@ mod races;
 mod references;
 mod remainder;
 mod restoring;
+mod rewrite;
 mod server;
 mod unchecked;
 mod values;

@@ -286,7 +286,7 @@ impl Store for Mysql {
 
     fn batch_rows(&self, path: Path) -> u64 {
         match path {
-            Path::Fast => 40_000,
+            Path::Fast | Path::Rewrite => 40_000,
             Path::Checked => 20_000,
         }
     }

@@ -147,7 +147,7 @@ impl Mysql {
         let children_first = work.program.removal.iter().flatten().copied();
         match work.path {
             Path::Checked => children_first.collect(),
-            Path::Fast => children_first.rev().collect(),
+            Path::Fast | Path::Rewrite => children_first.rev().collect(),
         }
     }
 

@@ -171,6 +171,12 @@ impl Counters {
         self.of(work, table).map(|t| t.inserted + t.updated).sum()
     }
 
+    /// A relation that was written into and is none of these.
+    pub(super) fn elsewhere(&self, handles: &BTreeSet<u64>) -> Option<&str> {
+        let others = self.relations.iter().find(|(handle, _)| !handles.contains(handle));
+        others.map(|(_, (name, _))| name.as_str())
+    }
+
     /// What was counted for the parts of a table.
     fn of(&self, work: &Work, table: TableId) -> impl Iterator<Item = &Touched> {
         let parts = work.schema.table(table).parts.iter();
@@ -270,7 +276,7 @@ pub(super) fn prove(
     }
 }
 
-fn uncounted() -> Fault {
+pub(super) fn uncounted() -> Fault {
     Fault::refused("the server does not count changes (`track_counts` is off), so nothing can be proven")
         .state("the batch was rolled back")
         .hint("turn `track_counts` on for this role or database: ALTER ROLE … SET track_counts = on")

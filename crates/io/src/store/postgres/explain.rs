@@ -6,7 +6,7 @@
 
 use super::dialect::{PostgresDialect, qualified};
 use super::remove::{self, Mode};
-use super::{LOCK_WAIT, effects};
+use super::{LOCK_WAIT, effects, rewrite};
 use crate::store::sql::closure::key_set;
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::explain::{dangling, detach_sources};
@@ -21,6 +21,12 @@ const BATCH: TagRange = TagRange { first: 0, last: 0 };
 /// All statements of a batch, as if every set had rows.
 pub(super) fn batch(work: &Work) -> Vec<String> {
     let mut statements = vec![LOCK_WAIT.to_owned(), "BEGIN".to_owned()];
+    if work.path == Path::Rewrite {
+        statements.extend(rewrite::explain(work));
+        statements.push(note("nothing else was written", effects::COUNTERS));
+        statements.push("COMMIT".to_owned());
+        return statements;
+    }
     statements.extend(locks(work));
     statements.push(note("the server's counters, before", effects::COUNTERS));
     statements.extend(detaches(work));
@@ -30,7 +36,7 @@ pub(super) fn batch(work: &Work) -> Vec<String> {
         statements.push(note(why, "SET CONSTRAINTS ALL IMMEDIATE"));
     }
     let why = match work.path {
-        Path::Fast => {
+        Path::Fast | Path::Rewrite => {
             "must find no row that is younger than the closure; left out when nobody else has written"
         }
         Path::Checked => "the server checks this itself, but for references that it does not know",

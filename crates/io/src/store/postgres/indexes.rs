@@ -178,7 +178,7 @@ pub(super) fn wanted(work: &Work, closure: &Closure, choice: BuildIndexes) -> Ve
 
 /// Seconds that the server's own checks of this key would take without an index.
 fn costs(work: &Work, closure: &Closure, r: &Reference) -> u64 {
-    let checked = work.path == Path::Checked || fires(work, r.parent);
+    let checked = work.path == Path::Checked || work.path == Path::Fast && fires(work, r.parent);
     let parents = closure.removed.get(&r.parent).copied().unwrap_or(0);
     if !checked || parents == 0 {
         return 0;

@@ -155,6 +155,9 @@ impl Closed {
             table.0, part.handle, batch.first, batch.last
         );
         let target = format!("ONLY {} x", qualified(&part.name));
+        if self.rewritten.is_some() {
+            return Source { target, keys: None, condition: Self::leaving(table) };
+        }
         let old = format!("age(x.xmin) > age('{}'::xid)", self.horizon);
         if self.young.contains(&table) {
             let same = format!("CASE WHEN k.ver IS NULL THEN {old} ELSE x.xmin = k.ver END");
@@ -185,6 +188,9 @@ impl Closed {
 
     /// Parts of a table that hold rows of the batch.
     pub(super) fn parts_of(&self, shape: &Table, table: TableId, batch: TagRange) -> Vec<Part> {
+        if self.rewritten.is_some() {
+            return shape.parts.clone();
+        }
         let found = self.listed.parts(table, batch);
         shape.parts.iter().filter(|part| found.contains(&part.handle)).cloned().collect()
     }

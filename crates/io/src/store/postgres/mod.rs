@@ -30,6 +30,7 @@ pub mod parsing;
 mod protected;
 mod remove;
 mod restore;
+mod rewrite;
 mod rows;
 mod scan;
 mod scratch;
@@ -47,6 +48,7 @@ pub(crate) mod connection {
 use super::Lookup;
 use super::sql::closure::{Leaves, Sets};
 use super::sql::counts::Tally;
+use super::sql::remainder::Told;
 use super::sql::{Session, closure, conflicts, counts, number, remainder, roots, script, tags, text, values};
 use ahead::Second;
 use async_trait::async_trait;
@@ -56,7 +58,7 @@ use protected::{Beside, Known};
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::Fault;
-use unseed_core::plan::{BuildIndexes, RootSet, RunIndex};
+use unseed_core::plan::{BuildIndexes, Path, RootSet, RunIndex};
 use unseed_core::port::progress::{Progress, Silent};
 use unseed_core::port::store::{
     ArchiveSink, ArchiveSource, Archived, Catalog, CloseRequest, Closure, Conflict, Fingerprint,
@@ -130,6 +132,8 @@ struct Closed {
     own: u64,
     /// Tables with a row that is younger than the horizon.
     young: BTreeSet<TableId>,
+    /// Tables that are emptied, on the rewrite path.
+    rewritten: Option<rewrite::Rewritten>,
     /// Checks that may be switched off while a batch is removed, once they were asked for.
     checks: Option<unchecked::Checks>,
 }
@@ -219,7 +223,8 @@ impl Postgres {
     }
 
     async fn files(&mut self, work: &Work) -> Result<BTreeMap<u64, String>, Fault> {
-        let tables = self.closed.sets.keys.keys().chain(self.closed.sets.detached.keys());
+        let rewritten = self.closed.rewritten.iter().flat_map(rewrite::Rewritten::tables);
+        let tables = self.closed.sets.keys.keys().chain(self.closed.sets.detached.keys()).chain(rewritten);
         let handles: Vec<String> = tables
             .flat_map(|t| work.schema.table(*t).parts.iter().map(|part| part.handle.to_string()))
             .collect();
@@ -326,6 +331,9 @@ impl Store for Postgres {
 
     async fn tags(&mut self, work: &Work) -> Result<Tags, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("counting batches");
+        if let (Some(rewritten), Some(tally)) = (&self.closed.rewritten, &self.closed.tally) {
+            return Ok(rewritten.tags(tally.rows().into_values().sum()));
+        }
         let tally = self.gather().await.map_err(failed)?;
         let tags = tags::tags(&mut self.session, work, &self.closed.sets, &tally).await.map_err(failed)?;
         self.closed.tally = Some(tally);
@@ -365,7 +373,7 @@ impl Store for Postgres {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Archived, Fault> {
         let expected = self.expected(batch).await?;
-        self.read_by_address(true).await.map_err(|e| e.fault("archiving"))?;
+        self.read_by_address(self.closed.rewritten.is_none()).await.map_err(|e| e.fault("archiving"))?;
         self.index_for_written(work).await.map_err(|e| e.fault("indexing the key sets"))?;
         let watch = self.watch().await;
         let archived = archive::archive(&mut self.session, work, &self.closed, batch, &expected, sink).await;
@@ -396,7 +404,12 @@ impl Store for Postgres {
     async fn commit(&mut self) -> Result<(), Fault> {
         let result = self.session.run("COMMIT").await;
         self.session.end_transaction();
-        result.map(|_| ()).map_err(|e| e.fault("committing"))
+        result.map_err(|e| e.fault("committing"))?;
+        if self.closed.rewritten.is_some() {
+            // Nothing of it matters to what is committed.
+            drop(self.forget_protected().await);
+        }
+        Ok(())
     }
 
     async fn rollback(&mut self) -> Result<(), Fault> {
@@ -451,7 +464,11 @@ impl Store for Postgres {
     }
 
     fn explain(&self, work: &Work) -> Vec<String> {
-        let mut statements = super::sql::explain::closure(&dialect::PostgresDialect, work);
+        let d = &dialect::PostgresDialect;
+        let mut statements = match work.path {
+            Path::Rewrite => remainder::explain(d, work),
+            Path::Fast | Path::Checked => super::sql::explain::closure(d, work),
+        };
         statements.extend(explain::batch(work));
         statements
     }
@@ -482,10 +499,7 @@ impl Postgres {
     ) -> Result<Closure, Fault> {
         let failed = |e: super::sql::SqlError| e.fault("computing the closure");
         self.mark().await.map_err(failed)?;
-        let counted = match request.count_only {
-            true => remainder::count(&mut self.session, work, request, progress).await.map_err(failed)?,
-            false => None,
-        };
+        let counted = self.count_remainder(work, request, progress).await?;
         let is_counted = counted.is_some();
         let mut found = match counted {
             Some(found) => found,
@@ -498,10 +512,10 @@ impl Postgres {
                 );
             }
         }
+        self.closed.files = self.files(work).await?;
         if is_counted {
             return Ok(found);
         }
-        self.closed.files = self.files(work).await?;
         self.closed.blocks = written::blocks(&mut self.session, &work.schema).await.map_err(failed)?;
         let sets = &self.closed.sets;
         let joined = |table: &TableId| work.program.set(*table).is_some_and(|set| !set.carried.is_empty());
@@ -515,6 +529,32 @@ impl Postgres {
             self.session.run(&format!("ANALYZE {}", names.join(", "))).await.map_err(failed)?;
         }
         Ok(found)
+    }
+
+    /// Counts what leaves by what stays, where that serves: for a plan, and on the rewrite path.
+    async fn count_remainder(
+        &mut self,
+        work: &Work,
+        request: &CloseRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Closure>, Fault> {
+        let rewrites = work.path == Path::Rewrite;
+        if !rewrites && !request.count_only {
+            return Ok(None);
+        }
+        let told = remainder::count(&mut self.session, work, request, progress).await;
+        let remainder = match told.map_err(|e| e.fault("counting the closure"))? {
+            Told::Counted(remainder) => remainder,
+            Told::Not(why) if rewrites => return Err(rewrite::refused(&why)),
+            Told::Not(_) => return Ok(None),
+        };
+        if rewrites {
+            let roots: u64 = request.roots.iter().map(|roots| roots.rows.count()).sum();
+            let last_tag = roots.saturating_sub(1) / request.roots_per_tag.max(1);
+            self.closed.rewritten = Some(rewrite::Rewritten::choose(work, &remainder, last_tag)?);
+            self.closed.tally = Some(rewrite::Rewritten::tally(&remainder.closure));
+        }
+        Ok(Some(remainder.closure))
     }
 
     /// Finds what leaves, in key sets and lists.

@@ -61,6 +61,17 @@ impl Beside {
         }
     }
 
+    /// Forgets which rows are protected, without which they are looked for again.
+    pub(super) async fn forget(&self) -> Result<(), SqlError> {
+        let Self::Open(digester, _) = self else { return Ok(()) };
+        let mut digester = digester.lock().await;
+        let Digester { session, known } = &mut *digester;
+        match known.take() {
+            Some((found, _)) => fingerprint::forget(session, &found).await,
+            None => Ok(()),
+        }
+    }
+
     async fn open(target: &Target, waits: Option<StoreWaits>) -> Self {
         let Ok(connected) = connect(target).await else { return Self::Refused };
         let waiting = waits.map(|waits| {

@@ -65,6 +65,9 @@ impl Postgres {
         sink: &mut dyn ArchiveSink,
     ) -> Result<Removal, Fault> {
         let expected = self.expected(batch).await?;
+        if self.closed.rewritten.is_some() {
+            return self.rewrite(work, &expected, archived).await;
+        }
         if expected.removed != archived.removed || expected.detached_rows != archived.detached {
             return Ok(Removal::Changed("rows changed before they were archived".to_owned()));
         }
@@ -198,7 +201,7 @@ impl Postgres {
     }
 
     /// Bounds how long each statement of the transaction may take, where a person wants that.
-    async fn limit_statements(&mut self) -> Result<(), SqlError> {
+    pub(super) async fn limit_statements(&mut self) -> Result<(), SqlError> {
         match self.waits.and_then(|waits| waits.statement_ms_max) {
             Some(ms) => self.session.run(&format!("SET LOCAL statement_timeout = {ms}")).await.map(drop),
             None => Ok(()),

@@ -1,8 +1,8 @@
 //! What leaves, told by what stays: a count of a closure in which nearly all rows leave.
 //!
 //! The few rows of a table that stay are found from the few rows of its parents that stay, by index where there is
-//! one; all others leave, and are only counted. That is a count and no key sets, so it serves plans, and it
-//! holds only where the cut is clean: no row that stays refers to one that leaves (it would be detached), no
+//! one; all others leave, and are only counted. That is a count and no key sets, so it serves plans, and purges that
+//! put back what stays. It holds only where the cut is clean: no row that stays refers to one that leaves (it would be detached), no
 //! protected row leaves, and none that leaves belongs to a row that stays. Where the cut is not clean, where a check
 //! decides whether a row leaves, or where many rows of a table stay, there is no answer, and the closure has to be
 //! computed from the other side.
@@ -14,6 +14,7 @@
 //!
 //! Not here: the closure itself (`closure`), which this must agree with.
 
+use super::closure::pretty;
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, counts, fingerprint, number, roots};
@@ -30,43 +31,82 @@ const STAYING_ROWS: u64 = 1_000;
 /// Questions of one statement.
 const CHUNK: usize = 40;
 
-/// Counts what leaves with the roots, per table; `None` where this way does not tell. Must run within one
-/// snapshot. Where it does, the sets of loaded roots and of what stays are left behind.
+/// What leaves, by what stays.
+#[derive(Debug, Default)]
+pub(crate) struct Remainder {
+    pub(crate) closure: Closure,
+    /// Tables with a set of rows that stay, and how many those are.
+    pub(crate) staying: BTreeMap<TableId, u64>,
+    /// Rows of every table that the closure can reach.
+    pub(crate) totals: BTreeMap<TableId, u64>,
+}
+
+/// What the count came to.
+pub(crate) enum Told {
+    Counted(Remainder),
+    /// This way does not tell, and why.
+    Not(String),
+}
+
+/// Counts what leaves with the roots, per table. Must run within one snapshot. If that succeeds, the sets of loaded
+/// roots and of what stays are left behind.
 pub(crate) async fn count(
     session: &mut dyn Session,
     work: &Work,
     request: &CloseRequest<'_>,
     progress: &dyn Progress,
-) -> Result<Option<Closure>, SqlError> {
-    if !nearly_all(work, request) {
-        return Ok(None);
+) -> Result<Told, SqlError> {
+    if let Some(table) = few(work, request) {
+        let name = &work.schema.table(table).name;
+        return Ok(Told::Not(format!(
+            "less than {NEARLY_ALL_PERCENT} % of the rows of `{name}` are roots, or nobody has analysed it"
+        )));
     }
     let tables: Vec<TableId> = work.program.sets.iter().map(|set| set.table).collect();
     let totals = counts::tables(session, &work.schema, &tables).await?;
     for roots in request.roots {
         roots::load(session, &work.schema, roots, 0).await?;
     }
-    let mut remainder =
-        Remainder { work, totals, rests: BTreeMap::new(), unread: Vec::new(), is_refused: false };
-    remainder.follow(session, progress).await?;
-    if remainder.is_refused || !remainder.is_clean(session).await? {
-        remainder.forget(session).await?;
-        return Ok(None);
+    let mut search = Search { work, totals, rests: BTreeMap::new(), unread: Vec::new(), refused: None };
+    search.follow(session, progress).await?;
+    if search.refused.is_none() {
+        search.refused = search.crossing(session).await?;
     }
-    let left = remainder.rests.iter().map(|(table, rest)| (*table, rest.leaving()));
-    Ok(Some(Closure { removed: left.filter(|(_, rows)| *rows > 0).collect(), ..Closure::default() }))
+    if let Some(why) = search.refused.take() {
+        search.forget(session).await?;
+        return Ok(Told::Not(why));
+    }
+    let left = search.rests.iter().map(|(table, rest)| (*table, rest.leaving()));
+    Ok(Told::Counted(Remainder {
+        closure: Closure { removed: left.filter(|(_, rows)| *rows > 0).collect(), ..Closure::default() },
+        staying: search.rests.iter().map(|(table, rest)| (*table, rest.staying)).collect(),
+        totals: search.totals,
+    }))
 }
 
-/// Whether nearly all rows of the root tables are roots, as far as the database's estimates tell.
-fn nearly_all(work: &Work, request: &CloseRequest<'_>) -> bool {
-    request.roots.iter().all(|roots| {
+/// The statements that find what stays, as if rows of every table left; for people to read.
+pub(crate) fn explain(d: &dyn Dialect, work: &Work) -> Vec<String> {
+    let search =
+        Search { work, totals: BTreeMap::new(), rests: BTreeMap::new(), unread: Vec::new(), refused: None };
+    let visits = work.program.stages.iter().flat_map(Stage::visits);
+    let stays = |visit: &Visit| {
+        let ids: Vec<ReferenceId> = visit.follows.iter().map(|follow| follow.reference).collect();
+        search.stay_sql(d, visit.table, &ids, None)
+    };
+    visits.map(|visit| pretty(&stays(visit))).collect()
+}
+
+/// A root table of whose rows, as far as the database's estimates tell, not nearly all are roots.
+fn few(work: &Work, request: &CloseRequest<'_>) -> Option<TableId> {
+    let few = request.roots.iter().find(|roots| {
         let all = work.schema.table(roots.table).rows_estimate;
-        all > 0 && roots.rows.count().saturating_mul(100) >= all.saturating_mul(NEARLY_ALL_PERCENT)
-    })
+        all == 0 || roots.rows.count().saturating_mul(100) < all.saturating_mul(NEARLY_ALL_PERCENT)
+    });
+    few.map(|roots| roots.table)
 }
 
 /// Short name of the set of rows of a table that stay.
-fn stay_set(table: TableId) -> String {
+pub(crate) fn stay_set(table: TableId) -> String {
     format!("unseed_y{}", table.0)
 }
 
@@ -87,17 +127,17 @@ impl Rest {
     }
 }
 
-struct Remainder<'a> {
+struct Search<'a> {
     work: &'a Work,
     totals: BTreeMap<TableId, u64>,
     rests: BTreeMap<TableId, Rest>,
     /// Sets whose contents the database has not looked at.
     unread: Vec<TableId>,
-    /// Whether this way does not tell.
-    is_refused: bool,
+    /// Why this way does not tell.
+    refused: Option<String>,
 }
 
-impl Remainder<'_> {
+impl Search<'_> {
     fn conditions<'b>(&'b self, dialect: &'b dyn Dialect) -> Conditions<'b> {
         Conditions { schema: &self.work.schema, dialect }
     }
@@ -119,7 +159,7 @@ impl Remainder<'_> {
                 Stage::Once(visit) => drop(self.visit(session, visit).await?),
                 Stage::Fixpoint(visits) => self.fixpoint(session, visits).await?,
             }
-            if self.is_refused {
+            if self.refused.is_some() {
                 return Ok(());
             }
             progress.update("following references", done, stages);
@@ -141,7 +181,7 @@ impl Remainder<'_> {
             for visit in visits {
                 moved |= self.visit(session, visit).await?;
             }
-            if !moved || self.is_refused {
+            if !moved || self.refused.is_some() {
                 return Ok(());
             }
         }
@@ -165,9 +205,10 @@ impl Remainder<'_> {
         let is_root = self.work.program.roots.contains(&table);
         let total = self.totals.get(&table).copied().unwrap_or(0);
         if decided_by_checks {
-            self.is_refused = true;
+            let name = &self.work.schema.table(table).name;
+            self.refused = Some(format!("a check decides whether rows of `{name}` leave"));
         }
-        if self.is_refused || total == 0 || news.is_empty() && !(is_new && is_root) {
+        if self.refused.is_some() || total == 0 || news.is_empty() && !(is_new && is_root) {
             return Ok(false);
         }
         if self
@@ -181,10 +222,13 @@ impl Remainder<'_> {
         let before = self.rests.get(&table).map_or(total, |rest| rest.staying);
         let staying = if is_new {
             let most = STAYING_ROWS.max(total / 2);
-            let sql = self.stay_sql(session.dialect(), table, &ids, most + 1);
+            let sql = self.stay_sql(session.dialect(), table, &ids, Some(most + 1));
             let staying = session.run(&sql).await?;
             self.unread.push(table);
-            self.is_refused |= staying > most;
+            if staying > most {
+                let name = &self.work.schema.table(table).name;
+                self.refused = Some(format!("more than half of the rows of `{name}` stay"));
+            }
             staying
         } else {
             let sql = self.leave_sql(session.dialect(), table, &ids);
@@ -207,8 +251,9 @@ impl Remainder<'_> {
         Ok(())
     }
 
-    /// The statement that finds the rows of a table that stay, as far as these references tell, and no more than `most`.
-    fn stay_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId], most: u64) -> String {
+    /// The statement that finds the rows of a table that stay, as far as these references tell, and no more than `most`,
+    /// where that is given.
+    fn stay_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId], most: Option<u64>) -> String {
         let shape = self.work.schema.table(table);
         let carried = self.work.program.set(table).map(|set| set.carried.as_slice()).unwrap_or_default();
         let mut columns = d.located(shape, "x");
@@ -220,10 +265,11 @@ impl Remainder<'_> {
             terms.push(format!("NOT EXISTS (SELECT 1 FROM {set} r WHERE {same})"));
         }
         let select = format!(
-            "SELECT {} FROM {} x WHERE {} LIMIT {most}",
+            "SELECT {} FROM {} x WHERE {}{}",
             columns.join(", "),
             d.relation(shape),
-            terms.join(" AND ")
+            terms.join(" AND "),
+            most.map(|most| format!(" LIMIT {most}")).unwrap_or_default(),
         );
         d.create_set(&d.temp(&stay_set(table)), &[], &select)
     }
@@ -290,21 +336,23 @@ impl Remainder<'_> {
         )
     }
 
-    /// Whether nothing crosses the cut, but references from rows that leave to rows they do not belong to.
-    async fn is_clean(&self, session: &mut dyn Session) -> Result<bool, SqlError> {
+    /// What crosses the cut, apart from references of rows that leave to rows they do not belong to.
+    async fn crossing(&self, session: &mut dyn Session) -> Result<Option<String>, SqlError> {
         let mut questions = self.detached(session.dialect());
         questions.extend(self.belonging(session.dialect()));
         for chunk in questions.chunks(CHUNK) {
-            let found = session.rows(&chunk.join(" UNION ALL ")).await?;
-            if found.iter().any(|row| number(row, 0) > 0) {
-                return Ok(false);
+            let numbered = (0..).zip(chunk).map(|(n, (_, from))| format!("SELECT {n}, count(*) FROM {from}"));
+            let sql = numbered.collect::<Vec<String>>().join(" UNION ALL ");
+            for row in session.rows(&sql).await?.iter().filter(|row| number(row, 1) > 0) {
+                let place = usize::try_from(number(row, 0)).unwrap_or_default();
+                return Ok(chunk.get(place).map(|(what, _)| what.clone()));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
-    /// Questions for rows that stay and would be detached.
-    fn detached(&self, d: &dyn Dialect) -> Vec<String> {
+    /// Rows that stay and would be detached: what that means, and the rows as `relation WHERE …`.
+    fn detached(&self, d: &dyn Dialect) -> Vec<(String, String)> {
         let mut questions = Vec::new();
         for detach in &self.work.program.detaches {
             let shape = self.work.schema.table(detach.table);
@@ -317,14 +365,15 @@ impl Remainder<'_> {
                 } else {
                     self.leads_away(d, *id)
                 };
-                questions.push(format!("SELECT count(*) FROM {} x WHERE {stays}{refers}", d.relation(shape)));
+                let what = format!("rows of `{}` stay and refer to rows that leave", shape.name);
+                questions.push((what, format!("{} x WHERE {stays}{refers}", d.relation(shape))));
             }
         }
         questions
     }
 
-    /// Questions for rows that leave and are protected, or may belong to a row that stays.
-    fn belonging(&self, d: &dyn Dialect) -> Vec<String> {
+    /// Rows that leave and are protected, or may belong to a row that stays; like [`Search::detached`].
+    fn belonging(&self, d: &dyn Dialect) -> Vec<(String, String)> {
         let conditions = self.conditions(d);
         let mut questions = Vec::new();
         for (table, rest) in self.rests.iter().filter(|(_, rest)| rest.leaving() > 0) {
@@ -333,7 +382,8 @@ impl Remainder<'_> {
             let leaves = format!("NOT EXISTS (SELECT 1 FROM {set} y WHERE {})", d.at(shape, "x", "y"));
             if self.work.ownership.protected.contains(table) {
                 let protected = fingerprint::protected(d, self.work, *table, "x");
-                questions.push(format!("SELECT count(*) FROM {relation} x WHERE {protected} AND {leaves}"));
+                let what = format!("protected rows of `{}` leave", shape.name);
+                questions.push((what, format!("{relation} x WHERE {protected} AND {leaves}")));
             }
             let is_root = self.work.program.roots.contains(table);
             let only: BTreeSet<ReferenceId> = if is_root || rest.followed.len() > 1 {
@@ -353,7 +403,8 @@ impl Remainder<'_> {
                 } else {
                     conditions.is_set(r, "x")
                 };
-                questions.push(format!("SELECT count(*) FROM {relation} x WHERE {belongs} AND {leaves}"));
+                let what = format!("rows of `{}` leave and belong to rows that stay", shape.name);
+                questions.push((what, format!("{relation} x WHERE {belongs} AND {leaves}")));
             }
         }
         questions

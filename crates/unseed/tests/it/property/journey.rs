@@ -47,6 +47,8 @@ pub(super) trait Server {
     fn script(&self, case: &Case) -> String;
     /// Replaces whatever is there by the case.
     fn load(&mut self, case: &Case) -> Result<(), String>;
+    /// A case could be planned on the path that was asked for.
+    fn planned(&self) {}
     fn url(&self) -> String;
     /// The path to take, where there is a choice.
     fn path(&self) -> Option<Path>;
@@ -95,7 +97,11 @@ pub(super) fn run(server: &mut dyn Server, seed: u64) -> Result<(), String> {
     same_rows("the rows were not loaded as they were drawn", &case.content(), &before.rows)?;
     let mut course = course(seed);
     let mut journey = Journey::new(server)?;
-    let whole = journey.plan(&case, course.batch_rows_max)?;
+    let whole = match journey.plan(&case, course.batch_rows_max) {
+        Err(refused) if refused.contains("the rewrite path cannot be taken") => return Ok(()),
+        made => made?,
+    };
+    server.planned();
     counted(&server.namespace(), &whole, &expected)?;
     journey.purge(&whole, course.stops)?;
     let purged = server.content(&case)?;
@@ -113,7 +119,8 @@ pub(super) fn run(server: &mut dyn Server, seed: u64) -> Result<(), String> {
     back?;
     same_rows("after the restore", &before.rows, &now.rows)?;
     same_lines("after the restore, all columns", &before.whole, &now.whole)?;
-    if !course.again {
+    // Emptied tables have to be analysed before they can be emptied again.
+    if !course.again || server.path() == Some(Path::Rewrite) {
         return Ok(());
     }
     let whole = journey.plan(&case, course.batch_rows_max)?;

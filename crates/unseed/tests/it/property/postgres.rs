@@ -2,6 +2,7 @@
 
 use super::compare::Content;
 use super::journey::Server;
+use std::cell::Cell;
 use std::path::Path as FilePath;
 use unseed_core::plan::Path;
 use unseed_testkit::random::{self, Case};
@@ -24,20 +25,26 @@ pub(super) struct Bench {
     /// Who owns the tables and comes to purge them.
     role: &'static str,
     loaded: u64,
+    planned: Cell<u64>,
 }
 
 impl Bench {
     pub(super) fn new(path: Path) -> Self {
         let server = Postgres::shared().unwrap();
         let role = match path {
-            Path::Fast => SUPERUSER,
+            Path::Fast | Path::Rewrite => SUPERUSER,
             Path::Checked => {
                 server.role(ROLE, None).unwrap();
                 ROLE
             }
         };
         let database = database_of(server, role).unwrap();
-        Self { server, database, path, role, loaded: 0 }
+        Self { server, database, path, role, loaded: 0, planned: Cell::new(0) }
+    }
+
+    /// How many cases there were, and how many of them the path has taken.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.loaded, self.planned.get())
     }
 }
 
@@ -73,6 +80,10 @@ impl Server for Bench {
             sql.push_str("ANALYZE;\n");
         }
         self.database.psql(&sql).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn planned(&self) {
+        self.planned.set(self.planned.get() + 1);
     }
 
     fn url(&self) -> String {

@@ -48,9 +48,9 @@ const POLICY: &str = "
     on_remove = \"delete\"
     when = { kind = \"tenant\" }";
 
-const ROOTS: &str = "tenants: name = 'test'";
+pub(super) const ROOTS: &str = "tenants: name = 'test'";
 
-fn city(more: &str) -> Lab<'static> {
+pub(super) fn city(more: &str) -> Lab<'static> {
     let lab = Lab::postgres(&format!("{CITY} {more}; ANALYZE; SELECT 1"));
     std::fs::write(lab.path("unseed.toml"), POLICY).unwrap();
     lab
