@@ -231,8 +231,8 @@ impl Bench {
 
 fn contestants(path: Option<PathArg>) -> Vec<Contestant> {
     let variants: &[Variant] = match path {
-        None => &[Variant::Fast, Variant::Checked, Variant::CheckedWhole],
-        Some(PathArg::Fast) => &[Variant::Fast],
+        None => &[Variant::Fast, Variant::Checked, Variant::CheckedWhole, Variant::Rewrite],
+        Some(PathArg::Fast) => &[Variant::Fast, Variant::Rewrite],
         Some(PathArg::Checked) => &[Variant::Checked, Variant::CheckedWhole],
     };
     let mut list = vec![Contestant::Expert];

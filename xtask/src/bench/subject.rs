@@ -23,6 +23,8 @@ pub(super) enum Variant {
     Checked,
     /// Checked, all rows in one transaction.
     CheckedWhole,
+    /// Tables are emptied, and what stays is put back.
+    Rewrite,
 }
 
 impl Variant {
@@ -31,6 +33,7 @@ impl Variant {
             Self::Fast => "fast",
             Self::Checked => "checked",
             Self::CheckedWhole => "whole",
+            Self::Rewrite => "rewrite",
         }
     }
 
@@ -39,6 +42,7 @@ impl Variant {
             Self::Fast => &["--path", "fast"],
             Self::Checked => &["--path", "checked"],
             Self::CheckedWhole => &["--path", "checked", "--batch-rows", "1000000000"],
+            Self::Rewrite => &["--path", "rewrite"],
         }
     }
 }

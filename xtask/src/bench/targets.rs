@@ -32,7 +32,7 @@ pub(super) type Limited<'a> = (&'a str, &'a [&'a str], &'a str, Option<f64>);
 
 const EXPERT: &str = "expert's SQL";
 
-const REMOVAL: [Compared<'_>; 13] = [
+const REMOVAL: [Compared<'_>; 15] = [
     (
         "expert's SQL: key tables, missing indexes, ordered DELETEs, one transaction",
         &["expert"],
@@ -85,6 +85,20 @@ const REMOVAL: [Compared<'_>; 13] = [
         EXPERT,
         &["expert"],
         Some(1.1),
+    ),
+    (
+        "unseed, rewrite: plan and purge without archive",
+        &["rewrite.plan", "rewrite.prepare", "rewrite.close", "rewrite.remove", "rewrite.finish"],
+        EXPERT,
+        &["expert"],
+        Some(0.1),
+    ),
+    (
+        "unseed, rewrite: whole run",
+        &["rewrite.plan", "rewrite.purge", "rewrite.verify"],
+        EXPERT,
+        &["expert"],
+        None,
     ),
     ("unseed, fast: restore everything", &["fast.restore"], EXPERT, &["expert"], None),
     ("unseed, checked: restore everything", &["checked.restore"], EXPERT, &["expert"], None),

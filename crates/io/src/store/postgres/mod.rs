@@ -553,6 +553,7 @@ impl Postgres {
             let last_tag = roots.saturating_sub(1) / request.roots_per_tag.max(1);
             self.closed.rewritten = Some(rewrite::Rewritten::choose(work, &remainder, last_tag)?);
             self.closed.tally = Some(rewrite::Rewritten::tally(&remainder.closure));
+            self.may_rewrite(work).await?;
         }
         Ok(Some(remainder.closure))
     }

@@ -129,6 +129,24 @@ fn columns(work: &Work, table: TableId, alias: &str) -> String {
 }
 
 impl Postgres {
+    /// Refuses tables that the role may not empty or fill.
+    pub(super) async fn may_rewrite(&mut self, work: &Work) -> Result<(), Fault> {
+        let rewritten = self.closed.rewritten.as_ref().into_iter();
+        let tables = rewritten.flat_map(Rewritten::tables).flat_map(|t| parts(work, *t));
+        let handles: Vec<String> = tables.map(|part| part.handle.to_string()).collect();
+        let sql = format!(
+            "SELECT oid::regclass::text FROM pg_class WHERE oid IN ({}) \
+             AND NOT (has_table_privilege(oid, 'TRUNCATE') AND has_table_privilege(oid, 'INSERT')) ORDER BY 1 LIMIT 5",
+            if handles.is_empty() { "0".to_owned() } else { handles.join(", ") }
+        );
+        let denied = self.session.rows(&sql).await.map_err(|e| e.fault("reading privileges"))?;
+        if denied.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = denied.iter().map(|row| format!("`{}`", text(row, 0))).collect();
+        Err(refused(&format!("the role may not TRUNCATE and INSERT INTO {}", names.join(", "))))
+    }
+
     /// Removes what the closure found, in a transaction that stays open if all is proven.
     pub(super) async fn rewrite(
         &mut self,

@@ -108,6 +108,17 @@ fn a_plan_that_cannot_take_it_is_refused_with_the_reason() {
     }
     let owned = city("").owned();
     fault(&owned.try_plan(ROOTS, &REWRITE), 3, &["this role may not skip the store's checks"]);
+    let mut lab = city("");
+    let role = lab.as_new_role();
+    lab.sql(&format!(
+        "GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON SCHEMA public TO {role};
+         DROP EVENT TRIGGER notes; GRANT TRUNCATE, INSERT ON users TO {role}"
+    ));
+    if lab.sql("SHOW server_version_num").parse::<u32>().unwrap() >= 150_000 {
+        lab.sql(&format!("GRANT SET ON PARAMETER session_replication_role TO {role}"));
+        let says = ["the role may not TRUNCATE and INSERT INTO `notes`, `sites`, `tags`, `tenants`, `visits"];
+        fault(&lab.try_plan(ROOTS, &REWRITE), 3, &says);
+    }
     let sqlite = Lab::sqlite(
         "CREATE TABLE tenants (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO tenants VALUES (1, 'test')",
     );
