@@ -88,6 +88,7 @@ impl Redis {
                 break;
             }
             if is_member {
+                self.seen = None;
                 self.members(&chunk, &mut out).await?;
                 self.position = behind;
                 progress.update("archived entries", out.rows, None);

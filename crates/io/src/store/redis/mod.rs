@@ -94,6 +94,8 @@ pub(super) struct Redis {
     archived: Vec<Archived>,
     /// What the server was like before that was read.
     seen: Option<Look>,
+    /// Whether it is known to count what is removed from it.
+    counts_changes: bool,
     /// Entries that were gone when they should have been archived.
     gone: u64,
 }
@@ -114,6 +116,7 @@ impl Redis {
             rest: None,
             archived: Vec::new(),
             seen: None,
+            counts_changes: false,
             gone: 0,
         })
     }
@@ -150,7 +153,7 @@ impl DerivedStore for Redis {
     async fn inspect(&mut self) -> Result<Server, Fault> {
         let (nodes, facts) = inspect::inspect(&self.target).await?;
         let server = facts.server.clone();
-        (self.nodes, self.facts) = (nodes, Some(facts));
+        (self.nodes, self.facts, self.counts_changes) = (nodes, Some(facts), false);
         self.archived.clear();
         Ok(server)
     }

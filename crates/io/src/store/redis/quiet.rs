@@ -64,6 +64,15 @@ pub(super) struct Look {
     beside: Vec<u8>,
 }
 
+impl Look {
+    /// Whether nothing but one change was counted since.
+    pub(super) fn is_next_to(&self, before: &Self) -> bool {
+        let number = |look: &Self| std::str::from_utf8(&look.count).ok()?.parse::<u64>().ok();
+        let next = number(before).and_then(|count| count.checked_add(1));
+        self.beside == before.beside && next.is_some() && next == number(self)
+    }
+}
+
 /// Keys that one script is to remove, written out.
 pub(super) struct Asked<'a> {
     pub(super) group: &'a [Archived],
@@ -102,6 +111,7 @@ impl Redis {
         let mut by_pattern: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
         for archived in group {
             let entry = self.entry(archived.at);
+            assert!(entry.member.is_none(), "only whole keys are unlinked");
             by_pattern.entry(entry.pattern).or_default().push(entry.key);
         }
         let mut cmd = redis::cmd("EVALSHA");

@@ -23,27 +23,42 @@ impl Redis {
     pub(super) async fn clear(&mut self, progress: &dyn Progress) -> Result<Cleared, Fault> {
         let archived = std::mem::take(&mut self.archived);
         let mut cleared = Cleared { gone: std::mem::take(&mut self.gone), ..Cleared::default() };
-        let left = match self.seen.take() {
-            Some(look) => self.unwritten(look, &archived, (&mut cleared, progress)).await?,
-            None => archived.as_slice(),
-        };
+        let mut left = archived.as_slice();
+        if let Some(look) = self.seen.take()
+            && let Some(look) = self.proven(look, &mut left, &mut cleared).await?
+        {
+            left = self.unwritten(look, left, (&mut cleared, progress)).await?;
+        }
         let mut done = u64::try_from(archived.len() - left.len()).unwrap_or(0);
         for group in left.chunk_by(|a, b| a.node == b.node).flat_map(|group| group.chunks(COMPARED_MAX)) {
             let fates = self.compared(group).await?;
-            for (archived, fate) in group.iter().zip(fates) {
-                match fate {
-                    Fate::Gone => cleared.gone += 1,
-                    Fate::Changed => cleared.changed += 1,
-                    Fate::Removed => {
-                        count(&mut cleared, self.patterns.name(self.entry(archived.at).pattern), 1)
-                    }
-                }
-            }
+            self.count(&mut cleared, group, &fates);
             done += u64::try_from(group.len()).unwrap_or(0);
             progress.update("removed entries", done, None);
             self.pause().await;
         }
         Ok(cleared)
+    }
+
+    /// What the server is like, if it counts what is removed from it, as not all do that speak the protocol: the first key
+    /// that is ever removed is compared, and must make the count one larger.
+    async fn proven(
+        &mut self,
+        look: Look,
+        left: &mut &[Archived],
+        cleared: &mut Cleared,
+    ) -> Result<Option<Look>, Fault> {
+        if self.counts_changes {
+            return Ok(Some(look));
+        }
+        let Some((first, rest)) = left.split_first() else { return Ok(None) };
+        let first = std::slice::from_ref(first);
+        let fates = self.compared(first).await?;
+        self.count(cleared, first, &fates);
+        *left = rest;
+        let after = self.look().await?.filter(|after| fates == [Fate::Removed] && after.is_next_to(&look));
+        self.counts_changes = after.is_some();
+        Ok(after)
     }
 
     /// Removes keys until somebody writes; returns those that are left.
@@ -64,7 +79,7 @@ impl Redis {
             next = groups.next().map(|group| self.asked_to_unlink(group));
             let Some((removed, after)) = removal.ended().await? else { break };
             for (pattern, removed, asked) in removed {
-                count(cleared, self.patterns.name(pattern), removed);
+                add(cleared, self.patterns.name(pattern), removed);
                 cleared.gone += asked.saturating_sub(removed);
                 done += asked;
             }
@@ -74,9 +89,19 @@ impl Redis {
         }
         Ok(left)
     }
+
+    fn count(&self, cleared: &mut Cleared, group: &[Archived], fates: &[Fate]) {
+        for (archived, fate) in group.iter().zip(fates) {
+            match fate {
+                Fate::Gone => cleared.gone += 1,
+                Fate::Changed => cleared.changed += 1,
+                Fate::Removed => add(cleared, self.patterns.name(self.entry(archived.at).pattern), 1),
+            }
+        }
+    }
 }
 
-fn count(cleared: &mut Cleared, pattern: &str, removed: u64) {
+fn add(cleared: &mut Cleared, pattern: &str, removed: u64) {
     if removed > 0 {
         *cleared.removed.entry(pattern.to_owned()).or_default() += removed;
     }
