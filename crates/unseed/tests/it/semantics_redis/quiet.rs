@@ -4,6 +4,7 @@ use super::scene::{Scene, command, contents, find, id, odd, open, settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use unseed_core::port::derived::DerivedStore;
 use unseed_core::port::progress::Silent;
 use unseed_testkit::server::{RedisClient, RedisOptions, Reply};
 
@@ -71,6 +72,15 @@ async fn while_nobody_writes_keys_leave_without_being_compared() {
     let mut before = before;
     before.remove(session(7).as_bytes());
     assert!(contents(&mut client) == before);
+}
+
+/// While nobody writes, the server shows that it counts what is removed: from then on it is believed.
+async fn warm_up(scene: &mut Scene, store: &mut dyn DerivedStore) {
+    let mut client = scene.client();
+    settle(&mut client);
+    sessions(&mut client, 1);
+    find(store, &odd()).await.unwrap();
+    assert_eq!(scene.clear(store, 100).await.unwrap().0, 1);
 }
 
 /// What others do to the first of some doomed keys, and what it holds then.
@@ -146,11 +156,7 @@ fn as_many(client: &mut RedisClient, key: &str, save: &[&str]) {
 async fn writes_stay(scene: &mut Scene, url: &str) {
     let mut client = scene.client();
     let mut store = open(url, settings()).await.unwrap();
-    // While nobody writes, the server shows that it counts what is removed.
-    settle(&mut client);
-    sessions(&mut client, 1);
-    find(store.as_mut(), &odd()).await.unwrap();
-    assert_eq!(scene.clear(store.as_mut(), 100).await.unwrap().0, 1);
+    warm_up(scene, store.as_mut()).await;
     for (what, write, left) in WRITES {
         all(&mut client, &[&["FLUSHALL"]]);
         sessions(&mut client, 40);
@@ -289,12 +295,12 @@ fn writer(mut client: RedisClient, number: u64, last: Arc<Vec<AtomicU64>>) -> im
 /// Of each key, its last version is either there or was archived, however many write while keys are archived and removed.
 async fn nothing_is_lost(scene: &mut Scene, user: Option<&str>) {
     println!("seed {SEED:#x}");
-    settle(&mut scene.client());
+    let url = user.map_or_else(|| scene.server.url(), |name| scene.server.url_as(name, "word"));
+    let mut store = open(&url, settings()).await.unwrap();
+    warm_up(scene, store.as_mut()).await;
     let last: Arc<Vec<AtomicU64>> = Arc::new((0..STRESSED).map(|_| AtomicU64::new(0)).collect());
     let writers: Vec<Meanwhile> =
         (0..WRITERS).map(|n| Meanwhile::begin(writer(scene.client(), n, Arc::clone(&last)))).collect();
-    let url = user.map_or_else(|| scene.server.url(), |name| scene.server.url_as(name, "word"));
-    let mut store = open(&url, settings()).await.unwrap();
     let (mut removed, mut changed) = (0, 0);
     for _ in 0..ROUNDS {
         find(store.as_mut(), &odd()).await.unwrap();
