@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod quiet;
 mod races;
 mod roundtrip;
 mod scale;

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! - what is held in memory is a few megabytes, or one key where that is larger;
-//! - of each line, `remove` knows the hash of the payload and the expiry: the version.
+//! - of each line, `remove` knows the hash of the payload and the expiry: the version;
+//! - whether anybody writes is looked at before the first key is read.
 
 use super::Redis;
 use super::ask::{Asking, Manner, Question, Told};
@@ -14,7 +15,6 @@ use super::dump::{self, Content};
 use super::faults::{self, UNTOUCHED};
 use super::found::{Entry, Position};
 use super::text::{escape, quote};
-use super::watch::KEYS_PER_CONNECTION;
 use redis::{Pipeline, Value};
 use sha1::{Digest as _, Sha1};
 use unseed_core::fault::{Category, Fault};
@@ -31,8 +31,10 @@ pub(super) const MEMBER_COLUMNS: [&str; 5] = ["key", "type", "expires_ms", "memb
 
 /// Entries of one call at most: what waits for `remove` is kept in memory.
 const ENTRIES_MAX: u64 = 32_000;
-/// Entries of one round trip.
+/// Entries within keys of one round trip …
 pub(super) const CHUNK_ENTRIES: usize = 500;
+/// … and whole keys: few enough that the server finds in its caches what it was asked about a moment before.
+const CHUNK_KEYS: usize = 128;
 /// Payloads beyond this have no commands beside them: those would need as much again, several times.
 const COMMANDS_BYTES_MAX: usize = 1 << 20;
 /// Elements that one command adds.
@@ -52,8 +54,8 @@ pub(super) struct Archived {
     pub(super) hash: [u8; 20],
     /// Milliseconds since 1970.
     pub(super) expires_ms: i64,
-    /// The connection that watches it, if one does.
-    pub(super) watcher: Option<usize>,
+    /// Bytes of the payload.
+    pub(super) payload_bytes: u64,
 }
 
 /// Entries of one node and one kind, and the place behind them.
@@ -67,10 +69,8 @@ impl Redis {
         sink: &mut dyn ArchiveSink,
         progress: &dyn Progress,
     ) -> Result<u64, Fault> {
-        if !self.archived.is_empty() {
-            self.archived.clear();
-            self.unwatch();
-        }
+        self.archived.clear();
+        self.seen = self.look().await?;
         let entries_max = entries_max.min(ENTRIES_MAX);
         let mut out = Out { sink, text: Vec::new(), rows: 0, open: None };
         while out.rows < entries_max {
@@ -88,6 +88,7 @@ impl Redis {
                 break;
             }
             if is_member {
+                self.seen = None;
                 self.members(&chunk, &mut out).await?;
                 self.position = behind;
                 progress.update("archived entries", out.rows, None);
@@ -121,8 +122,8 @@ impl Redis {
 
     /// Archives the next whole keys, at most so many: it asks for the next ones while these are written.
     async fn keys(&mut self, wanted: usize, out: &mut Out<'_>, progress: &dyn Progress) -> Result<(), Fault> {
-        let (chunks, watchers, mut asking) = self.asked(wanted).await?;
-        for ((chunk, behind), watcher) in chunks.into_iter().zip(watchers) {
+        let (chunks, mut asking) = self.asked(wanted)?;
+        for (chunk, behind) in chunks {
             let mut rest = chunk.as_slice();
             while !rest.is_empty() {
                 let told = asking.next().await?;
@@ -135,8 +136,9 @@ impl Redis {
                     let entry = self.entry(*at);
                     out.key(entry.key, &told, self.settings.portable)?;
                     let (node, hash) = (entry.node, Sha1::digest(&told.payload).into());
+                    let payload_bytes = u64::try_from(told.payload.len()).unwrap_or(u64::MAX);
                     let expires_ms = told.expires_ms;
-                    self.archived.push(Archived { at: *at, node, hash, expires_ms, watcher });
+                    self.archived.push(Archived { at: *at, node, hash, expires_ms, payload_bytes });
                 }
                 rest = after;
             }
@@ -146,34 +148,25 @@ impl Redis {
         Ok(())
     }
 
-    /// Begins to ask for the next whole keys; which they are, and who watches them.
-    async fn asked(&mut self, wanted: usize) -> Result<(Vec<Chunk>, Vec<Option<usize>>, Asking), Fault> {
+    /// Begins to ask for the next whole keys, and which they are.
+    fn asked(&self, wanted: usize) -> Result<(Vec<Chunk>, Asking), Fault> {
         let (mut chunks, mut left, mut from) = (Vec::<Chunk>::new(), wanted, self.position);
         loop {
-            let (chunk, behind) = self.chunk(from, left.min(KEYS_PER_CONNECTION));
+            let (chunk, behind) = self.chunk(from, left.min(CHUNK_KEYS));
             if chunk.first().is_none_or(|at| self.entry(*at).member.is_some()) {
                 break;
             }
             (left, from) = (left - chunk.len(), behind);
             chunks.push((chunk, behind));
         }
-        let (mut watchers, mut questions) = (Vec::new(), Vec::new());
-        // What is removed together has a connection of its own: the end of a transaction ends all watches of its.
-        let unused = self.unused_watcher();
-        for (number, (chunk, _)) in (unused..).zip(&chunks) {
-            let watcher = self.watcher(number).await?;
-            let node = self.nodes[self.entry(chunk[0]).node].clone();
-            let keys = chunk.iter().map(|at| self.entry(*at).key.to_vec()).collect();
-            questions.push(Question {
-                node,
-                watcher: watcher.map(|number| self.watchers[number].clone()),
-                keys,
-            });
-            watchers.push(watcher);
-        }
+        let questions = chunks.iter().map(|(chunk, _)| Question {
+            node: self.nodes[self.entry(chunk[0]).node].clone(),
+            keys: chunk.iter().map(|at| self.entry(*at).key.to_vec()).collect(),
+        });
         let (facts, pause_ms) = (self.facts()?, self.settings.pause_ms);
         let manner = Manner { tells_size: facts.tells_size, tells_expiry: facts.tells_expiry, pause_ms };
-        Ok((chunks, watchers, Asking::begin(questions, manner)))
+        let asking = Asking::begin(questions.collect(), manner);
+        Ok((chunks, asking))
     }
 
     async fn members(&mut self, chunk: &[Position], out: &mut Out<'_>) -> Result<(), Fault> {
@@ -215,7 +208,8 @@ impl Redis {
                 }
             };
             let hash = Sha1::digest(&value).into();
-            self.archived.push(Archived { at: *at, node, hash, expires_ms: NEVER, watcher: None });
+            let payload_bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);
+            self.archived.push(Archived { at: *at, node, hash, expires_ms: NEVER, payload_bytes });
             let entry = self.entry(*at);
             let member = entry.member.unwrap_or_default();
             out.member((entry.key, kind, expires_ms), member, &value)?;

@@ -1,23 +1,28 @@
 //! Asking for payloads ahead of whoever writes them down: the server works while the archive is compressed.
 //!
+//! Keys are asked for their size before they are asked for their payload, the next ones while payloads are on their way.
+//!
 //! Invariants
-//! - what waits is a round trip or two: a few megabytes each, or one key where that is larger;
-//! - a key is watched before it is read.
+//! - what is on its way is a few megabytes, or one key where that is larger; as much may wait to be written down.
 
 use super::archive::{absolute, time_ms};
 use super::connect::Node;
 use super::faults::{self, UNTOUCHED};
 use redis::{Pipeline, Value};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
 use unseed_core::fault::Fault;
 
-/// Bytes that one round trip may bring, as far as the server can tell in advance.
-const CHUNK_BYTES_MAX: u64 = 8 << 20;
-/// Entries of one round trip where it cannot.
-const CHUNK_ENTRIES_UNKNOWN: u64 = 16;
+/// Bytes that are on their way, as far as the server can tell in advance.
+const BYTES_MAX: u64 = 4 << 20;
+/// What a key is taken for where it cannot.
+const BYTES_UNKNOWN: u64 = 512 << 10;
+/// Round trips whose answers are on their way at once, where nobody has to wait for others.
+const AHEAD: usize = 2;
 /// Round trips whose answers wait.
-const AHEAD: usize = 1;
+const WAITING: usize = 1;
 
 /// What the server told of one key.
 pub(super) struct Told {
@@ -30,10 +35,9 @@ pub(super) struct Told {
 type Part = Vec<Option<Told>>;
 
 /// Keys of one node that are asked for together.
+#[derive(Clone)]
 pub(super) struct Question {
     pub(super) node: Node,
-    /// The connection that watches them from now on.
-    pub(super) watcher: Option<Node>,
     pub(super) keys: Vec<Vec<u8>>,
 }
 
@@ -51,14 +55,10 @@ pub(super) struct Asking(Receiver<Result<Part, Fault>>);
 impl Asking {
     /// Begins to ask; whoever drops it ends the asking.
     pub(super) fn begin(questions: Vec<Question>, manner: Manner) -> Self {
-        let (sender, receiver) = channel(AHEAD);
+        let (sender, receiver) = channel(WAITING);
         tokio::spawn(async move {
-            for question in questions {
-                if let Err(fault) = question.ask(manner, &sender).await {
-                    drop(sender.send(Err(fault)).await);
-                    return;
-                }
-            }
+            let asker = Asker { manner, sender, under_way: VecDeque::new() };
+            asker.ask(questions).await;
         });
         Self(receiver)
     }
@@ -69,34 +69,96 @@ impl Asking {
     }
 }
 
-impl Question {
-    async fn ask(mut self, manner: Manner, sender: &Sender<Result<Part, Fault>>) -> Result<(), Fault> {
-        let sizes = self.sizes(manner).await?;
-        let mut from = 0;
-        while from < self.keys.len() {
+type Sizes = JoinHandle<Result<Vec<u64>, Fault>>;
+
+/// Keeps the server at work.
+struct Asker {
+    manner: Manner,
+    sender: Sender<Result<Part, Fault>>,
+    /// Answers on their way, and about how many bytes each is.
+    under_way: VecDeque<(u64, JoinHandle<Result<Part, Fault>>)>,
+}
+
+/// Nobody wants to know any more, or was told why not.
+struct Over;
+
+impl Asker {
+    async fn ask(mut self, questions: Vec<Question>) {
+        let mut questions = questions.into_iter();
+        let mut next = questions.next().map(|question| self.sized(question));
+        while let Some((question, sizes)) = next {
+            let sizes = sizes.await.unwrap_or_else(|_| Err(faults::lost_task()));
+            next = questions.next().map(|question| self.sized(question));
+            let asked = match sizes {
+                Ok(sizes) => self.parts(question, &sizes).await,
+                Err(fault) => self.told(Err(fault)).await,
+            };
+            if asked.is_err() {
+                return;
+            }
+        }
+        while self.forward().await.is_ok() && !self.under_way.is_empty() {}
+    }
+
+    /// Begins to ask how large the keys are.
+    fn sized(&self, question: Question) -> (Question, Sizes) {
+        let (copy, manner) = (question.clone(), self.manner);
+        (question, tokio::spawn(copy.sizes(manner)))
+    }
+
+    async fn parts(&mut self, question: Question, sizes: &[u64]) -> Result<(), Over> {
+        let Question { node, mut keys } = question;
+        let mut sizes = sizes;
+        while !keys.is_empty() {
             let mut bytes = 0;
-            let within = sizes[from..].iter().take_while(|size| {
+            let within = sizes.iter().take_while(|size| {
                 bytes += **size;
-                bytes <= CHUNK_BYTES_MAX
+                bytes <= BYTES_MAX
             });
-            let to = from + within.count().max(1);
-            let told = self.dumped((from, to), manner).await?;
-            // Nobody wants to know any more.
-            if sender.send(Ok(told)).await.is_err() {
-                break;
-            }
-            from = to;
-            if manner.pause_ms > 0 {
-                tokio::time::sleep(Duration::from_millis(manner.pause_ms)).await;
-            }
+            let count = within.count().clamp(1, keys.len());
+            let later = keys.split_off(count);
+            let part = Question { node: node.clone(), keys: std::mem::replace(&mut keys, later) };
+            let bytes = sizes.iter().take(count).sum();
+            sizes = sizes.get(count..).unwrap_or_default();
+            self.begin(part, bytes).await?;
         }
         Ok(())
     }
 
+    /// Asks for payloads as soon as there is room for them.
+    async fn begin(&mut self, part: Question, bytes: u64) -> Result<(), Over> {
+        let ahead = if self.manner.pause_ms == 0 { AHEAD } else { 1 };
+        let is_much =
+            |asker: &Self| asker.under_way.iter().map(|(bytes, _)| bytes).sum::<u64>() + bytes > BYTES_MAX;
+        while !self.under_way.is_empty() && (self.under_way.len() >= ahead || is_much(self)) {
+            self.forward().await?;
+            if self.manner.pause_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(self.manner.pause_ms)).await;
+            }
+        }
+        self.under_way.push_back((bytes, tokio::spawn(part.dumped(self.manner))));
+        Ok(())
+    }
+
+    /// Hands on the oldest answer.
+    async fn forward(&mut self) -> Result<(), Over> {
+        let Some((_, answer)) = self.under_way.pop_front() else { return Ok(()) };
+        let told = answer.await.unwrap_or_else(|_| Err(faults::lost_task()));
+        self.told(told).await
+    }
+
+    async fn told(&self, told: Result<Part, Fault>) -> Result<(), Over> {
+        let is_fault = told.is_err();
+        let is_sent = self.sender.send(told).await.is_ok();
+        if is_sent && !is_fault { Ok(()) } else { Err(Over) }
+    }
+}
+
+impl Question {
     /// How large each key is, about.
-    async fn sizes(&mut self, manner: Manner) -> Result<Vec<u64>, Fault> {
+    async fn sizes(mut self, manner: Manner) -> Result<Vec<u64>, Fault> {
         if !manner.tells_size {
-            return Ok(vec![CHUNK_BYTES_MAX / CHUNK_ENTRIES_UNKNOWN; self.keys.len()]);
+            return Ok(vec![BYTES_UNKNOWN; self.keys.len()]);
         }
         let mut pipeline = Pipeline::with_capacity(self.keys.len());
         for key in &self.keys {
@@ -111,26 +173,17 @@ impl Question {
     }
 
     /// Payload and expiry of each key.
-    async fn dumped(&mut self, (from, to): (usize, usize), manner: Manner) -> Result<Part, Fault> {
-        let keys = &self.keys[from..to];
-        let mut pipeline = Pipeline::with_capacity(keys.len() * 2 + 2);
-        if self.watcher.is_some() {
-            pipeline.cmd("WATCH").arg(keys);
-        }
+    async fn dumped(mut self, manner: Manner) -> Result<Part, Fault> {
+        let mut pipeline = Pipeline::with_capacity(self.keys.len() * 2 + 1);
         pipeline.cmd("TIME");
-        for key in keys {
+        for key in &self.keys {
             pipeline.cmd(if manner.tells_expiry { "PEXPIRETIME" } else { "PTTL" }).arg(key);
             pipeline.cmd("DUMP").arg(key);
         }
-        let is_watched = self.watcher.is_some();
-        let asked = self.watcher.as_mut().unwrap_or(&mut self.node);
-        let mut answers = asked.ask(&pipeline, UNTOUCHED).await?.into_iter();
-        let not_understood = |command: &str| faults::not_understood(&asked.location, command);
-        if is_watched {
-            answers.next();
-        }
+        let mut answers = self.node.ask(&pipeline, UNTOUCHED).await?.into_iter();
+        let not_understood = |command: &str| faults::not_understood(&self.node.location, command);
         let now_ms = time_ms(&answers.next().unwrap_or_default()).ok_or_else(|| not_understood("TIME"))?;
-        let mut told = Vec::with_capacity(keys.len());
+        let mut told = Vec::with_capacity(self.keys.len());
         while let (Some(expiry), Some(payload)) = (answers.next(), answers.next()) {
             told.push(match (expiry, payload) {
                 (Value::Int(expiry), Value::BulkString(payload)) => {

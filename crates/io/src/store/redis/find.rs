@@ -14,16 +14,19 @@ use super::found::{Entries, Entry, Position};
 use super::inspect::{Identity, identity};
 use super::text::shown;
 use redis::{Pipeline, Value};
-use tokio::task::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, channel};
 use unseed_core::fault::Fault;
 use unseed_core::pattern::{Matcher, Verdict};
 use unseed_core::port::derived::{Found, Subjects};
 use unseed_core::port::progress::Progress;
 
-/// Keys that the server looks at in one step, which takes it 6 to 22 ms …
-const KEYS_PER_SCAN: u64 = 10_000;
+/// Keys that the server looks at in one step, which takes it 2 to 5 ms; more at once cost it more for each …
+const KEYS_PER_SCAN: u64 = 2_000;
 /// … and 1 or 2 ms, where others must not wait.
 const KEYS_PER_SCAN_PAUSED: u64 = 1_000;
+/// Steps whose answers wait.
+const STEPS_WAITING: usize = 2;
 const MEMBERS_PER_SCAN: u64 = 1_000;
 const PASSES_MAX: u32 = 3;
 const SAMPLES_MAX: usize = 10;
@@ -102,7 +105,6 @@ impl Redis {
         entries.complete();
         (self.entries, self.position) = (entries, Position::default());
         self.archived.clear();
-        self.unwatch();
     }
 
     /// Looks for the next entries, where not all could be kept; false if there are none.
@@ -160,17 +162,11 @@ impl<'a> Pass<'a> {
     }
 
     async fn keys(&mut self, number: usize, mut node: Node, cursor: String) -> Result<(), Fault> {
-        let count = if self.redis.settings.pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
-        let mut step = Some(scan(&node, &[b"SCAN"], cursor, count));
-        while let Some(asked) = step.take() {
-            let (cursor, keys) = answered(asked).await?;
-            self.redis.pause().await;
-            let next = match cursor.as_str() {
-                "0" => Place { node: number + 1, cursor: cursor.clone() },
-                _ => Place { node: number, cursor: cursor.clone() },
-            };
-            // The server looks for the next keys while these are compared.
-            step = (cursor != "0").then(|| scan(&node, &[b"SCAN"], cursor, count));
+        let mut scanning = Scanning::begin(node.clone(), cursor, self.redis.settings.pause_ms);
+        loop {
+            let (cursor, keys) = scanning.next().await?;
+            let is_last = cursor == "0";
+            let next = Place { node: if is_last { number + 1 } else { number }, cursor };
             let mut shared = Vec::new();
             for key in keys {
                 if !self.key(number, &key)?
@@ -185,11 +181,10 @@ impl<'a> Pass<'a> {
             }
             self.progress.update("keys", self.found.seen, None);
             self.measure(next);
-            if self.is_over() {
-                break;
+            if is_last || self.is_over() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Whether a whole key leaves, so that nobody has to look inside.
@@ -241,7 +236,7 @@ impl<'a> Pass<'a> {
         };
         let mut cursor = "0".to_owned();
         loop {
-            let (next, members) = answered(scan(node, &[command, key], cursor, MEMBERS_PER_SCAN)).await?;
+            let (next, members) = scan(node, &[command, key], &cursor, MEMBERS_PER_SCAN).await?;
             for member in members.iter().step_by(if values_too { 2 } else { 1 }) {
                 self.found.seen += 1;
                 let verdict = self.matcher.member(key, member)?;
@@ -266,34 +261,55 @@ fn not_shared(key: &[u8], kind: &str) -> Fault {
 
 type Scanned = (String, Vec<Vec<u8>>);
 
-/// Asks for the next keys on a task of its own, so that the server works while we do.
-fn scan(node: &Node, command: &[&[u8]], cursor: String, count: u64) -> JoinHandle<Result<Scanned, Fault>> {
-    let mut pipeline = Pipeline::new();
+/// Steps of a pass over the keys of a node, on a task of its own: the server looks for the next keys while these are
+/// compared. Ends with the step whose cursor is 0, or with a fault.
+struct Scanning(Receiver<Result<Scanned, Fault>>);
+
+impl Scanning {
+    fn begin(mut node: Node, mut cursor: String, pause_ms: u64) -> Self {
+        let (sender, receiver) = channel(STEPS_WAITING);
+        let count = if pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
+        tokio::spawn(async move {
+            loop {
+                let step = scan(&mut node, &[b"SCAN"], &cursor, count).await;
+                let next = step.as_ref().ok().map(|(next, _)| next.clone()).filter(|next| next != "0");
+                // Nobody wants to know any more, or all was told.
+                let (true, Some(next)) = (sender.send(step).await.is_ok(), next) else { return };
+                cursor = next;
+                if pause_ms > 0 {
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next step. A task that ends before its time is a fault, never the end of the keys.
+    async fn next(&mut self) -> Result<Scanned, Fault> {
+        self.0.recv().await.unwrap_or_else(|| Err(faults::lost_task()))
+    }
+}
+
+async fn scan(node: &mut Node, command: &[&[u8]], cursor: &str, count: u64) -> Result<Scanned, Fault> {
     let mut cmd = redis::Cmd::new();
     command.iter().for_each(|part| {
         cmd.arg(*part);
     });
     cmd.arg(cursor).arg("COUNT").arg(count);
+    let mut pipeline = Pipeline::new();
     pipeline.add_command(cmd);
-    let mut node = node.clone();
-    tokio::spawn(async move {
-        let mut answers = node.ask(&pipeline, UNTOUCHED).await?.into_iter();
-        let not_understood = || {
-            Fault::store(format!("`{}` answered a scan with something else", node.location))
-                .hint("see its version")
-        };
-        let Some(Value::Array(parts)) = answers.next() else { return Err(not_understood()) };
-        let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else {
-            return Err(not_understood());
-        };
-        let keys = keys.into_iter().filter_map(|key| match key {
-            Value::BulkString(bytes) => Some(bytes),
-            _ => None,
-        });
-        Ok((String::from_utf8_lossy(&cursor).into_owned(), keys.collect()))
-    })
-}
-
-async fn answered(step: JoinHandle<Result<Scanned, Fault>>) -> Result<Scanned, Fault> {
-    step.await.unwrap_or_else(|_| Err(faults::lost_task()))
+    let mut answers = node.ask(&pipeline, UNTOUCHED).await?.into_iter();
+    let not_understood = || {
+        Fault::store(format!("`{}` answered a scan with something else", node.location))
+            .hint("see its version")
+    };
+    let Some(Value::Array(parts)) = answers.next() else { return Err(not_understood()) };
+    let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else {
+        return Err(not_understood());
+    };
+    let keys = keys.into_iter().filter_map(|key| match key {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    });
+    Ok((String::from_utf8_lossy(&cursor).into_owned(), keys.collect()))
 }

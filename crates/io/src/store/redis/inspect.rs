@@ -3,9 +3,9 @@
 //! Invariants
 //! - a replica, a loading server, a cluster with slots that nobody serves: each is a fault, never a small store.
 
+use super::compare;
 use super::connect::{Node, Target};
 use super::faults::{self, UNTOUCHED};
-use super::watch;
 use redis::{InfoDict, ServerError, Value};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::Server;
@@ -26,8 +26,6 @@ pub(super) struct Facts {
     pub(super) runs_scripts: bool,
     /// Keys may be watched, and transactions opened.
     pub(super) watches: bool,
-    /// Connections that may watch keys.
-    pub(super) watchers_max: usize,
     pub(super) is_cluster: bool,
 }
 
@@ -60,7 +58,6 @@ pub(super) async fn inspect(target: &Target) -> Result<(Vec<Node>, Facts), Fault
         tells_size: true,
         runs_scripts: true,
         watches: true,
-        watchers_max: watch::watchers_max(info.get("connected_clients"), info.get("maxclients")),
         is_cluster,
     };
     let mut nodes = nodes;
@@ -126,7 +123,7 @@ async fn probe(node: &mut Node, facts: &mut Facts) -> Result<(), Fault> {
     facts.tells_size &= may(&node.one("MEMORY", &["USAGE", PROBE], UNTOUCHED).await?);
     let script = node.one("EVAL", &["return 1", "0"], UNTOUCHED).await?;
     facts.runs_scripts &= may(&script) && may(&node.one("SCRIPT", &["LOAD", "return 1"], UNTOUCHED).await?);
-    facts.watches &= watch::is_allowed(node).await?;
+    facts.watches &= compare::may_watch(node).await?;
     if !facts.runs_scripts && !facts.watches {
         let message = format!("the user of `{}` may neither run scripts nor watch keys", node.location);
         let fault =

@@ -7,7 +7,9 @@
 //! | `find` | one pass over all keys |
 //! | `found` | what the pass found, packed |
 //! | `archive`, `ask` | lines of the archive, and the version of each entry |
-//! | `remove`, `watch` | compare and unlink |
+//! | `remove` | unlinking what was archived |
+//! | `quiet` | … as long as nobody writes: by the hundred |
+//! | `compare` | … else: what is the same, a few at a time |
 //! | `restore`, `lines` | putting back |
 //! | `dump` | what a payload of DUMP holds |
 //! | `text` | bytes as `redis-cli` reads them |
@@ -22,6 +24,7 @@
 
 mod archive;
 mod ask;
+mod compare;
 mod connect;
 mod dump;
 mod faults;
@@ -30,12 +33,12 @@ mod found;
 mod inspect;
 mod lines;
 pub mod parsing;
+mod quiet;
 mod remove;
 mod restore;
 mod script;
 mod slot;
 mod text;
-mod watch;
 
 pub(super) use connect::is_ours;
 
@@ -46,6 +49,7 @@ use connect::{Node, Target};
 use find::Rest;
 use found::{Entries, Position};
 use inspect::Facts;
+use quiet::Look;
 use std::time::Duration;
 use unseed_core::fault::Fault;
 use unseed_core::pattern::{PatternSet, PatternSpec};
@@ -81,8 +85,6 @@ pub(super) struct Redis {
     patterns: PatternSet,
     facts: Option<Facts>,
     nodes: Vec<Node>,
-    /// Connections that watch what waits for `remove`.
-    watchers: Vec<Node>,
     /// What the last pass found, and how much of it was archived.
     entries: Entries,
     position: Position,
@@ -90,6 +92,10 @@ pub(super) struct Redis {
     rest: Option<Rest>,
     /// What waits for `remove`.
     archived: Vec<Archived>,
+    /// What the server was like before that was read.
+    seen: Option<Look>,
+    /// Whether it is known to count what is removed from it.
+    counts_changes: bool,
     /// Entries that were gone when they should have been archived.
     gone: u64,
 }
@@ -105,11 +111,12 @@ impl Redis {
             patterns,
             facts: None,
             nodes: Vec::new(),
-            watchers: Vec::new(),
             entries: Entries::default(),
             position: Position::default(),
             rest: None,
             archived: Vec::new(),
+            seen: None,
+            counts_changes: false,
             gone: 0,
         })
     }
@@ -146,8 +153,8 @@ impl DerivedStore for Redis {
     async fn inspect(&mut self) -> Result<Server, Fault> {
         let (nodes, facts) = inspect::inspect(&self.target).await?;
         let server = facts.server.clone();
-        (self.nodes, self.facts) = (nodes, Some(facts));
-        self.unwatch();
+        (self.nodes, self.facts, self.counts_changes) = (nodes, Some(facts), false);
+        self.archived.clear();
         Ok(server)
     }
 
@@ -184,7 +191,8 @@ impl DerivedStore for Redis {
         let mut lines = vec![
             format!("SCAN over database {} of {}, once", self.target.database(), self.target.location),
             "DUMP and PEXPIRETIME of every key that belongs to a doomed row, into the archive".to_owned(),
-            "compare and UNLINK, key by key: what changed since it was archived stays".to_owned(),
+            "UNLINK, if nobody wrote meanwhile; else compare first: what changed since it was archived stays"
+                .to_owned(),
         ];
         lines.extend((0..self.patterns.len()).map(|n| format!("pattern {}", self.patterns.name(n))));
         lines

@@ -8,10 +8,10 @@
 
 use super::Redis;
 use super::archive::{MEMBERS, NEVER, absolute, time_ms};
+use super::compare::SLACK_MS;
 use super::dump;
 use super::faults::{self, RESTORING};
 use super::lines::{self, Cutter, KeyLine, Line, MemberKind, MemberLine};
-use super::remove::SLACK_MS;
 use super::text::shown;
 use redis::{Pipeline, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

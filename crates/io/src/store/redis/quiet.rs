@@ -1,0 +1,176 @@
+//! Whether anybody wrote to a server since it was looked at.
+//!
+//! A server counts what is written to it, as long as it is not saved (`rdb_changes_since_last_save`). The count is read
+//! before keys are read for the archive. To remove them, a small script reads it again and unlinks many keys at once,
+//! without anybody coming in between, if it is still the same: then no key has changed, whoever may write, and by whatever
+//! command. The script answers with the count after its own removals, which the next one has to find.
+//!
+//! What would make the count of another moment look the same is told beside it, and has to be the same too: a save takes
+//! off what it saved, a failover or a restart begins anew. The time of a save has whole seconds, so a look is not used
+//! until two of them have passed. Keys that expire or are evicted are not counted; they are gone. What modules write need
+//! not be counted, so that a server with modules is never taken to be quiet.
+//!
+//! Invariants
+//! - a script that finds anything else than it was told to expect has removed nothing;
+//! - each script is sent once the answer to the one before is known: what a removal counts for is never guessed.
+
+use super::Redis;
+use super::archive::Archived;
+use super::compare::sha1_of;
+use super::connect::Node;
+use super::faults::{self, REMOVING, UNTOUCHED};
+use redis::{Cmd, Pipeline, Value};
+use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
+use unseed_core::fault::Fault;
+
+/// Keys that one script unlinks: 1 or 2 ms of the server's time …
+pub(super) const KEYS_MAX: usize = 1_000;
+/// … and a fraction of one, where others must not wait.
+pub(super) const KEYS_MAX_PAUSED: usize = 250;
+
+/// Gets keys, what the server has to be like (count, and what is beside it), and where the keys of each pattern end.
+/// Answers with what the server is like (nothing beside the count where that says nothing), and with how many keys of each
+/// pattern it unlinked, unless somebody wrote.
+pub(super) const SCRIPT: &str = "
+local function look()
+  local saves = redis.call('INFO', 'persistence')
+  local count = string.match(saves, 'rdb_changes_since_last_save:(%d+)')
+  local saved = string.match(saves, 'rdb_last_save_time:(%d+)')
+  local roles = redis.call('INFO', 'replication')
+  local lineage = string.match(roles, 'master_replid:(%x+)')
+  local is_primary = string.find(roles, 'role:master', 1, true)
+  local has_modules = string.find(redis.call('INFO', 'modules'), 'module:', 1, true)
+  if not count or not saved or not lineage or not is_primary or has_modules then return '0', '' end
+  if redis.call('TIME')[1] - saved < 2 then return '0', '' end
+  local saves_done = string.match(saves, 'rdb_saves:(%d+)') or ''
+  return count, saved .. ' ' .. saves_done .. ' ' .. lineage
+end
+local count, beside = look()
+if beside == '' or count ~= ARGV[1] or beside ~= ARGV[2] then return {count, beside} end
+local answer, from = {'', ''}, 1
+for n = 3, #ARGV do
+  local to = tonumber(ARGV[n])
+  answer[n] = redis.call('UNLINK', unpack(KEYS, from, to))
+  from = to + 1
+end
+answer[1], answer[2] = look()
+return answer";
+
+/// What a server was like at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    count: Vec<u8>,
+    beside: Vec<u8>,
+}
+
+impl Look {
+    /// Whether nothing but one change was counted since.
+    pub(super) fn is_next_to(&self, before: &Self) -> bool {
+        let number = |look: &Self| std::str::from_utf8(&look.count).ok()?.parse::<u64>().ok();
+        let next = number(before).and_then(|count| count.checked_add(1));
+        self.beside == before.beside && next.is_some() && next == number(self)
+    }
+}
+
+/// Keys that one script is to remove, written out.
+pub(super) struct Asked<'a> {
+    pub(super) group: &'a [Archived],
+    cmd: Cmd,
+    /// How many keys there are of each pattern, in the order in which they are named.
+    counts: Vec<(usize, u64)>,
+}
+
+/// A removal on its way.
+pub(super) struct Removal<'a> {
+    pub(super) group: &'a [Archived],
+    counts: Vec<(usize, u64)>,
+    answer: JoinHandle<Result<Value, Fault>>,
+}
+
+impl Redis {
+    /// What the only server is like now; none where that cannot be told, or says nothing.
+    pub(super) async fn look(&mut self) -> Result<Option<Look>, Fault> {
+        let facts = self.facts()?;
+        if facts.is_cluster || !facts.runs_scripts {
+            return Ok(None);
+        }
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(sha1_of(SCRIPT)).arg(0).arg("").arg("");
+        let node = &mut self.nodes[0];
+        let mut answer = node.run(cmd.clone(), UNTOUCHED).await?;
+        if matches!(&answer, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+            node.one("SCRIPT", &["LOAD", SCRIPT], UNTOUCHED).await?;
+            answer = node.run(cmd, UNTOUCHED).await?;
+        }
+        Ok(understood(answer).map(|(look, _)| look).filter(|look| !look.beside.is_empty()))
+    }
+
+    /// Writes out the removal of these keys.
+    pub(super) fn asked_to_unlink<'a>(&self, group: &'a [Archived]) -> Asked<'a> {
+        let mut by_pattern: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
+        for archived in group {
+            let entry = self.entry(archived.at);
+            assert!(entry.member.is_none(), "only whole keys are unlinked");
+            by_pattern.entry(entry.pattern).or_default().push(entry.key);
+        }
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(sha1_of(SCRIPT)).arg(group.len());
+        let mut counts = Vec::new();
+        for (pattern, keys) in by_pattern {
+            cmd.arg(&keys);
+            counts.push((pattern, u64::try_from(keys.len()).unwrap_or(0)));
+        }
+        Asked { group, cmd, counts }
+    }
+
+    /// Begins to remove the keys, if the server is still like this.
+    pub(super) fn unlink<'a>(&self, asked: Asked<'a>, look: &Look) -> Removal<'a> {
+        let Asked { group, mut cmd, counts } = asked;
+        cmd.arg(&look.count).arg(&look.beside);
+        let mut end = 0;
+        for (_, count) in &counts {
+            end += count;
+            cmd.arg(end);
+        }
+        let mut node = self.nodes[0].clone();
+        Removal { group, counts, answer: tokio::spawn(async move { node.run(cmd, REMOVING).await }) }
+    }
+}
+
+impl Removal<'_> {
+    /// How many of how many keys of each pattern were removed, and what the server is like then; none, and nothing was
+    /// removed, if somebody wrote, or if the server cannot say.
+    pub(super) async fn ended(self) -> Result<Option<(Vec<(usize, u64, u64)>, Look)>, Fault> {
+        let answer = self.answer.await.unwrap_or_else(|_| Err(faults::lost_task().state(REMOVING)))?;
+        let Some((look, removed)) = understood(answer).filter(|(_, removed)| !removed.is_empty()) else {
+            return Ok(None);
+        };
+        let removed = self.counts.into_iter().zip(removed);
+        Ok(Some((removed.map(|((pattern, asked), removed)| (pattern, removed, asked)).collect(), look)))
+    }
+}
+
+/// What the server is like, and how many keys were removed of each pattern; nothing if it was refused.
+fn understood(answer: Value) -> Option<(Look, Vec<u64>)> {
+    let Value::Array(parts) = answer else { return None };
+    let mut parts = parts.into_iter();
+    let (Some(Value::BulkString(count)), Some(Value::BulkString(beside))) = (parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let number = |part| match part {
+        Value::Int(number) => u64::try_from(number).ok(),
+        _ => None,
+    };
+    Some((Look { count, beside }, parts.map(number).collect::<Option<_>>()?))
+}
+
+impl Node {
+    /// Runs one command; a refusal is an answer.
+    async fn run(&mut self, cmd: Cmd, state: &str) -> Result<Value, Fault> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(cmd);
+        Ok(self.send(&pipeline, state).await?.into_iter().next().unwrap_or_default())
+    }
+}
