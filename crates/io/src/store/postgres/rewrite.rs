@@ -26,6 +26,9 @@ use unseed_core::fault::Fault;
 use unseed_core::port::store::{Archived, Closure, Removal, Removed, Tags, Work};
 use unseed_core::schema::{EffectKind, Origin, Part, TableId};
 
+/// Rows and a digest over them, per table.
+type Digests = BTreeMap<TableId, (u64, String)>;
+
 /// Tables that are emptied.
 #[derive(Debug, Default)]
 pub(super) struct Rewritten {
@@ -240,7 +243,7 @@ impl Postgres {
     }
 
     /// Rows and digest per table.
-    async fn digests(&mut self, selects: &[String]) -> Result<BTreeMap<TableId, (u64, String)>, SqlError> {
+    async fn digests(&mut self, selects: &[String]) -> Result<Digests, SqlError> {
         if selects.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -321,7 +324,7 @@ fn found_sql(work: &Work, rewritten: &Rewritten) -> Vec<String> {
 fn prove(
     work: &Work,
     rewritten: &Rewritten,
-    (kept, found): (&BTreeMap<TableId, (u64, String)>, &BTreeMap<TableId, (u64, String)>),
+    (kept, found): (&Digests, &Digests),
     done: &Counters,
 ) -> Result<(), Stop> {
     let wrong = |message: String| {

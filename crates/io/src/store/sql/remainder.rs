@@ -343,7 +343,8 @@ impl Search<'_> {
         for chunk in questions.chunks(CHUNK) {
             let numbered = (0..).zip(chunk).map(|(n, (_, from))| format!("SELECT {n}, count(*) FROM {from}"));
             let sql = numbered.collect::<Vec<String>>().join(" UNION ALL ");
-            for row in session.rows(&sql).await?.iter().filter(|row| number(row, 1) > 0) {
+            let rows = session.rows(&sql).await?;
+            if let Some(row) = rows.iter().find(|row| number(row, 1) > 0) {
                 let place = usize::try_from(number(row, 0)).unwrap_or_default();
                 return Ok(chunk.get(place).map(|(what, _)| what.clone()));
             }
