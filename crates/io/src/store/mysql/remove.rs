@@ -14,6 +14,7 @@
 use super::archive::{by_key, leaving};
 use super::dialect::MysqlDialect;
 use super::leaves::{self, Held};
+use super::runs;
 use super::session::Joins;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -225,9 +226,14 @@ impl Mysql {
         if !self.is_leaf(table) {
             return self.session.run(&delete_sql(work, table, batch)).await;
         }
+        let found = self.held.found.get(&table).cloned().unwrap_or_default();
+        let deletions = match &found.runs {
+            Some(runs) => runs::deletions(work, table, runs),
+            None => found.sources.iter().map(|source| format!("DELETE x {source}")).collect(),
+        };
         let mut rows = 0;
-        for source in self.held.found.get(&table).cloned().unwrap_or_default() {
-            rows += self.session.run(&format!("DELETE x {source}")).await?;
+        for sql in deletions {
+            rows += self.session.run(&sql).await?;
         }
         Ok(rows)
     }
@@ -276,6 +282,7 @@ impl Mysql {
         expected: &Closure,
         before: Touched,
     ) -> Result<(), Stop> {
+        self.look_behind(work).await?;
         self.dangling(work, batch, expected, before, false).await
     }
 
@@ -293,7 +300,8 @@ impl Mysql {
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         for id in work.schema.reference_ids() {
             let r = work.schema.reference(id);
-            // Rows that were found by this reference were removed by it, too, and what they refer to is locked.
+            // Rows that were found by this reference were removed by it, too, or it was looked at since; what they refer
+            // to is locked.
             let is_done = self.held.found.contains_key(&r.child);
             if is_done || !expected.removed.contains_key(&r.parent) {
                 continue;
