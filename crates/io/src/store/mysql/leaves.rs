@@ -61,6 +61,8 @@ pub(super) struct Held {
     pub(super) locked: BTreeSet<TableId>,
     /// Rows of leaves.
     pub(super) found: BTreeMap<TableId, Found>,
+    /// Leaves whose rows were deleted by runs: nobody has looked yet for rows that were added meanwhile.
+    pub(super) unseen: BTreeSet<TableId>,
 }
 
 /// The reference by which alone rows of the table leave, if they can be found again by it.
@@ -137,7 +139,7 @@ impl Mysql {
         for table in work.program.removal.iter().flatten() {
             let Some(reference) = only_reference(work, *table) else { continue };
             if let Some(index) = self.index_of(work, reference).await? {
-                let has_runs = self.has_runs(work.schema.table(*table)).await?;
+                let has_runs = self.has_runs(work.schema.table(*table)).await;
                 leaves.insert(*table, Leaf { reference, index, has_runs });
             }
         }

@@ -14,7 +14,6 @@
 use super::archive::{by_key, leaving};
 use super::dialect::MysqlDialect;
 use super::leaves::{self, Held};
-use super::runs;
 use super::session::Joins;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -226,11 +225,7 @@ impl Mysql {
         if !self.is_leaf(table) {
             return self.session.run(&delete_sql(work, table, batch)).await;
         }
-        let found = self.held.found.get(&table).cloned().unwrap_or_default();
-        let deletions = match &found.runs {
-            Some(runs) => runs::deletions(work, table, runs),
-            None => found.sources.iter().map(|source| format!("DELETE x {source}")).collect(),
-        };
+        let deletions = self.deletions(work, table).await?;
         let mut rows = 0;
         for sql in deletions {
             rows += self.session.run(&sql).await?;

@@ -13,6 +13,7 @@
 
 use super::connect::{Target, connect};
 use super::dialect::MysqlDialect;
+use super::leaves::is_by_index;
 use super::session::{ByteRow, MySession};
 use super::types;
 use super::{Mysql, Stop};
@@ -100,15 +101,11 @@ fn within(column: &str, runs: &[Run]) -> String {
 fn delete_sql(shape: &Table, key: ColumnIndex, runs: &[Run]) -> String {
     let d = MysqlDialect;
     let column = format!("x.{}", d.quote(&shape.columns[key].name));
-    format!(
-        "DELETE x FROM {} x FORCE INDEX (PRIMARY) WHERE {}",
-        d.relation(shape),
-        within(&column, runs)
-    )
+    format!("DELETE x FROM {} x FORCE INDEX (PRIMARY) WHERE {}", d.relation(shape), within(&column, runs))
 }
 
 /// The deletions of all these runs, some at a time.
-pub(super) fn deletions(work: &Work, table: TableId, runs: &[Run]) -> Vec<String> {
+fn by_runs(work: &Work, table: TableId, runs: &[Run]) -> Vec<String> {
     let shape = work.schema.table(table);
     let Some(key) = whole_key(shape) else { return Vec::new() };
     runs.chunks(RUNS_MAX).map(|runs| delete_sql(shape, key, runs)).collect()
@@ -168,24 +165,32 @@ impl Onlooker {
 }
 
 impl Mysql {
-    /// Whether the server deletes runs of the table's keys by these keys, and somebody can look behind.
-    pub(super) async fn has_runs(&mut self, shape: &Table) -> Result<bool, SqlError> {
-        let Some(key) = whole_key(shape) else { return Ok(false) };
-        let step = i64::try_from(ROWS_PER_RUN_MIN).unwrap_or(i64::MAX);
-        let firsts = (0..i64::MAX).step_by(ROWS_PER_RUN_MIN * 2).take(RUNS_MAX);
-        let sample: Vec<Run> = firsts.map(|first| Run { first, last: first + step }).collect();
-        match self.session.rows(&format!("EXPLAIN {}", delete_sql(shape, key, &sample))).await {
-            Ok(plan) if super::leaves::is_by_index(&plan, "PRIMARY") => {
-                Ok(self.onlooker.is_there(&self.target).await)
+    /// Whether rows of the table may be deleted by runs of their keys, and somebody can look behind.
+    pub(super) async fn has_runs(&mut self, shape: &Table) -> bool {
+        whole_key(shape).is_some() && self.onlooker.is_there(&self.target).await
+    }
+
+    /// The deletions of rows that were found in a table: by runs of their keys, if the server does not read the whole
+    /// table for that, or else by the reference that led to them.
+    pub(super) async fn deletions(&mut self, work: &Work, table: TableId) -> Result<Vec<String>, SqlError> {
+        let Some(found) = self.held.found.get_mut(&table) else { return Ok(Vec::new()) };
+        let by_reference = found.sources.iter().map(|source| format!("DELETE x {source}")).collect();
+        let Some(runs) = found.runs.take() else { return Ok(by_reference) };
+        let by_runs = by_runs(work, table, &runs);
+        for sql in &by_runs {
+            let plan = self.session.rows(&format!("EXPLAIN {sql}")).await?;
+            if !is_by_index(&plan, "PRIMARY") {
+                return Ok(by_reference);
             }
-            Err(error) if error.code.is_none() => Err(error),
-            Ok(_) | Err(_) => Ok(false),
         }
+        self.held.unseen.insert(table);
+        Ok(by_runs)
     }
 
     /// Fails if a row refers to what left, in tables whose rows were deleted by runs.
     pub(super) async fn look_behind(&mut self, work: &Work) -> Result<(), Stop> {
-        for (table, found) in self.held.found.iter().filter(|(_, found)| found.runs.is_some()) {
+        for table in &self.held.unseen {
+            let Some(found) = self.held.found.get(table) else { continue };
             let name = &work.schema.table(*table).name;
             match self.onlooker.finds(&found.sources).await {
                 Ok(false) => {}
