@@ -41,8 +41,6 @@ const KEEP: &str = "SELECT 0, 1";
 pub(super) struct Leaf {
     pub(super) reference: ReferenceId,
     index: String,
-    /// Whether its rows may be deleted by runs of their keys.
-    has_runs: bool,
 }
 
 /// The rows of a leaf that leave with a batch.
@@ -139,8 +137,7 @@ impl Mysql {
         for table in work.program.removal.iter().flatten() {
             let Some(reference) = only_reference(work, *table) else { continue };
             if let Some(index) = self.index_of(work, reference).await? {
-                let has_runs = self.has_runs(work.schema.table(*table)).await;
-                leaves.insert(*table, Leaf { reference, index, has_runs });
+                leaves.insert(*table, Leaf { reference, index });
             }
         }
         if !leaves.is_empty() {
@@ -169,7 +166,7 @@ impl Mysql {
         );
         for row in self.session.rows(&sql).await? {
             let index = text(&row, 0);
-            let leaf = Leaf { reference: id, index: index.clone(), has_runs: false };
+            let leaf = Leaf { reference: id, index: index.clone() };
             let source = source(work, &leaf, &[0, 1]);
             match self.session.rows(&format!("EXPLAIN SELECT x.* {source}")).await {
                 Ok(plan) if is_by_index(&plan, &index) => return Ok(Some(index)),
@@ -237,7 +234,7 @@ impl Mysql {
 
     /// What takes the keys of rows of the table while they are archived, if they may be deleted by runs of these.
     pub(super) fn keys(&self, work: &Work, table: TableId, columns: &[ColumnIndex]) -> Option<Keys> {
-        self.leaves.get(&table).filter(|leaf| leaf.has_runs && self.held.found.contains_key(&table))?;
+        self.held.found.get(&table)?;
         let key = runs::whole_key(work.schema.table(table))?;
         columns.iter().position(|column| *column == key).map(Keys::new)
     }

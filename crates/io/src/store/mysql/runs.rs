@@ -19,6 +19,7 @@ use super::types;
 use super::{Mysql, Stop};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError};
+use std::time::Duration;
 use unseed_core::port::store::{Statements, Work};
 use unseed_core::schema::{ColumnIndex, Table, TableId};
 
@@ -28,6 +29,8 @@ const RUNS_MAX: usize = 500;
 const ROWS_PER_RUN_MIN: usize = 32;
 /// Keys of more rows than this are not kept: one root may have as many as it likes.
 const KEYS_MAX: usize = 1 << 18;
+/// Longest time that the second connection may take to begin.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// Keys from the first to the last, each of an archived row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +140,8 @@ impl Onlooker {
     /// Whether it can be asked.
     async fn is_there(&mut self, target: &Target) -> bool {
         if matches!(self, Self::Unasked) {
-            *self = Self::open(target).await;
+            // Rows are locked meanwhile.
+            *self = tokio::time::timeout(CONNECT, Self::open(target)).await.unwrap_or(Self::Refused);
         }
         matches!(self, Self::Open(_))
     }
@@ -165,17 +169,15 @@ impl Onlooker {
 }
 
 impl Mysql {
-    /// Whether rows of the table may be deleted by runs of their keys, and somebody can look behind.
-    pub(super) async fn has_runs(&mut self, shape: &Table) -> bool {
-        whole_key(shape).is_some() && self.onlooker.is_there(&self.target).await
-    }
-
-    /// The deletions of rows that were found in a table: by runs of their keys, if the server does not read the whole
-    /// table for that, or else by the reference that led to them.
+    /// The deletions of rows that were found in a table: by runs of their keys, if somebody can look behind and the
+    /// server does not read the whole table for that, or else by the reference that led to them.
     pub(super) async fn deletions(&mut self, work: &Work, table: TableId) -> Result<Vec<String>, SqlError> {
         let Some(found) = self.held.found.get_mut(&table) else { return Ok(Vec::new()) };
         let by_reference = found.sources.iter().map(|source| format!("DELETE x {source}")).collect();
         let Some(runs) = found.runs.take() else { return Ok(by_reference) };
+        if !self.onlooker.is_there(&self.target).await {
+            return Ok(by_reference);
+        }
         let by_runs = by_runs(work, table, &runs);
         for sql in &by_runs {
             let plan = self.session.rows(&format!("EXPLAIN {sql}")).await?;

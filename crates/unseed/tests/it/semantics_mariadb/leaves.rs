@@ -123,24 +123,6 @@ fn rows_of_thousands_of_values_leave_and_come_back() {
     assert_same(&lab.picture(), &before);
 }
 
-/// Of a list of a thousand values the server makes a table, unless it is told not to, and then reads every row.
-#[test]
-fn rows_beside_those_of_many_values_are_not_locked() {
-    let lab = Lab::mariadb(
-        "CREATE TABLE tenants (id INT PRIMARY KEY);
-         CREATE TABLE notes (id INT PRIMARY KEY, tenant_id INT NOT NULL, FOREIGN KEY (tenant_id) REFERENCES tenants (id));
-         INSERT INTO tenants SELECT seq FROM seq_1_to_1600; INSERT INTO notes SELECT seq * 2, 1 FROM seq_1_to_40000;
-         INSERT INTO notes SELECT seq * 2 - 1, seq FROM seq_2_to_1600;",
-    );
-    lab.plan("tenants: id > 1", &["--max-share", "1"]);
-    let report = purge_with(&lab, Moment::Commit, |_| {
-        let others = "SELECT count(*) FROM notes FORCE INDEX (tenant_id) WHERE tenant_id = 1 FOR UPDATE";
-        assert_eq!(lab.sql(&format!("{WAITS}{others}")), "40000");
-    });
-    assert_eq!(report.unwrap().retries, 0);
-    assert_eq!(lab.count("notes"), 40_000);
-}
-
 /// An index that the server is told to ignore cannot be asked for; then rows are found by their keys.
 #[test]
 fn rows_whose_index_is_ignored_leave_all_the_same() {
