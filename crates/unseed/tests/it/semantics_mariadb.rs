@@ -3,6 +3,7 @@
 
 mod leaves;
 mod references;
+mod runs;
 mod sessions;
 mod triggers;
 mod values;

@@ -5,7 +5,8 @@
 //! version is still the one of the closure are read; if one is missing, the batch is closed over again.
 
 use super::dialect::{MysqlDialect, hex_literal, staging_table, text_literal};
-use super::session::{Joins, MySession};
+use super::runs::Keys;
+use super::session::{ByteRow, Joins, MySession};
 use super::types::{self, Sort, sort};
 use super::{Mysql, Stop};
 use crate::store::sql::closure::key_set;
@@ -127,11 +128,12 @@ impl Inserts<'_> {
     }
 }
 
-/// Writes one section; returns its rows.
+/// Writes one section, whose keys somebody may want; returns its rows.
 pub(super) async fn write_section(
     session: &mut MySession,
     work: &Work,
     section: &Section,
+    keys: Option<&mut Keys>,
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Stop> {
     let shape = work.schema.table(section.table);
@@ -144,15 +146,15 @@ pub(super) async fn write_section(
         identity_columns: section.identity,
     };
     let columns: Vec<&Column> = section.columns.iter().map(|c| &shape.columns[*c]).collect();
-    write_rows(session, &head, &columns, &section.sources, sink).await
+    write_rows(session, &head, (&columns, &section.sources), keys, sink).await
 }
 
 /// Writes the rows of queries from `FROM` on, with the columns of the section under alias `x`.
-pub(super) async fn write_rows(
+async fn write_rows(
     session: &mut MySession,
     head: &SectionHead,
-    columns: &[&Column],
-    sources: &[String],
+    (columns, sources): (&[&Column], &[String]),
+    mut keys: Option<&mut Keys>,
     sink: &mut dyn ArchiveSink,
 ) -> Result<u64, Stop> {
     let quoted: Vec<String> = head.columns.iter().map(|name| MysqlDialect.quote(name)).collect();
@@ -170,7 +172,13 @@ pub(super) async fn write_rows(
     for source in sources {
         session.count_archive_statement();
         let sql = format!("SELECT {} {source}", listed.join(", "));
-        session.stream(&sql, &mut |row| inserts.row(&row).map_err(Stop::Fault)).await?;
+        let mut visit = |row: ByteRow| {
+            if let Some(keys) = &mut keys {
+                keys.see(&row);
+            }
+            inserts.row(&row).map_err(Stop::Fault)
+        };
+        session.stream(&sql, &mut visit).await?;
     }
     inserts.flush()?;
     let total = inserts.total;
@@ -231,8 +239,12 @@ impl Mysql {
             }
             let sources = self.rows_of(work, *table, batch);
             let columns = archived_columns(work, *table);
+            let mut keys = self.keys(work, *table, &columns);
             let section = Section { table: *table, kind: SectionKind::Rows, columns, identity: 0, sources };
-            let rows = write_section(&mut self.session, work, &section, sink).await?;
+            let rows = write_section(&mut self.session, work, &section, keys.as_mut(), sink).await?;
+            if let Some(found) = self.held.found.get_mut(table) {
+                found.runs = keys.and_then(Keys::runs);
+            }
             archived.removed.insert(*table, rows);
         }
         for source in detach_sources(&self.sets) {
@@ -241,7 +253,7 @@ impl Mysql {
             }
             for section in detached::sections(&mut self.session, work, &source, batch).await? {
                 let section = detached_section(work, &section);
-                let rows = write_section(&mut self.session, work, &section, sink).await?;
+                let rows = write_section(&mut self.session, work, &section, None, sink).await?;
                 *archived.detached.entry(section.table).or_default() += rows;
             }
         }
@@ -251,7 +263,7 @@ impl Mysql {
     /// The rows of a table that leave with a batch.
     fn rows_of(&self, work: &Work, table: TableId, batch: TagRange) -> Vec<String> {
         if self.is_leaf(table) {
-            let found = self.held.found.get(&table).into_iter().flatten();
+            let found = self.held.found.get(&table).into_iter().flat_map(|found| &found.sources);
             return found.map(|source| format!("{source} FOR UPDATE")).collect();
         }
         vec![leaving(work, table, batch)]

@@ -23,6 +23,8 @@ const SETTINGS: &[&str] = &[
     "SET SESSION big_tables = 0, SESSION wait_timeout = 86400, SESSION net_write_timeout = 3600",
     "SET SESSION group_concat_max_len = 1048576, SESSION character_set_results = utf8mb4",
     "SET SESSION join_cache_level = 2, SESSION lock_wait_timeout = 10, SESSION innodb_lock_wait_timeout = 5",
+    // A longer list of values would become a table, and the server would read, and lock, every row to look it up there.
+    "SET SESSION in_predicate_conversion_threshold = 0",
 ];
 
 /// How a connection is encrypted.

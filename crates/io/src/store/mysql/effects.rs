@@ -317,7 +317,7 @@ impl Mysql {
                 let is_new = kind == SectionKind::Born && source == born(work, *table);
                 let sources = vec![source];
                 let section = Section { table: *table, kind, columns: columns.clone(), identity: 0, sources };
-                let rows = write_section(&mut self.session, work, &section, sink).await?;
+                let rows = write_section(&mut self.session, work, &section, None, sink).await?;
                 if is_effect {
                     *removed.effects.entry(shape.name.to_string()).or_default() += rows;
                 } else if is_new {

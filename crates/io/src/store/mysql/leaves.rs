@@ -12,6 +12,7 @@
 //! Not here: what a leaf is (`store::sql::closure`), removing (`remove`).
 
 use super::dialect::MysqlDialect;
+use super::runs::{self, Keys, Run};
 use super::types;
 use super::{Mysql, Stop};
 use crate::store::sql::closure::{self, key_set};
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::Stage;
 use unseed_core::plan::Path;
 use unseed_core::port::store::{Closure, TagRange, Work};
-use unseed_core::schema::{Origin, ReferenceId, TableId};
+use unseed_core::schema::{ColumnIndex, Origin, ReferenceId, TableId};
 
 /// Rows per tag, as the closure counted them.
 const COUNTED: &str = "unseed_leaves";
@@ -39,13 +40,24 @@ pub(super) struct Leaf {
     index: String,
 }
 
+/// The rows of a leaf that leave with a batch.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    /// Queries from `FROM` on, with the table under alias `x`.
+    pub(super) sources: Vec<String>,
+    /// Their keys, once they were archived, if that is the better way to delete them.
+    pub(super) runs: Option<Vec<Run>>,
+}
+
 /// What is locked since a batch was archived.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Tables of which every row that leaves is locked as the closure saw it.
     pub(super) locked: BTreeSet<TableId>,
-    /// Rows of leaves, as queries from `FROM` on, with the table under alias `x`.
-    pub(super) found: BTreeMap<TableId, Vec<String>>,
+    /// Rows of leaves.
+    pub(super) found: BTreeMap<TableId, Found>,
+    /// Leaves whose rows were deleted by runs: nobody has looked yet for rows that were added meanwhile.
+    pub(super) unseen: BTreeSet<TableId>,
 }
 
 /// The reference by which alone rows of the table leave, if they can be found again by it.
@@ -92,6 +104,7 @@ pub(super) fn explain(work: &Work, table: TableId) -> Option<String> {
     let d = MysqlDialect;
     Some(format!(
         "-- where an index leads to them: read and locked like that for the archive; ? are the values of this batch in {}\n\
+         -- (rows whose keys follow one another leave by ranges of these keys, and are looked for like that afterwards)\n\
          DELETE x FROM {} x WHERE x.{} IN (?)",
         key_set(r.parent),
         d.relation(work.schema.table(table)),
@@ -154,7 +167,8 @@ impl Mysql {
         );
         for row in self.session.rows(&sql).await? {
             let index = text(&row, 0);
-            let source = source(work, &Leaf { reference: id, index: index.clone() }, &[0, 1]);
+            let leaf = Leaf { reference: id, index: index.clone() };
+            let source = source(work, &leaf, &[0, 1]);
             match self.session.rows(&format!("EXPLAIN SELECT x.* {source}")).await {
                 Ok(plan) if is_by_index(&plan, &index) => return Ok(Some(index)),
                 // An index that the server is told to ignore cannot be asked for.
@@ -209,7 +223,7 @@ impl Mysql {
         for (table, leaf) in leaves {
             let values = self.values(work, leaf.reference, batch).await?;
             let sources = values.chunks(VALUES_MAX).map(|values| source(work, &leaf, values));
-            self.held.found.insert(table, sources.collect());
+            self.held.found.insert(table, Found { sources: sources.collect(), runs: None });
         }
         Ok(())
     }
@@ -217,6 +231,13 @@ impl Mysql {
     /// Whether rows of the table have no key set.
     pub(super) fn is_leaf(&self, table: TableId) -> bool {
         self.sets.keys.get(&table).is_some_and(|set| set.is_leaf)
+    }
+
+    /// What takes the keys of rows of the table while they are archived, if they may be deleted by runs of these.
+    pub(super) fn keys(&self, work: &Work, table: TableId, columns: &[ColumnIndex]) -> Option<Keys> {
+        self.held.found.get(&table)?;
+        let key = runs::whole_key(work.schema.table(table))?;
+        columns.iter().position(|column| *column == key).map(Keys::new)
     }
 
     /// The values that a reference leads to in a batch, in their order, each once.
@@ -243,7 +264,7 @@ impl Mysql {
 }
 
 /// Whether the server looks rows up by this index, and nothing else.
-fn is_by_index(plan: &[TextRow], index: &str) -> bool {
+pub(super) fn is_by_index(plan: &[TextRow], index: &str) -> bool {
     let [row] = plan else { return false };
     ["range", "ref"].contains(&text(row, 3).as_str()) && text(row, 5) == index
 }

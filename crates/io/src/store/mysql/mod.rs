@@ -20,6 +20,7 @@ mod inspect;
 mod leaves;
 mod remove;
 mod restore;
+mod runs;
 mod scan;
 mod session;
 mod types;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 use connect::Target;
 use dialect::MysqlDialect;
 use leaves::{Held, Leaf};
+use runs::Onlooker;
 use session::{Joins, MySession};
 use std::collections::BTreeMap;
 use unseed_core::fault::Fault;
@@ -61,6 +63,7 @@ pub(crate) struct Mysql {
     leaves: BTreeMap<TableId, Leaf>,
     /// What the open transaction has locked since it archived.
     held: Held,
+    onlooker: Onlooker,
     in_transaction: bool,
     /// The lock that tells later connections that this one is at work.
     lock: Option<String>,
@@ -110,6 +113,7 @@ impl Mysql {
             tally: None,
             leaves: BTreeMap::new(),
             held: Held::default(),
+            onlooker: Onlooker::default(),
             in_transaction: false,
             lock: None,
         })
@@ -388,6 +392,7 @@ impl Store for Mysql {
     }
 
     fn statements(&self) -> Statements {
-        self.session.statements()
+        let own = self.session.statements();
+        Statements { total: own.total + self.onlooker.statements().total, ..own }
     }
 }

@@ -225,9 +225,10 @@ impl Mysql {
         if !self.is_leaf(table) {
             return self.session.run(&delete_sql(work, table, batch)).await;
         }
+        let deletions = self.deletions(work, table).await?;
         let mut rows = 0;
-        for source in self.held.found.get(&table).cloned().unwrap_or_default() {
-            rows += self.session.run(&format!("DELETE x {source}")).await?;
+        for sql in deletions {
+            rows += self.session.run(&sql).await?;
         }
         Ok(rows)
     }
@@ -276,6 +277,7 @@ impl Mysql {
         expected: &Closure,
         before: Touched,
     ) -> Result<(), Stop> {
+        self.look_behind(work).await?;
         self.dangling(work, batch, expected, before, false).await
     }
 
@@ -293,7 +295,8 @@ impl Mysql {
         let conditions = Conditions { schema: &work.schema, dialect: &d };
         for id in work.schema.reference_ids() {
             let r = work.schema.reference(id);
-            // Rows that were found by this reference were removed by it, too, and what they refer to is locked.
+            // Rows that were found by this reference were removed by it, too, or it was looked at since; what they refer
+            // to is locked.
             let is_done = self.held.found.contains_key(&r.child);
             if is_done || !expected.removed.contains_key(&r.parent) {
                 continue;
