@@ -371,6 +371,7 @@ async fn attempt(
     }
     record.token.clone_from(&removed.token);
     record.removed = removed;
+    record.removed.name_tables(&session.work.schema);
     record.state = BatchState::Committing;
     session.put_batch(record)?;
     session.cx.store.commit().await.map_err(Failed::InCommit)?;

@@ -325,11 +325,11 @@ impl RunReport {
             self.batches.done += 1;
             for (table, rows) in &batch.removed.removed {
                 self.rows.deleted += rows;
-                self.tables.entry(schema.table(*table).name.to_string()).or_default().deleted += rows;
+                self.tables.entry(batch.removed.name_of(*table, schema)).or_default().deleted += rows;
             }
             for (table, rows) in &batch.removed.detached {
                 self.rows.detached += rows;
-                self.tables.entry(schema.table(*table).name.to_string()).or_default().detached += rows;
+                self.tables.entry(batch.removed.name_of(*table, schema)).or_default().detached += rows;
             }
             add_all(&mut self.inserted_by_triggers, &batch.removed.inserted);
             add_all(&mut self.changed_by_triggers, &batch.removed.effects);

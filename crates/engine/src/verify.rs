@@ -6,7 +6,7 @@ use crate::batches::rows_by_table;
 use crate::context::Context;
 use crate::fingerprints::Taking;
 use crate::report::{RunReport, Verification, reference_key};
-use crate::session::{audit, by_name};
+use crate::session::audit;
 use crate::work::{self, Opened};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::approve::belongs;
@@ -145,7 +145,7 @@ fn look_at_archive(
     for batch in &batches {
         let manifest = cx.archive.batch(id, batch.number, &batch.segment_hash)?;
         differs.extend(difference(
-            &by_name(&opened.work, &batch.removed.removed),
+            &batch.removed.removed_by_name(&opened.work.schema),
             &rows_by_table(&manifest.parts),
         ));
     }

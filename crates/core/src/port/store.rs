@@ -244,9 +244,30 @@ pub struct Removed {
     pub entries: BTreeMap<String, u64>,
     /// By which the outcome of the commit can be asked for later.
     pub token: String,
+    /// What the tables were called, since numbers of tables mean nothing in the schema of another day.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<TableId, String>,
 }
 
 impl Removed {
+    /// Keeps the names of the tables of this schema.
+    pub fn name_tables(&mut self, schema: &Schema) {
+        let tables = self.removed.keys().chain(self.detached.keys());
+        self.names = tables.map(|table| (*table, schema.table(*table).name.to_string())).collect();
+    }
+
+    /// What a table was called, or else what the schema of today calls it.
+    pub fn name_of(&self, table: TableId, schema: &Schema) -> String {
+        let today = || schema.tables.get(table.0).map(|shape| shape.name.to_string());
+        self.names.get(&table).cloned().or_else(today).unwrap_or_else(|| format!("table {}", table.0))
+    }
+
+    /// Rows that were removed per name of a table, without tables that lost none.
+    pub fn removed_by_name(&self, schema: &Schema) -> BTreeMap<String, u64> {
+        let some = self.removed.iter().filter(|(_, rows)| **rows > 0);
+        some.map(|(table, rows)| (self.name_of(*table, schema), *rows)).collect()
+    }
+
     /// Rows removed and detached, over all tables.
     pub fn rows(&self) -> u64 {
         self.removed.values().chain(self.detached.values()).sum()

@@ -554,6 +554,9 @@ impl Postgres {
             self.closed.rewritten = Some(rewrite::Rewritten::choose(work, &remainder, last_tag)?);
             self.closed.tally = Some(rewrite::Rewritten::tally(&remainder.closure));
             self.may_rewrite(work).await?;
+            if !request.count_only {
+                self.look_closer(work).await?;
+            }
         }
         Ok(Some(remainder.closure))
     }

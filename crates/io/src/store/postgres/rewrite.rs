@@ -5,11 +5,12 @@
 //! rows that stay need, not those that leave.
 //!
 //! Invariants
-//! - the tables are the ones that the closure saw, row by row: nobody wrote since, or no version is younger and none is
-//!   missing, as is looked at under the lock;
+//! - the tables are the ones that the closure saw, under their names and with their parts, and so are their rows: nobody
+//!   wrote since, or none is missing and the younger versions are the same, as is looked at under the lock;
 //! - before the commit every table holds exactly the rows that stay, by their number and a digest over all of them, and
 //!   nothing else was written;
-//! - no table that is left alone refers to one that is emptied.
+//! - no table that is left alone refers to one that is emptied, by whatever kind of reference;
+//! - no row that leaves refers to nothing by a key that led to it, since it may belong to a row that stays.
 //!
 //! Not here: which rows stay (`sql::remainder`), the archive.
 
@@ -17,14 +18,14 @@ use super::dialect::PostgresDialect;
 use super::effects::{self, Counters};
 use super::remove::{Mode, Stop};
 use super::{Closed, Postgres};
-use crate::store::sql::counts::Tally;
+use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::remainder::{Remainder, stay_set};
 use crate::store::sql::{Session, SqlError, fingerprint, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
-use unseed_core::fault::Fault;
+use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::port::store::{Archived, Closure, Removal, Removed, Tags, Work};
-use unseed_core::schema::{EffectKind, Origin, Part, TableId};
+use unseed_core::schema::{EffectKind, Origin, Part, ReferenceId, TableId};
 
 /// Rows and a digest over them, per table.
 type Digests = BTreeMap<TableId, (u64, String)>;
@@ -36,6 +37,8 @@ pub(super) struct Rewritten {
     staying: BTreeMap<TableId, u64>,
     /// How many rows there are, per table.
     totals: BTreeMap<TableId, u64>,
+    /// Versions that the closure saw although they are younger than the oldest transaction that ran then.
+    young: Digests,
     last_tag: u64,
 }
 
@@ -47,8 +50,8 @@ impl Rewritten {
     /// would work on rows that are put back.
     pub(super) fn choose(work: &Work, remainder: &Remainder, last_tag: u64) -> Result<Self, Fault> {
         let mut tables: BTreeSet<TableId> = remainder.closure.removed.keys().copied().collect();
-        let declared = || work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
-        while let Some(r) = declared().find(|r| tables.contains(&r.parent) && !tables.contains(&r.child)) {
+        let all = work.schema.references.iter();
+        while let Some(r) = all.clone().find(|r| tables.contains(&r.parent) && !tables.contains(&r.child)) {
             let is_known =
                 remainder.staying.contains_key(&r.child) || remainder.totals.get(&r.child) == Some(&0);
             if !is_known {
@@ -59,6 +62,14 @@ impl Rewritten {
         }
         for table in &tables {
             let shape = work.schema.table(*table);
+            let stays = remainder.staying.get(table).is_some_and(|rows| *rows > 0);
+            if let Some(check) = shape.checks.iter().find(|check| stays && !check.validated) {
+                let why = format!(
+                    "rows of `{}` stay, and may fail `{}`, which was never validated",
+                    shape.name, check.name
+                );
+                return Err(refused(&why));
+            }
             if let Some(effect) = shape.effects.iter().find(|e| e.always || e.kind == EffectKind::Rule) {
                 return Err(refused(&format!("`{}` of `{}` is always in force", effect.name, shape.name)));
             }
@@ -69,22 +80,25 @@ impl Rewritten {
                 .map(|t| (*t, counts.get(t).copied().unwrap_or(0)))
                 .collect::<BTreeMap<TableId, u64>>()
         };
-        Ok(Self { staying: of(&remainder.staying), totals: of(&remainder.totals), last_tag })
+        let (staying, totals) = (of(&remainder.staying), of(&remainder.totals));
+        Ok(Self { staying, totals, young: Digests::new(), last_tag })
     }
 
     /// All tables that the closure can reach, as if each kept rows; for people to read.
     pub(super) fn any(work: &Work) -> Self {
         let tables = || work.program.sets.iter().map(|set| (set.table, 1));
-        Self { staying: tables().collect(), totals: tables().collect(), last_tag: 0 }
+        let (staying, totals) = (tables().collect(), tables().collect());
+        Self { staying, totals, young: Digests::new(), last_tag: 0 }
     }
 
     pub(super) fn tables(&self) -> impl Iterator<Item = &TableId> {
         self.staying.keys()
     }
 
-    /// Tables that rows are put back into.
-    fn kept(&self) -> impl Iterator<Item = TableId> {
-        self.staying.iter().filter(|(_, rows)| **rows > 0).map(|(table, _)| *table)
+    /// Tables that rows are put back into, parents first, as far as there is such an order.
+    fn kept<'a>(&'a self, work: &'a Work) -> impl Iterator<Item = TableId> + 'a {
+        let parents_first = work.program.removal.iter().rev().flatten().copied();
+        parents_first.filter(|table| self.staying.get(table).is_some_and(|rows| *rows > 0))
     }
 
     /// Everything leaves with one batch, of all tags.
@@ -103,6 +117,14 @@ impl Rewritten {
         }
         tally
     }
+}
+
+/// What others did to a table since the closure.
+fn altered(what: &str) -> Fault {
+    let message = format!("the schema changed while tables were to be emptied: {what}");
+    Fault::new(Category::Stale, message)
+        .state("the batch was rolled back")
+        .hint("make a new plan with `unseed plan`")
 }
 
 /// Why a plan cannot take this path.
@@ -175,6 +197,10 @@ impl Postgres {
         match stop {
             Stop::Changed(why) => Ok(Removal::Changed(why)),
             Stop::Busy => Ok(Removal::Changed("a lock is not free".to_owned())),
+            // A key refers to an emptied table that was not there, or a table is not there any more.
+            Stop::Sql(error) if matches!(error.code.as_deref(), Some("0A000" | "42P01")) => {
+                Err(altered(&error.message))
+            }
             Stop::Sql(error) => Err(error.fault("rewriting tables")),
             Stop::Fault(fault) => Err(fault),
         }
@@ -196,6 +222,7 @@ impl Postgres {
         self.limit_statements().await?;
         let [lock, rest @ ..] = &statements(work, rewritten)[..] else { return Ok(Removed::default()) };
         self.session.run(lock).await?;
+        self.refuse_altered(work, rewritten).await?;
         let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
         if *before.files() != self.closed.files {
             return Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()));
@@ -204,7 +231,7 @@ impl Postgres {
             self.refuse_changes(work, rewritten).await?;
         }
         self.set_mode(work, Mode::Skipped).await?;
-        let (keep, refill) = rest.split_at(rewritten.kept().count());
+        let (keep, refill) = rest.split_at(rewritten.kept(work).count());
         for sql in keep {
             self.session.run(sql).await?;
         }
@@ -224,22 +251,90 @@ impl Postgres {
 
     /// Looks whether the tables hold the rows that the closure saw and no others.
     async fn refuse_changes(&mut self, work: &Work, rewritten: &Rewritten) -> Result<(), Stop> {
-        let young = format!("age(x.xmin) <= age('{}'::xid)", self.closed.horizon);
-        let counts: Vec<String> = rewritten
-            .tables()
-            .map(|table| {
-                let relation = PostgresDialect.relation(work.schema.table(*table));
-                format!("SELECT {}, count(*), count(*) FILTER (WHERE {young}) FROM {relation} x", table.0)
-            })
-            .collect();
-        for row in self.session.rows(&counts.join(" UNION ALL ")).await? {
-            let table = numbered(&row, 0);
-            if number(&row, 1) != rewritten.totals[&table] || number(&row, 2) > 0 {
-                let name = &work.schema.table(table).name;
-                return Err(Stop::Changed(format!("somebody wrote into `{name}`")));
+        let (totals, young) = self.versions(work, rewritten).await?;
+        let is_same =
+            |t: &&TableId| totals.get(t) == rewritten.totals.get(t) && young.get(t) == rewritten.young.get(t);
+        match rewritten.tables().find(|table| !is_same(table)) {
+            Some(table) => {
+                let name = &work.schema.table(*table).name;
+                Err(Stop::Changed(format!("somebody wrote into `{name}`")))
             }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Rows per table, and the versions among them that are not older than the closure's horizon.
+    async fn versions(
+        &mut self,
+        work: &Work,
+        rewritten: &Rewritten,
+    ) -> Result<(BTreeMap<TableId, u64>, Digests), SqlError> {
+        let young = format!("age(x.xmin) <= age('{}'::xid)", self.closed.horizon);
+        let version = "hashtextextended(x.tableoid::text || x.ctid::text || x.xmin::text, 0)::numeric";
+        let counts = rewritten.tables().map(|table| {
+            let relation = PostgresDialect.relation(work.schema.table(*table));
+            format!(
+                "SELECT {}, count(*), count(*) FILTER (WHERE {young}), sum({version}) FILTER (WHERE {young}) FROM {relation} x",
+                table.0
+            )
+        });
+        let rows = self.session.rows(&counts.collect::<Vec<_>>().join(" UNION ALL ")).await?;
+        let totals = rows.iter().map(|row| (numbered(row, 0), number(row, 1))).collect();
+        let some = rows.iter().filter(|row| number(row, 2) > 0);
+        Ok((totals, some.map(|row| (numbered(row, 0), (number(row, 2), text(row, 3)))).collect()))
+    }
+
+    /// What a removal has to know that a plan can do without; to be asked in the snapshot of the closure.
+    ///
+    /// # Errors
+    /// `Refused` where a validated key leads to nothing: a row that refers by it may belong to a row that stays.
+    pub(super) async fn look_closer(&mut self, work: &Work) -> Result<(), Fault> {
+        let failed = |e: SqlError| e.fault("looking at what leaves");
+        let Some(mut rewritten) = self.closed.rewritten.take() else { return Ok(()) };
+        rewritten.young = self.versions(work, &rewritten).await.map_err(failed)?.1;
+        let emptied: BTreeSet<TableId> = rewritten.tables().copied().collect();
+        self.closed.rewritten = Some(rewritten);
+        let references = work.schema.reference_ids().filter(|id| {
+            let r = work.schema.reference(*id);
+            r.origin == Origin::Declared
+                && r.validated
+                && emptied.contains(&r.child)
+                && emptied.contains(&r.parent)
+        });
+        let references: Vec<ReferenceId> = references.collect();
+        let orphans = counts::orphans(&mut self.session, &work.schema, &references).await.map_err(failed)?;
+        match orphans.first() {
+            Some(found) => {
+                let key = work.schema.describe(found.reference);
+                Err(refused(&format!("{} refer to nothing by {key}", counted(found.rows, "row"))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Looks whether the names still lead to the tables that the closure saw, and to all of their parts.
+    async fn refuse_altered(&mut self, work: &Work, rewritten: &Rewritten) -> Result<(), Stop> {
+        let d = PostgresDialect;
+        let known = rewritten.tables().map(|table| {
+            let shape = work.schema.table(*table);
+            let mut handles: Vec<u64> = shape.parts.iter().map(|part| part.handle).collect();
+            handles.sort_unstable();
+            let handles: Vec<String> = handles.iter().map(u64::to_string).collect();
+            let name = d.literal(&super::dialect::qualified(&shape.name));
+            format!("({}, to_regclass({name}), '{{{}}}'::int8[])", table.0, handles.join(","))
+        });
+        let sql = format!(
+            "SELECT v.no FROM (VALUES {}) v (no, name, parts) WHERE coalesce((SELECT array_agg(relid::oid::int8 ORDER BY relid::oid::int8) \
+             FROM pg_partition_tree(v.name) WHERE isleaf), ARRAY[v.name::oid::int8]) IS DISTINCT FROM v.parts",
+            known.collect::<Vec<_>>().join(", ")
+        );
+        match self.session.rows(&sql).await?.first() {
+            Some(row) => {
+                let name = &work.schema.table(numbered(row, 0)).name;
+                Err(Stop::Fault(altered(&format!("`{name}` is another table, or has other partitions"))))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Rows and digest per table.
@@ -264,7 +359,7 @@ impl Postgres {
 pub(super) fn explain(work: &Work) -> Vec<String> {
     let rewritten = Rewritten::any(work);
     let mut all = statements(work, &rewritten);
-    let refill = all.split_off(1 + rewritten.kept().count());
+    let refill = all.split_off(1 + rewritten.kept(work).count());
     let note = |why: &str, sql: String| format!("-- {why}\n{sql}");
     all.insert(1, "SET LOCAL session_replication_role = replica".to_owned());
     let kept = note("rows that stay, and a digest over them", kept_sql(work, &rewritten).join(" UNION ALL "));
@@ -278,7 +373,7 @@ pub(super) fn statements(work: &Work, rewritten: &Rewritten) -> Vec<String> {
     let relations: Vec<String> = rewritten.tables().map(|t| d.relation(work.schema.table(*t))).collect();
     let relations = relations.join(", ");
     let mut statements = vec![format!("LOCK TABLE {relations} IN ACCESS EXCLUSIVE MODE")];
-    for table in rewritten.kept() {
+    for table in rewritten.kept(work) {
         let shape = work.schema.table(table);
         statements.push(format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} x WHERE {}",
@@ -289,7 +384,7 @@ pub(super) fn statements(work: &Work, rewritten: &Rewritten) -> Vec<String> {
         ));
     }
     statements.push(format!("TRUNCATE {relations}"));
-    for table in rewritten.kept() {
+    for table in rewritten.kept(work) {
         let list = columns(work, table, "");
         statements.push(format!(
             "INSERT INTO {} ({list}) OVERRIDING SYSTEM VALUE SELECT {list} FROM {}",
@@ -313,7 +408,7 @@ fn digest_sql(work: &Work, table: TableId, condition: &str) -> String {
 fn kept_sql(work: &Work, rewritten: &Rewritten) -> Vec<String> {
     let d = PostgresDialect;
     let stays = |table| d.among(work.schema.table(table), "x", &d.temp(&stay_set(table)));
-    rewritten.kept().map(|table| digest_sql(work, table, &stays(table))).collect()
+    rewritten.kept(work).map(|table| digest_sql(work, table, &stays(table))).collect()
 }
 
 fn found_sql(work: &Work, rewritten: &Rewritten) -> Vec<String> {

@@ -10,7 +10,9 @@
 //! Invariants
 //! - a row stays if it is no root and none of the references that are followed leads it to a row that leaves;
 //!   in a cycle the rows that may stay only ever become fewer;
-//! - a declared key that was validated leads to a row; of any other reference, that is looked up.
+//! - a declared key that was validated is taken to lead to a row; of any other reference, that is looked up. Where
+//!   replication or a role without checks has made that wrong, the count is too high: a purge counts for itself, and the
+//!   rewrite path looks closer.
 //!
 //! Not here: the closure itself (`closure`), which this must agree with.
 

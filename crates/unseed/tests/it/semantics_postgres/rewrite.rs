@@ -82,6 +82,10 @@ fn a_plan_that_cannot_take_it_is_refused_with_the_reason() {
     for (more, why) in [
         ("INSERT INTO notes VALUES (50, 20, 3)", "rows of `public.notes` stay and refer to rows that leave"),
         (
+            "ALTER TABLE sites ADD CHECK (no < 100) NOT VALID",
+            "rows of `public.sites` stay, and may fail `sites_no_check`",
+        ),
+        (
             "UPDATE tenants SET name = 'real' WHERE id > 10",
             "less than 80 % of the rows of `public.tenants` are roots",
         ),
@@ -236,4 +240,83 @@ fn a_purge_that_is_killed_while_it_waits_has_changed_nothing() {
     lab.verify("r-1");
     lab.restore("r-1");
     assert_same(&picture(&lab), &before);
+}
+
+/// A key was validated, and yet a row refers to nothing by it, as replication or a role without checks may leave it. It
+/// belongs to a customer.
+#[test]
+fn a_row_whose_parent_is_missing_is_not_taken_for_one_that_leaves() {
+    let orders = "CREATE TABLE orders (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants, by_id int REFERENCES users);
+        INSERT INTO orders SELECT n, n, nullif(n, 18) FROM generate_series(1, 20) n;
+        SET session_replication_role = replica; INSERT INTO orders VALUES (999, 20, 555); RESET session_replication_role";
+    let lab = city(orders);
+    lab.plan(ROOTS, &REWRITE);
+    let before = picture(&lab);
+    fault(&lab.try_purge(), 3, &["1 row refer to nothing by", "orders.by_id"]);
+    assert_same(&picture(&lab), &before);
+    lab.plan(ROOTS, &["--path", "fast"]);
+    lab.purge();
+    assert_eq!(lab.sql("SELECT string_agg(id::text, ' ' ORDER BY id) FROM orders"), "20 999");
+}
+
+/// Tables change their names and their partitions while a purge waits.
+#[test]
+fn tables_that_were_swapped_meanwhile_are_left_alone() {
+    let swaps = [
+        "CREATE TABLE sites_n (LIKE sites INCLUDING ALL, note text); INSERT INTO sites_n SELECT 20, n, 'customer' FROM generate_series(1, 38) n;
+         ALTER TABLE visits DROP CONSTRAINT visits_tenant_id_site_no_fkey; ALTER TABLE sites RENAME TO sites_o; ALTER TABLE sites_n RENAME TO sites",
+        "CREATE TABLE parts_2 (id int, tenant_id int NOT NULL, what text); INSERT INTO parts_2 SELECT 200 + n, 20, 'customer' FROM generate_series(1, 5) n;
+         DELETE FROM parts WHERE id < 5; ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES FROM (200) TO (300)",
+        "CREATE TABLE late (id int REFERENCES users); INSERT INTO late VALUES (20)",
+    ];
+    for swap in swaps {
+        let (lab, _) = planned(
+            "CREATE TABLE parts (id int, tenant_id int NOT NULL REFERENCES tenants, what text) PARTITION BY RANGE (id);
+             CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (200);
+             INSERT INTO parts SELECT n, 1 + n % 19, 'x' FROM generate_series(0, 199) n",
+        );
+        let mut before = None;
+        let refused = purge_with(&lab, Moment::Remove, |_| {
+            if before.is_none() {
+                lab.sql(swap);
+                before = Some(picture(&lab));
+            }
+        });
+        let fault = refused.unwrap_err();
+        assert!(
+            fault.to_string().contains("the schema changed while tables were to be emptied"),
+            "{swap}: {fault:?}"
+        );
+        assert_same(&picture(&lab), &before.unwrap());
+    }
+}
+
+/// A reference that only the configuration knows leads into a table that is emptied.
+#[test]
+fn what_refers_without_a_key_is_not_left_behind() {
+    let (lab, _) = planned("TRUNCATE tags");
+    let report = purge_with(&lab, Moment::Remove, |time| {
+        if time == 0 {
+            lab.sql("INSERT INTO tags VALUES ('user', '5', 'late'), ('user', '20', 'a customer')");
+        }
+    });
+    assert_eq!(report.unwrap().retries, 1);
+    assert_eq!(lab.sql("SELECT string_agg(entity, ' ') FROM tags"), "20");
+    assert_eq!(lab.archived("r-1", "public.tags.copy"), ["user\t5\tlate"]);
+}
+
+/// A transaction that began before the rows were written says nothing about who writes now.
+#[test]
+fn an_old_transaction_of_somebody_does_not_keep_tables_from_being_emptied() {
+    let lab = city(MORE);
+    let old = Holder::of(&lab, "SELECT pg_current_xact_id()");
+    lab.sql("UPDATE bills SET net = net + 1 WHERE id IN (3, 20); INSERT INTO kin VALUES (3, 5); ANALYZE");
+    lab.plan(ROOTS, &REWRITE);
+    let before = picture(&lab);
+    lab.purge();
+    assert_eq!(lab.count("bills"), 3);
+    lab.verify("r-1");
+    lab.restore("r-1");
+    assert_same(&picture(&lab), &before);
+    drop(old);
 }
