@@ -7,6 +7,9 @@ use std::str::CharIndices;
 
 const EXAMPLE: &str = "write for example `tenant:{tenant.id}:*` or `user:map:{user.email|lower}`";
 
+/// Fields and stars of one pattern: each may end in several places, and all of them are tried.
+const OPEN_MAX: usize = 32;
+
 /// What is wrong, at which byte of the text, and how to write it.
 struct Wrong {
     at: usize,
@@ -117,6 +120,11 @@ impl Draft {
         if meets {
             let what = "nothing stands between a field and what follows it, so `1` would also match what belongs to `10`";
             return Err(wrong(at, what, "write the delimiter that the application writes: `{tenant.id}:*`"));
+        }
+        let is_open = |token: &&Token| matches!(token, Token::Field(_) | Token::Any);
+        if self.tokens.iter().filter(is_open).count() == OPEN_MAX {
+            let what = format!("it has more than {OPEN_MAX} fields and stars");
+            return Err(wrong(at, what, "say less of the key: one `*` stands for any text"));
         }
         self.tokens.push(token);
         Ok(())

@@ -194,6 +194,14 @@ fn specifications_are_texts_or_tables() {
 }
 
 #[test]
+fn a_pattern_of_too_many_fields_is_refused() {
+    let many = |fields: usize| key(&"{t.id}:".repeat(fields));
+    assert!(PatternSet::compile(&[many(32)]).is_ok());
+    let fault = PatternSet::compile(&[many(33)]).unwrap_err();
+    assert!(fault.message.contains("more than 32 fields and stars (character 225)"), "{fault}");
+}
+
+#[test]
 fn a_key_with_too_many_readings_is_refused() {
     let specs = [key("*:{t.a}:*:{t.b}:*:{t.c}:*")];
     let long: Vec<String> = (1..=60).map(|n| ":".repeat(n)).collect();

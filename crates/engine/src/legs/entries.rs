@@ -33,7 +33,7 @@ use unseed_core::run::{BatchRecord, BatchState, Consent, Run, RunState};
 use unseed_core::subjects::SubjectSet;
 
 /// Entries of one chunk.
-const CHUNK_ENTRIES_MAX: u64 = 10_000;
+const CHUNK_ENTRIES_MAX: u64 = 20_000;
 
 /// A rate spreads a pass over time, which is begun anew after so many milliseconds: rows that stay may have other values.
 const SPREAD_MS_MAX: u64 = 60_000;
