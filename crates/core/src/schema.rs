@@ -251,6 +251,14 @@ impl Schema {
         &self.references[id.0]
     }
 
+    /// Whether a reference leads to columns that are a key, so that no two rows share what it refers to.
+    pub fn leads_to_key(&self, r: &Reference) -> bool {
+        let is_key = |key: &Vec<ColumnIndex>| {
+            key.len() == r.parent_columns.len() && key.iter().all(|c| r.parent_columns.contains(c))
+        };
+        self.table(r.parent).keys.iter().any(is_key)
+    }
+
     /// Ids of all tables.
     pub fn table_ids(&self) -> impl Iterator<Item = TableId> + use<> {
         (0..self.tables.len()).map(TableId)

@@ -1,7 +1,7 @@
 //! Indexes for the time of a run: built before the first batch, dropped after the last one, journaled on both sides.
 //!
 //! Invariants
-//! - the report names an index before it is begun, so that a crash leaves none that nobody knows of;
+//! - the report names all indexes before the first is begun, so that a crash leaves none that nobody knows of;
 //! - only what the plan names is built.
 //!
 //! Not here: which ones are worth it, and how they are built (`io::store`).
@@ -9,6 +9,7 @@
 use crate::report::{IndexFigures, IndexState};
 use crate::session::Session;
 use unseed_core::fault::Fault;
+use unseed_core::plan::RunIndex;
 use unseed_core::port::store::IndexBuilt;
 use unseed_core::run::RunState;
 
@@ -17,31 +18,40 @@ pub(crate) async fn build(session: &mut Session<'_, '_>) -> Result<(), Fault> {
     let plan = session.whole.plan();
     let wanted: Vec<_> =
         plan.indexes.iter().enumerate().map(|(n, index)| (plan.index_name(n), index.clone())).collect();
-    let total = u64::try_from(wanted.len()).ok();
-    for ((name, index), done) in wanted.into_iter().zip(0..) {
-        let full = format!("{}.{name}", index.namespace);
-        let object = format!("{}/{full}", session.run);
-        session.cx.progress.update("building indexes", done, total);
-        note(session, &full, &index.on(), IndexState::Building, "")?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let full = |(name, index): &(String, RunIndex)| format!("{}.{name}", index.namespace);
+    for wanted in &wanted {
+        note(session, &full(wanted), &wanted.1.on(), IndexState::Building, "");
+    }
+    session.keep(RunState::Running)?;
+    for wanted in &wanted {
+        let object = format!("{}/{}", session.run, full(wanted));
         session.audit("index.build", &object, "started")?;
-        match session.cx.store.build_index(&name, &index).await? {
+    }
+    let outcomes = session.cx.store.build_indexes(&wanted, session.cx.progress).await?;
+    for (wanted, outcome) in wanted.iter().zip(outcomes) {
+        let on = wanted.1.on();
+        let (state, why, said, told) = match outcome {
             IndexBuilt::Built => {
-                note(session, &full, &index.on(), IndexState::Built, "")?;
-                session.audit("index.build", &object, "built")?;
-                session.cx.progress.note(&format!("built an index for the run: {}", index.on()));
+                (IndexState::Built, String::new(), "built", format!("built an index for the run: {on}"))
             }
             IndexBuilt::Not(why) => {
-                note(session, &full, &index.on(), IndexState::Skipped, &why)?;
-                session.audit("index.build", &object, "not built")?;
-                session.cx.progress.note(&format!("no index on {}: {why}", index.on()));
+                let told = format!("no index on {on}: {why}");
+                (IndexState::Skipped, why, "not built", told)
             }
-        }
+        };
+        note(session, &full(wanted), &on, state, &why);
+        session.audit("index.build", &format!("{}/{}", session.run, full(wanted)), said)?;
+        session.cx.progress.note(&told);
     }
-    Ok(())
+    session.keep(RunState::Running)
 }
 
 /// Takes down what was built, by this process or by one that died.
 pub(crate) async fn drop(session: &mut Session<'_, '_>) -> Result<(), Fault> {
+    let mut dropped = false;
     for position in 0..session.report.indexes.len() {
         let figures = &session.report.indexes[position];
         if !figures.is_left() {
@@ -53,23 +63,19 @@ pub(crate) async fn drop(session: &mut Session<'_, '_>) -> Result<(), Fault> {
         session.report.indexes[position].state = IndexState::Dropped;
         let object = format!("{}/{full}", session.run);
         session.audit("index.drop", &object, "dropped")?;
+        dropped = true;
+    }
+    if dropped {
         session.keep(session.state)?;
     }
     session.cx.store.finish().await
 }
 
-fn note(
-    session: &mut Session<'_, '_>,
-    name: &str,
-    on: &str,
-    state: IndexState,
-    says: &str,
-) -> Result<(), Fault> {
+fn note(session: &mut Session<'_, '_>, name: &str, on: &str, state: IndexState, says: &str) {
     let figures = IndexFigures { name: name.to_owned(), on: on.to_owned(), state, says: says.to_owned() };
     let known = session.report.indexes.iter_mut().find(|known| known.name == name);
     match known {
         Some(known) => *known = figures,
         None => session.report.indexes.push(figures),
     }
-    session.keep(RunState::Running)
 }

@@ -251,13 +251,11 @@ fn choose_path(work: &Work, server: &Server, wanted: Option<Path>) -> Result<(Pa
         return Err(Fault::usage(message).hint("leave `--path rewrite` out"));
     }
     match (wanted, server.may_skip_checks) {
-        (Some(Path::Rewrite), false) => Err(Fault::refused(
-            "the rewrite path was asked for, but this role may not skip the store's checks",
-        )
-        .hint("leave the path out, or connect as a role that may")),
-        (Some(Path::Fast), false) => {
-            Err(Fault::refused("the fast path was asked for, but this role may not skip the store's checks")
-                .hint("leave the path out, or connect as a role that may"))
+        (Some(path @ (Path::Rewrite | Path::Fast)), false) => {
+            let name = if path == Path::Rewrite { "rewrite" } else { "fast" };
+            let message =
+                format!("the {name} path was asked for, but this role may not skip the store's checks");
+            Err(Fault::refused(message).hint("leave the path out, or connect as a role that may"))
         }
         (Some(path), true) | (Some(path @ Path::Checked), false) => Ok((path, "asked for".to_owned())),
         (None, false) if server.kind == "sqlite" => Ok((

@@ -422,11 +422,17 @@ pub trait Store: Send {
         Vec::new()
     }
 
-    /// Builds one index, outside any transaction and without keeping others from writing; what an earlier attempt
-    /// left half built under its name is replaced. `name` is [`Plan::index_name`](crate::plan::Plan::index_name).
-    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
-        let _ = name;
-        Ok(IndexBuilt::Not(format!("this store builds no index on {}", index.on())))
+    /// Builds these indexes, outside any transaction and without keeping others from writing, and says what became of
+    /// each; what an earlier attempt left half built under a name is replaced. In front of each stands its
+    /// [`Plan::index_name`](crate::plan::Plan::index_name).
+    async fn build_indexes(
+        &mut self,
+        wanted: &[(String, RunIndex)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<IndexBuilt>, Fault> {
+        let _ = progress;
+        let not = |index: &RunIndex| IndexBuilt::Not(format!("this store builds no index on {}", index.on()));
+        Ok(wanted.iter().map(|(_, index)| not(index)).collect())
     }
 
     /// Drops an index that was built for a run, by this process or by one that died; one that is gone is no error.

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - every write is durable when its call returns (WAL with `synchronous = FULL`);
-//! - whoever writes holds the write lock from the beginning of the transaction on.
+//! - whoever writes holds the write lock from the beginning of the transaction on;
+//! - whoever finds the file busy waits, also while several open it for the first time.
 //!
 //! Not here: what is asked (`database`).
 
@@ -10,9 +11,11 @@ use super::session::{Kind, Row, Session, Trouble, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, ToSql, params_from_iter};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A connection to the file.
 pub(super) struct SqliteSession(Connection);
@@ -22,13 +25,29 @@ impl SqliteSession {
         let connect = || {
             let db = Connection::open(path)?;
             db.busy_timeout(BUSY_TIMEOUT)?;
-            db.pragma_update(None, "journal_mode", "WAL")?;
+            use_wal(&db)?;
             db.pragma_update(None, "synchronous", "FULL")?;
             db.pragma_update(None, "foreign_keys", true)?;
             Ok(Self(db))
         };
         connect().map_err(|error| trouble(&error))
     }
+}
+
+/// Changes the file to WAL if it is not. SQLite does not wait for others who do the same, whatever the time-out says, so
+/// the waiting is done here.
+fn use_wal(db: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => std::thread::sleep(BUSY_PAUSE),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn trouble(error: &Error) -> Trouble {

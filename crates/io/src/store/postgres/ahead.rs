@@ -1,6 +1,6 @@
 //! Archiving the next batch on a second connection while the first removes a batch.
 //!
-//! The second connection is given the addresses of the batch and reads the rows by them; it takes part in no
+//! The second connection is given the addresses of some batches and reads the rows by them; it takes part in no
 //! transaction of the removal and holds no lock that the removal waits for. Where the server has no room for it,
 //! batches are archived and removed in turn.
 //!
@@ -20,8 +20,11 @@ use tokio_postgres::Client;
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Archived, Reader, TagRange, Work};
 
-/// Rows are fetched by address, see `Postgres::read_by_address`.
-const BY_ADDRESS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// Rows are fetched by address, see `Postgres::read_by_address`; nothing that has to last is written here.
+const SETTINGS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET synchronous_commit = off";
+
+/// The addresses of so many batches are handed over at once, if they are as large as the first of them.
+const HANDED_BATCHES: u64 = 8;
 
 /// The second connection, and how many statements its readers have sent.
 #[derive(Default)]
@@ -44,7 +47,7 @@ impl Second {
     async fn open(target: &Target, lock_ms_max: Option<u64>) -> Self {
         let Ok(connected) = connect(target).await else { return Self::Refused };
         let waits = lock_ms_max.map_or(LOCK_WAIT.to_owned(), |ms| format!("SET lock_timeout = {ms}"));
-        match connected.client.batch_execute(&format!("{BY_ADDRESS}; {waits}")).await {
+        match connected.client.batch_execute(&format!("{SETTINGS}; {waits}")).await {
             Ok(()) => Self::Open(Arc::new(connected.client), Arc::default()),
             Err(_) => Self::Refused,
         }
@@ -87,13 +90,20 @@ impl Postgres {
         self.index_for_written(work).await.map_err(|e| e.fault("indexing the key sets"))?;
         let Second::Open(client, statements) = &self.second else { return Ok(None) };
         let (client, statements) = (Arc::clone(client), Arc::clone(statements));
-        match hand_over(&mut self.session, &client, batch).await {
-            Ok(transaction) => self.closed.seen(transaction),
-            Err(_) if client.is_closed() => {
-                self.second = Second::Refused;
-                return Ok(None);
+        if !self.closed.handed.is_some_and(|handed| handed.first <= batch.first && batch.last <= handed.last)
+        {
+            let width = batch.last - batch.first + 1;
+            let last = batch.last.saturating_add(width.saturating_mul(HANDED_BATCHES - 1));
+            let tags = TagRange { first: batch.first, last };
+            match hand_over(&mut self.session, &client, tags).await {
+                Ok(transaction) => self.closed.seen(transaction),
+                Err(_) if client.is_closed() => {
+                    self.second = Second::Refused;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.fault("handing batches over")),
             }
-            Err(error) => return Err(error.fault("handing a batch over")),
+            self.closed.handed = Some(tags);
         }
         let detached = rows::detached(&mut self.session, work, &self.closed, batch, &expected, sink).await?;
         let sections = archive::sections(work, &self.closed, batch, &expected);
@@ -102,14 +112,14 @@ impl Postgres {
     }
 }
 
-/// Copies the lists of a batch to the second connection; returns the id of the transaction that took.
-async fn hand_over(session: &mut PgSession, second: &Client, batch: TagRange) -> Result<u64, SqlError> {
+/// Copies the lists of these tags to the second connection; returns the id of the transaction that took.
+async fn hand_over(session: &mut PgSession, second: &Client, tags: TagRange) -> Result<u64, SqlError> {
     const STATEMENTS: u64 = 7;
     session.count_archive_statements(STATEMENTS);
     let failed = |error: tokio_postgres::Error| sql_error(&error);
     let begin = format!("BEGIN; {CREATE}");
     second.batch_execute(&begin).await.map_err(failed)?;
-    let moved = copy_lists(session.client(), second, batch).await;
+    let moved = copy_lists(session.client(), second, tags).await;
     let own = match &moved {
         Ok(()) => second.simple_query("SELECT pg_current_xact_id()::text").await.map_err(failed),
         Err(_) => Ok(Vec::new()),
@@ -121,11 +131,11 @@ async fn hand_over(session: &mut PgSession, second: &Client, batch: TagRange) ->
     Ok(rows.first().map_or(0, |row| number(row, 0)))
 }
 
-async fn copy_lists(first: &Client, second: &Client, batch: TagRange) -> Result<(), SqlError> {
+async fn copy_lists(first: &Client, second: &Client, tags: TagRange) -> Result<(), SqlError> {
     let failed = |error: tokio_postgres::Error| sql_error(&error);
     let out = format!(
         "COPY (SELECT no, part, tag, tids, CASE WHEN young THEN vers END FROM {LISTS} WHERE tag BETWEEN {} AND {}) TO STDOUT (FORMAT binary)",
-        batch.first, batch.last
+        tags.first, tags.last
     );
     let stream = first.copy_out(&out).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);

@@ -115,7 +115,8 @@ fn section(work: &Work, closed: &Closed, table: TableId, batch: TagRange) -> Sec
     let list: Vec<String> = columns.iter().map(|n| format!("x.{}", PostgresDialect.quote(n))).collect();
     let list = list.join(", ");
     let parts = closed.parts_of(shape, table, batch);
-    let query = |part: &Part| format!("COPY ({}) TO STDOUT", closed.select(&list, table, part, batch));
+    let query =
+        |part: &Part| format!("COPY ({}) TO STDOUT", closed.select(&list, (table, shape), part, batch));
     Section {
         table,
         head: SectionHead {

@@ -339,7 +339,8 @@ fn head(shape: &Table, kind: SectionKind) -> SectionHead {
     }
 }
 
-fn columns(shape: &Table, alias: &str) -> String {
+/// The columns of a row under this alias that the server does not compute itself.
+pub(super) fn columns(shape: &Table, alias: &str) -> String {
     let list = shape.stored_columns();
     let quoted: Vec<String> =
         list.iter().map(|c| format!("{alias}.{}", PostgresDialect.quote(&shape.columns[*c].name))).collect();

@@ -6,13 +6,19 @@
 //! plan until its connection ends, so that an index whose lock is free was left by a process that died.
 
 use super::Postgres;
+use super::connect::connect;
 use super::dialect::{PostgresDialect, qualified};
 use super::remove::fires;
+use super::session::sql_error;
 use crate::store::sql::dialect::Dialect;
-use crate::store::sql::{Session, SqlError, text};
-use std::collections::BTreeSet;
+use crate::store::sql::{Session, SqlError, number, text};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_postgres::Client;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{BuildIndexes, INDEX_PREFIX, Path, RunIndex};
+use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{Closure, IndexBuilt, Work};
 use unseed_core::schema::{Origin, Reference, TableName};
 
@@ -21,58 +27,112 @@ const ROWS_PER_SECOND: u64 = 10_000_000;
 /// The first half of the keys of our advisory locks: `unsd` as a number.
 const LOCKS: u32 = 0x756e_7364;
 
+/// An index that is to be built.
+struct Building {
+    /// Its place among all that are wanted.
+    place: usize,
+    table: String,
+    create: String,
+    /// What to do with what a failed attempt leaves.
+    drop: String,
+}
+
+impl Building {
+    fn new(place: usize, name: &str, index: &RunIndex) -> Self {
+        let d = PostgresDialect;
+        let columns: Vec<String> = index.columns.iter().map(|name| d.quote(name)).collect();
+        let table = qualified(&TableName::new(&index.namespace, &index.table));
+        Self {
+            place,
+            create: format!(
+                "CREATE INDEX CONCURRENTLY {} ON {table} ({})",
+                d.quote(name),
+                columns.join(", ")
+            ),
+            drop: format!("DROP INDEX CONCURRENTLY IF EXISTS {}", full(&index.namespace, name)),
+            table,
+        }
+    }
+}
+
+/// Indexes that wait for a connection, those of one table together: two of one table would wait for each other.
+type Queue = Mutex<VecDeque<Vec<Building>>>;
+
 impl Postgres {
-    /// Builds one index; one that is whole already is kept.
-    pub(super) async fn build_run_index(
+    /// See [`unseed_core::port::store::Store::build_indexes`]. Two connections build at a time, if there is a second.
+    pub(super) async fn build_run_indexes(
         &mut self,
-        name: &str,
-        index: &RunIndex,
-    ) -> Result<IndexBuilt, Fault> {
-        let failed = |e: SqlError| e.fault("building an index for the run");
-        let table = TableName::new(&index.namespace, &index.table);
-        if !self.may_index(&table).await.map_err(failed)? {
-            let why = "this role does not own the table, or may not CREATE in its schema";
-            return Ok(IndexBuilt::Not(why.to_owned()));
+        wanted: &[(String, RunIndex)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<IndexBuilt>, Fault> {
+        let failed = |e: SqlError| e.fault("building indexes for the run");
+        let Some((first, _)) = wanted.first() else { return Ok(Vec::new()) };
+        self.own_indexes(tag(first)).await.map_err(failed)?;
+        let mut outcomes = self.present_indexes(wanted).await.map_err(failed)?;
+        let missing = wanted.iter().enumerate().filter(|(place, _)| !outcomes.contains_key(place));
+        let mut tables: BTreeMap<String, Vec<Building>> = BTreeMap::new();
+        for (place, (name, index)) in missing {
+            let building = Building::new(place, name, index);
+            tables.entry(building.table.clone()).or_default().push(building);
         }
-        self.own_indexes(tag(name)).await.map_err(failed)?;
-        let full = format!("{}.{}", PostgresDialect.quote(&index.namespace), PostgresDialect.quote(name));
-        let sql = format!(
-            "SELECT i.indisvalid::text FROM pg_index i WHERE i.indexrelid = to_regclass({})",
-            PostgresDialect.literal(&full)
-        );
-        match self.session.rows(&sql).await.map_err(failed)?.first().map(|row| text(row, 0)).as_deref() {
-            Some("true") => return Ok(IndexBuilt::Built),
-            Some(_) => {
-                self.session.run(&format!("DROP INDEX CONCURRENTLY {full}")).await.map_err(failed)?;
+        let second = if tables.len() > 1 { connect(&self.target).await.ok() } else { None };
+        let queue: Queue = Mutex::new(tables.into_values().collect());
+        let total = u64::try_from(wanted.len()).ok();
+        let done = AtomicU64::new(u64::try_from(outcomes.len()).unwrap_or_default());
+        let tick = || progress.update("building indexes", done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        let first = build_all(self.session.client(), &queue, &tick);
+        let built = match &second {
+            Some(second) => {
+                let (first, second) = tokio::join!(first, build_all(&second.client, &queue, &tick));
+                [first, second]
             }
-            None => {}
+            None => [first.await, Ok(BTreeMap::new())],
+        };
+        for built in built {
+            outcomes.extend(built.map_err(failed)?);
         }
-        let columns: Vec<String> = index.columns.iter().map(|name| PostgresDialect.quote(name)).collect();
+        self.session.count_statements(u64::try_from(wanted.len()).unwrap_or_default());
+        let unknown = || IndexBuilt::Not("it was left out".to_owned());
+        Ok((0..wanted.len()).map(|place| outcomes.remove(&place).unwrap_or_else(unknown)).collect())
+    }
+
+    /// Indexes that are there, and those that this role cannot build; what is there but half built is dropped.
+    async fn present_indexes(
+        &mut self,
+        wanted: &[(String, RunIndex)],
+    ) -> Result<BTreeMap<usize, IndexBuilt>, SqlError> {
+        let d = PostgresDialect;
+        let rows = wanted.iter().enumerate().map(|(place, (name, index))| {
+            let table = qualified(&TableName::new(&index.namespace, &index.table));
+            format!("({place}, {}, {})", d.literal(&table), d.literal(&full(&index.namespace, name)))
+        });
         let sql = format!(
-            "CREATE INDEX CONCURRENTLY {} ON {} ({})",
-            PostgresDialect.quote(name),
-            qualified(&table),
-            columns.join(", ")
+            "SELECT w.place, (SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(w.name))::text, \
+             EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = to_regclass(w.rel) AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') \
+             AND has_schema_privilege(n.oid, 'CREATE'))::text FROM (VALUES {}) w (place, rel, name)",
+            rows.collect::<Vec<_>>().join(", ")
         );
-        match self.session.run(&sql).await {
-            Ok(_) => Ok(IndexBuilt::Built),
-            Err(error) if error.code.is_none() => Err(failed(error)),
-            Err(error) => {
-                // What it left half built would cost every writer, and serve nobody.
-                self.session
-                    .run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}"))
-                    .await
-                    .map_err(failed)?;
-                Ok(IndexBuilt::Not(error.message))
+        let mut known = BTreeMap::new();
+        for row in self.session.rows(&sql).await? {
+            let place = usize::try_from(number(&row, 0)).unwrap_or(usize::MAX);
+            if text(&row, 2) != "true" {
+                let why = "this role does not own the table, or may not CREATE in its schema";
+                known.insert(place, IndexBuilt::Not(why.to_owned()));
+            } else if text(&row, 1) == "true" {
+                known.insert(place, IndexBuilt::Built);
+            } else if let (Some(_), Some((name, index))) = (&row[1], wanted.get(place)) {
+                self.session.run(&Building::new(place, name, index).drop).await?;
             }
         }
+        Ok(known)
     }
 
     /// Drops an index of this run, whoever built it.
     pub(super) async fn drop_run_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
         let failed = |e: SqlError| e.fault("dropping an index of the run");
         self.own_indexes(tag(name)).await.map_err(failed)?;
-        let full = format!("{}.{}", PostgresDialect.quote(namespace), PostgresDialect.quote(name));
+        let full = full(namespace, name);
         let dropped = self.session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}")).await;
         dropped.map(drop).map_err(failed)
     }
@@ -95,7 +155,7 @@ impl Postgres {
                 // A run at work has built it.
                 continue;
             }
-            let full = format!("{}.{}", PostgresDialect.quote(&text(&row, 0)), PostgresDialect.quote(&name));
+            let full = full(&text(&row, 0), &name);
             let dropped = self.session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {full}")).await;
             self.unlock(&tag).await.map_err(failed)?;
             dropped.map_err(failed)?;
@@ -118,16 +178,39 @@ impl Postgres {
     async fn unlock(&mut self, tag: &str) -> Result<(), SqlError> {
         self.session.run(&format!("SELECT pg_advisory_unlock({})", key(tag))).await.map(drop)
     }
+}
 
-    async fn may_index(&mut self, table: &TableName) -> Result<bool, SqlError> {
-        let sql = format!(
-            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.oid = to_regclass({}) AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') \
-             AND has_schema_privilege(n.oid, 'CREATE')",
-            PostgresDialect.literal(&qualified(table))
-        );
-        Ok(!self.session.rows(&sql).await?.is_empty())
+/// Builds what waits, table by table, until nothing does.
+async fn build_all(
+    client: &Client,
+    queue: &Queue,
+    tick: &(dyn Fn() + Sync),
+) -> Result<BTreeMap<usize, IndexBuilt>, SqlError> {
+    let mut outcomes = BTreeMap::new();
+    loop {
+        let next = queue.lock().expect("nobody panics while holding it").pop_front();
+        let Some(table) = next else { return Ok(outcomes) };
+        for building in table {
+            outcomes.insert(building.place, build(client, &building).await?);
+            tick();
+        }
     }
+}
+
+async fn build(client: &Client, building: &Building) -> Result<IndexBuilt, SqlError> {
+    let Err(error) = client.batch_execute(&building.create).await.map_err(|error| sql_error(&error)) else {
+        return Ok(IndexBuilt::Built);
+    };
+    if error.code.is_none() {
+        return Err(error);
+    }
+    // What it left half built would cost every writer, and serve nobody.
+    client.batch_execute(&building.drop).await.map_err(|error| sql_error(&error))?;
+    Ok(IndexBuilt::Not(error.message))
+}
+
+fn full(namespace: &str, name: &str) -> String {
+    format!("{}.{}", PostgresDialect.quote(namespace), PostgresDialect.quote(name))
 }
 
 /// The id of the plan in the name of an index.

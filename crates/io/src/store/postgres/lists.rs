@@ -13,6 +13,7 @@ use super::{Closed, Postgres};
 use crate::store::sql::closure::{Leaf, Sets, key_set};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
+use crate::store::sql::remainder;
 use crate::store::sql::{Session, SqlError, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::port::store::TagRange;
@@ -51,7 +52,7 @@ impl Listed {
 /// The lists of one table, by part and tag, from rows under alias `k`.
 fn select(table: TableId, horizon: &str, open: &str, from: &str) -> String {
     format!(
-        "SELECT {}, k.part, k.tag, array_agg(k.tid), array_agg(k.ver), bool_or(age(k.ver) <= age('{horizon}'::xid)), {open} \
+        "SELECT {}, k.part, k.tag, array_agg(k.tid), array_agg(k.ver), bool_or(age(k.ver) <= (SELECT age('{horizon}'::xid))), {open} \
          FROM {from} GROUP BY k.part, k.tag",
         table.0
     )
@@ -149,16 +150,18 @@ impl Postgres {
 impl Closed {
     /// What stands behind `FROM` or `DELETE FROM` for the rows of a batch in one part, under alias `x`: the part,
     /// the word before other tables (`JOIN … ON` or `USING … WHERE`) and the condition.
-    fn source(&self, table: TableId, part: &Part, batch: TagRange) -> Source {
+    fn source(&self, (table, shape): (TableId, &Table), part: &Part, [first, last]: [&str; 2]) -> Source {
         let within = format!(
-            "{LISTS} l WHERE l.no = {} AND l.part = {} AND l.tag BETWEEN {} AND {}",
-            table.0, part.handle, batch.first, batch.last
+            "{LISTS} l WHERE l.no = {} AND l.part = {} AND l.tag BETWEEN {first} AND {last}",
+            table.0, part.handle
         );
         let target = format!("ONLY {} x", qualified(&part.name));
         if self.rewritten.is_some() {
-            return Source { target, keys: None, condition: Self::leaving(table) };
+            let condition = remainder::leaves(&PostgresDialect, (table, shape), "x");
+            return Source { target, keys: None, condition };
         }
-        let old = format!("age(x.xmin) > age('{}'::xid)", self.horizon);
+        // Asked for once, and not for every row.
+        let old = format!("age(x.xmin) > (SELECT age('{}'::xid))", self.horizon);
         if self.young.contains(&table) {
             let same = format!("CASE WHEN k.ver IS NULL THEN {old} ELSE x.xmin = k.ver END");
             let keys = format!("(SELECT unnest(l.tids) AS tid, unnest(l.vers) AS ver FROM {within}) k");
@@ -169,17 +172,24 @@ impl Closed {
     }
 
     /// `… FROM … WHERE …` of a query for the rows of a batch in one part, under alias `x`.
-    pub(super) fn select(&self, list: &str, table: TableId, part: &Part, batch: TagRange) -> String {
-        let Source { target, keys, condition } = self.source(table, part, batch);
+    pub(super) fn select(
+        &self,
+        list: &str,
+        table: (TableId, &Table),
+        part: &Part,
+        batch: TagRange,
+    ) -> String {
+        let [first, last] = [batch.first, batch.last].map(|tag| tag.to_string());
+        let Source { target, keys, condition } = self.source(table, part, [&first, &last]);
         match keys {
             Some(keys) => format!("SELECT {list} FROM {keys} JOIN {target} ON {condition}"),
             None => format!("SELECT {list} FROM {target} WHERE {condition}"),
         }
     }
 
-    /// The statement that deletes the rows of a batch in one part.
-    pub(super) fn delete(&self, table: TableId, part: &Part, batch: TagRange) -> String {
-        let Source { target, keys, condition } = self.source(table, part, batch);
+    /// The statement that deletes the rows of a batch in one part; `tags` are the first and the last of the batch.
+    pub(super) fn delete(&self, table: (TableId, &Table), part: &Part, tags: [&str; 2]) -> String {
+        let Source { target, keys, condition } = self.source(table, part, tags);
         match keys {
             Some(keys) => format!("DELETE FROM {target} USING {keys} WHERE {condition}"),
             None => format!("DELETE FROM {target} WHERE {condition}"),

@@ -57,6 +57,7 @@ pub(crate) use gauges::PgGauges;
 use protected::{Beside, Known};
 use session::PgSession;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use unseed_core::fault::Fault;
 use unseed_core::plan::{BuildIndexes, Path, RootSet, RunIndex};
 use unseed_core::port::progress::{Progress, Silent};
@@ -121,6 +122,8 @@ struct Closed {
     /// Counts per tag, once the addresses are listed.
     tally: Option<Tally>,
     listed: lists::Listed,
+    /// Tags whose lists the second connection has.
+    handed: Option<TagRange>,
     /// The next transaction id, as long as everything before it is known to have been seen.
     seen_up_to: Option<u64>,
     /// Tables that others or triggers of earlier batches wrote into, and those whose references are indexed for it.
@@ -133,7 +136,7 @@ struct Closed {
     /// Tables with a row that is younger than the horizon.
     young: BTreeSet<TableId>,
     /// Tables that are emptied, on the rewrite path.
-    rewritten: Option<rewrite::Rewritten>,
+    rewritten: Option<Arc<rewrite::Rewritten>>,
     /// Checks that may be switched off while a batch is removed, once they were asked for.
     checks: Option<unchecked::Checks>,
 }
@@ -223,7 +226,7 @@ impl Postgres {
     }
 
     async fn files(&mut self, work: &Work) -> Result<BTreeMap<u64, String>, Fault> {
-        let rewritten = self.closed.rewritten.iter().flat_map(rewrite::Rewritten::tables);
+        let rewritten = self.closed.rewritten.iter().flat_map(|rewritten| rewritten.tables());
         let tables = self.closed.sets.keys.keys().chain(self.closed.sets.detached.keys()).chain(rewritten);
         let handles: Vec<String> = tables
             .flat_map(|t| work.schema.table(*t).parts.iter().map(|part| part.handle.to_string()))
@@ -348,8 +351,12 @@ impl Store for Postgres {
         indexes::wanted(work, closure, choice)
     }
 
-    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
-        self.build_run_index(name, index).await
+    async fn build_indexes(
+        &mut self,
+        wanted: &[(String, RunIndex)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<IndexBuilt>, Fault> {
+        self.build_run_indexes(wanted, progress).await
     }
 
     async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {
@@ -551,12 +558,15 @@ impl Postgres {
         if rewrites {
             let roots: u64 = request.roots.iter().map(|roots| roots.rows.count()).sum();
             let last_tag = roots.saturating_sub(1) / request.roots_per_tag.max(1);
-            self.closed.rewritten = Some(rewrite::Rewritten::choose(work, &remainder, last_tag)?);
-            self.closed.tally = Some(rewrite::Rewritten::tally(&remainder.closure));
-            self.may_rewrite(work).await?;
+            let mut rewritten = rewrite::Rewritten::choose(work, &remainder, last_tag)?;
+            self.may_rewrite(work, &rewritten).await?;
             if !request.count_only {
-                self.look_closer(work).await?;
+                let roots = request.roots.iter().map(|roots| (roots.table, roots.rows.count())).collect();
+                let decisive = remainder::decisive(work, &remainder, &roots);
+                self.look_closer(work, &mut rewritten, &decisive).await?;
             }
+            self.closed.rewritten = Some(Arc::new(rewritten));
+            self.closed.tally = Some(rewrite::Rewritten::tally(&remainder.closure));
         }
         Ok(Some(remainder.closure))
     }

@@ -10,6 +10,7 @@ use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
 use super::effects::{self, Counters};
 use super::locked;
+use super::session::PgSession;
 use super::unchecked::Checks;
 use crate::store::sql::closure::key_set;
 use crate::store::sql::condition::Conditions;
@@ -17,6 +18,7 @@ use crate::store::sql::counts::{self, DetachSource, detach_sources};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::{Session, SqlError, number, numbered, runs};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use unseed_core::fault::{Fault, counted};
 use unseed_core::plan::Path;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, Removal, Removed, TagRange, Work};
@@ -331,9 +333,9 @@ impl Postgres {
         }
         self.set_mode(work, if work.path == Path::Fast { Mode::Skipped } else { Mode::Firing }).await?;
         let counted = if updates.iter().any(|(table, _)| has_rule(work, *table, |e| e.on_update)) {
-            self.run_one_by_one(&updates).await?
+            run_one_by_one(&mut self.session, &updates).await?
         } else {
-            self.run_counted(&updates).await?
+            run_counted(&mut self.session, batch, &|_| updates.clone()).await?
         };
         for (table, rows) in &expected.detached_rows {
             self.compare(work, *table, "detached", *rows, counted.get(table).copied().unwrap_or(0), batch)
@@ -350,26 +352,38 @@ impl Postgres {
         segment: &Segment,
         before: Option<&Counters>,
     ) -> Result<BTreeSet<TableId>, Stop> {
-        let mut deletes = Vec::new();
+        let mut parts = Vec::new();
         for table in &segment.tables {
-            for part in self.closed.parts_of(work.schema.table(*table), *table, batch) {
-                deletes.push((*table, self.closed.delete(*table, &part, batch)));
-            }
+            let found = self.closed.parts_of(work.schema.table(*table), *table, batch);
+            parts.extend(found.into_iter().map(|part| (*table, part)));
         }
+        let tables: Vec<TableId> = parts.iter().map(|(table, _)| *table).collect();
         self.set_mode(work, segment.mode).await?;
+        let (session, closed) = (&mut self.session, &self.closed);
+        let deletes = |run: Range<usize>, tags: [&str; 2]| {
+            let delete = |(table, part): &(TableId, Part)| {
+                (*table, closed.delete((*table, work.schema.table(*table)), part, tags))
+            };
+            parts[run].iter().map(delete).collect::<Vec<_>>()
+        };
         let mut counted = if segment.tables.iter().any(|t| has_rule(work, *t, |e| e.on_delete)) {
             // Rules are not supported inside a common table expression.
-            self.run_one_by_one(&deletes).await?
+            let [first, last] = [batch.first, batch.last].map(|tag| tag.to_string());
+            run_one_by_one(session, &deletes(0..parts.len(), [&first, &last])).await?
         } else if let Some(before) = before.filter(|_| segment.mode == Mode::Skipped) {
-            self.run_uncounted(work, &deletes, before).await?
+            for run in runs::runs(&tables, std::iter::empty()) {
+                run_uncounted(session, batch, &|tags| deletes(run.clone(), tags)).await?;
+            }
+            let now = effects::counters(session).await?.since(before);
+            tables.into_iter().map(|table| (table, now.deleted(work, table))).collect()
         } else {
-            let tables: Vec<TableId> = deletes.iter().map(|(table, _)| *table).collect();
             // Where the server checks keys, a row goes no earlier than the rows that refer to it.
             let checked = work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
             let checked = checked.filter(|_| segment.mode == Mode::Firing).map(|r| (r.parent, r.child));
             let mut counted = BTreeMap::new();
             for run in runs::runs(&tables, checked) {
-                for (table, rows) in self.run_counted(&deletes[run]).await? {
+                let changes = |tags: [&str; 2]| deletes(run.clone(), tags);
+                for (table, rows) in run_counted(session, batch, &changes).await? {
                     *counted.entry(table).or_default() += rows;
                 }
             }
@@ -466,56 +480,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Runs deletes that fire no trigger as one, and returns how many rows each table lost since the counters were read.
-    /// A row that a statement returns is fetched once more, which takes a third of the time of its removal.
-    async fn run_uncounted(
-        &mut self,
-        work: &Work,
-        parts: &[(TableId, String)],
-        before: &Counters,
-    ) -> Result<BTreeMap<TableId, u64>, SqlError> {
-        let tables: Vec<TableId> = parts.iter().map(|(table, _)| *table).collect();
-        for run in runs::runs(&tables, std::iter::empty()) {
-            let with: Vec<String> =
-                parts[run].iter().enumerate().map(|(n, (_, sql))| format!("s{n} AS ({sql})")).collect();
-            self.session.run(&format!("WITH {} SELECT 1", with.join(", "))).await?;
-        }
-        let now = effects::counters(&mut self.session).await?.since(before);
-        Ok(tables.into_iter().map(|table| (table, now.deleted(work, table))).collect())
-    }
-
-    /// Runs data-modifying statements as one, and returns how many rows each table lost.
-    async fn run_counted(&mut self, parts: &[(TableId, String)]) -> Result<BTreeMap<TableId, u64>, SqlError> {
-        let mut counted = BTreeMap::new();
-        if parts.is_empty() {
-            return Ok(counted);
-        }
-        let with: Vec<String> =
-            parts.iter().enumerate().map(|(n, (_, sql))| format!("s{n} AS ({sql} RETURNING 1)")).collect();
-        let select: Vec<String> = parts
-            .iter()
-            .enumerate()
-            .map(|(n, (table, _))| format!("SELECT {}, (SELECT count(*) FROM s{n})", table.0))
-            .collect();
-        let sql = format!("WITH {} {}", with.join(", "), select.join(" UNION ALL "));
-        for row in self.session.rows(&sql).await? {
-            let table = numbered(&row, 0);
-            *counted.entry(table).or_default() += number(&row, 1);
-        }
-        Ok(counted)
-    }
-
-    async fn run_one_by_one(
-        &mut self,
-        parts: &[(TableId, String)],
-    ) -> Result<BTreeMap<TableId, u64>, SqlError> {
-        let mut counted = BTreeMap::new();
-        for (table, sql) in parts {
-            *counted.entry(*table).or_default() += self.session.run(sql).await?;
-        }
-        Ok(counted)
-    }
-
     /// Fewer rows than archived: either someone else changed them, or a trigger or rule kept them.
     async fn compare(
         &mut self,
@@ -583,6 +547,55 @@ impl Postgres {
 
 /// Whether a key failed because of rows that came in between. Locks and deadlocks are faults that the engine tries
 /// again.
+/// Statements that change one table each, with these texts for the first and the last tag of the batch.
+type Changes<'a> = dyn Fn([&str; 2]) -> Vec<(TableId, String)> + Sync + 'a;
+
+/// Runs deletes that fire no trigger as one. A row that a statement returns is fetched once more, which takes a third of
+/// the time of its removal; so they return none, and who needs to know how many there were reads the counters.
+async fn run_uncounted(
+    session: &mut PgSession,
+    batch: TagRange,
+    changes: &Changes<'_>,
+) -> Result<(), SqlError> {
+    let sql = |tags: [&str; 2]| {
+        let with = changes(tags).into_iter().enumerate().map(|(n, (_, sql))| format!("s{n} AS ({sql})"));
+        format!("WITH {} SELECT 1", with.collect::<Vec<_>>().join(", "))
+    };
+    session.again([batch.first, batch.last], &sql).await.map(drop)
+}
+
+/// Runs data-modifying statements as one, and returns how many rows of each table they changed.
+async fn run_counted(
+    session: &mut PgSession,
+    batch: TagRange,
+    changes: &Changes<'_>,
+) -> Result<BTreeMap<TableId, u64>, SqlError> {
+    let sql = |tags: [&str; 2]| {
+        let (mut with, mut select) = (Vec::new(), Vec::new());
+        for (n, (table, sql)) in changes(tags).into_iter().enumerate() {
+            with.push(format!("s{n} AS ({sql} RETURNING 1)"));
+            select.push(format!("SELECT {}, (SELECT count(*) FROM s{n})", table.0));
+        }
+        format!("WITH {} {}", with.join(", "), select.join(" UNION ALL "))
+    };
+    let mut counted = BTreeMap::new();
+    for row in session.again([batch.first, batch.last], &sql).await? {
+        *counted.entry(numbered(&row, 0)).or_default() += number(&row, 1);
+    }
+    Ok(counted)
+}
+
+async fn run_one_by_one(
+    session: &mut PgSession,
+    changes: &[(TableId, String)],
+) -> Result<BTreeMap<TableId, u64>, SqlError> {
+    let mut counted = BTreeMap::new();
+    for (table, sql) in changes {
+        *counted.entry(*table).or_default() += session.run(sql).await?;
+    }
+    Ok(counted)
+}
+
 fn is_transient(error: &SqlError) -> bool {
     error.code.as_deref() == Some("23503")
 }

@@ -10,14 +10,14 @@
 //! - before the commit every table holds exactly the rows that stay, by their number and a digest over all of them, and
 //!   nothing else was written;
 //! - no table that is left alone refers to one that is emptied, by whatever kind of reference;
-//! - no row that leaves refers to nothing by a key that led to it, since it may belong to a row that stays.
+//! - no row was counted by a key that leads to nothing, since it may belong to a row that stays.
 //!
 //! Not here: which rows stay (`sql::remainder`), the archive.
 
+use super::Postgres;
 use super::dialect::PostgresDialect;
 use super::effects::{self, Counters};
 use super::remove::{Mode, Stop};
-use super::{Closed, Postgres};
 use crate::store::sql::counts::{self, Tally};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::remainder::{Remainder, stay_set};
@@ -25,7 +25,7 @@ use crate::store::sql::{Session, SqlError, fingerprint, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::fault::{Category, Fault, counted};
 use unseed_core::port::store::{Archived, Closure, Removal, Removed, Tags, Work};
-use unseed_core::schema::{EffectKind, Origin, Part, ReferenceId, TableId};
+use unseed_core::schema::{EffectKind, Part, ReferenceId, TableId};
 
 /// Rows and a digest over them, per table.
 type Digests = BTreeMap<TableId, (u64, String)>;
@@ -133,32 +133,16 @@ pub(super) fn refused(why: &str) -> Fault {
         .hint("leave `--path rewrite` out, or plan for other roots")
 }
 
-impl Closed {
-    /// The condition of the rows that leave, under alias `x`.
-    pub(super) fn leaving(table: TableId) -> String {
-        let set = PostgresDialect.temp(&stay_set(table));
-        format!("NOT EXISTS (SELECT 1 FROM {set} k WHERE k.part = x.tableoid AND k.tid = x.ctid)")
-    }
-}
-
 /// Short name of the rows of a table that are put back.
 fn kept_set(table: TableId) -> String {
     format!("unseed_z{}", table.0)
 }
 
-/// Columns whose values are kept; the server computes the others.
-fn columns(work: &Work, table: TableId, alias: &str) -> String {
-    let shape = work.schema.table(table);
-    let quoted = |c: &usize| format!("{alias}{}", PostgresDialect.quote(&shape.columns[*c].name));
-    shape.stored_columns().iter().map(quoted).collect::<Vec<_>>().join(", ")
-}
-
 impl Postgres {
     /// Refuses tables that the role may not empty or fill.
-    pub(super) async fn may_rewrite(&mut self, work: &Work) -> Result<(), Fault> {
-        let rewritten = self.closed.rewritten.as_ref().into_iter();
-        let tables = rewritten.flat_map(Rewritten::tables).flat_map(|t| parts(work, *t));
-        let handles: Vec<String> = tables.map(|part| part.handle.to_string()).collect();
+    pub(super) async fn may_rewrite(&mut self, work: &Work, rewritten: &Rewritten) -> Result<(), Fault> {
+        let parts = rewritten.tables().flat_map(|t| parts(work, *t));
+        let handles: Vec<String> = parts.map(|part| part.handle.to_string()).collect();
         let sql = format!(
             "SELECT oid::regclass::text FROM pg_class WHERE oid IN ({}) \
              AND NOT (has_table_privilege(oid, 'TRUNCATE') AND has_table_privilege(oid, 'INSERT')) ORDER BY 1 LIMIT 5",
@@ -207,21 +191,11 @@ impl Postgres {
     }
 
     async fn rewrite_and_prove(&mut self, work: &Work, expected: &Closure) -> Result<Removed, Stop> {
-        let rewritten = self.closed.rewritten.take().unwrap_or_default();
-        let done = self.rewrite_tables(work, expected, &rewritten).await;
-        self.closed.rewritten = Some(rewritten);
-        done
-    }
-
-    async fn rewrite_tables(
-        &mut self,
-        work: &Work,
-        expected: &Closure,
-        rewritten: &Rewritten,
-    ) -> Result<Removed, Stop> {
+        let Some(rewritten) = self.closed.rewritten.clone() else { return Ok(Removed::default()) };
+        let rewritten = rewritten.as_ref();
+        let Statements { lock, keep, empty, refill } = statements(work, rewritten);
         self.limit_statements().await?;
-        let [lock, rest @ ..] = &statements(work, rewritten)[..] else { return Ok(Removed::default()) };
-        self.session.run(lock).await?;
+        self.session.run(&lock).await?;
         self.refuse_altered(work, rewritten).await?;
         let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
         if *before.files() != self.closed.files {
@@ -231,12 +205,12 @@ impl Postgres {
             self.refuse_changes(work, rewritten).await?;
         }
         self.set_mode(work, Mode::Skipped).await?;
-        let (keep, refill) = rest.split_at(rewritten.kept(work).count());
-        for sql in keep {
+        for sql in &keep {
             self.session.run(sql).await?;
         }
         let kept = self.digests(&kept_sql(work, rewritten)).await?;
-        for sql in refill {
+        self.session.run(&empty).await?;
+        for sql in &refill {
             self.session.run(sql).await?;
         }
         let found = self.digests(&found_sql(work, rewritten)).await?;
@@ -284,25 +258,20 @@ impl Postgres {
         Ok((totals, some.map(|row| (numbered(row, 0), (number(row, 2), text(row, 3)))).collect()))
     }
 
-    /// What a removal has to know that a plan can do without; to be asked in the snapshot of the closure.
+    /// What a removal has to know that a plan can do without; to be asked in the snapshot of the closure, of which
+    /// `decisive` says by which keys rows were counted.
     ///
     /// # Errors
-    /// `Refused` where a validated key leads to nothing: a row that refers by it may belong to a row that stays.
-    pub(super) async fn look_closer(&mut self, work: &Work) -> Result<(), Fault> {
+    /// `Refused` where such a key leads to nothing: a row that refers by it may belong to a row that stays.
+    pub(super) async fn look_closer(
+        &mut self,
+        work: &Work,
+        rewritten: &mut Rewritten,
+        decisive: &[ReferenceId],
+    ) -> Result<(), Fault> {
         let failed = |e: SqlError| e.fault("looking at what leaves");
-        let Some(mut rewritten) = self.closed.rewritten.take() else { return Ok(()) };
-        rewritten.young = self.versions(work, &rewritten).await.map_err(failed)?.1;
-        let emptied: BTreeSet<TableId> = rewritten.tables().copied().collect();
-        self.closed.rewritten = Some(rewritten);
-        let references = work.schema.reference_ids().filter(|id| {
-            let r = work.schema.reference(*id);
-            r.origin == Origin::Declared
-                && r.validated
-                && emptied.contains(&r.child)
-                && emptied.contains(&r.parent)
-        });
-        let references: Vec<ReferenceId> = references.collect();
-        let orphans = counts::orphans(&mut self.session, &work.schema, &references).await.map_err(failed)?;
+        rewritten.young = self.versions(work, rewritten).await.map_err(failed)?.1;
+        let orphans = counts::orphans(&mut self.session, &work.schema, decisive).await.map_err(failed)?;
         match orphans.first() {
             Some(found) => {
                 let key = work.schema.describe(found.reference);
@@ -358,50 +327,62 @@ impl Postgres {
 /// All statements of the removal, for people to read.
 pub(super) fn explain(work: &Work) -> Vec<String> {
     let rewritten = Rewritten::any(work);
-    let mut all = statements(work, &rewritten);
-    let refill = all.split_off(1 + rewritten.kept(work).count());
+    let Statements { lock, keep, empty, refill } = statements(work, &rewritten);
     let note = |why: &str, sql: String| format!("-- {why}\n{sql}");
-    all.insert(1, "SET LOCAL session_replication_role = replica".to_owned());
     let kept = note("rows that stay, and a digest over them", kept_sql(work, &rewritten).join(" UNION ALL "));
     let found = note("must be the same", found_sql(work, &rewritten).join(" UNION ALL "));
-    all.into_iter().chain([kept]).chain(refill).chain([found]).collect()
+    let mut all = vec![lock, "SET LOCAL session_replication_role = replica".to_owned()];
+    all.extend(keep);
+    all.extend([kept, empty]);
+    all.extend(refill);
+    all.push(found);
+    all
 }
 
-/// The lock, one statement for each table that keeps rows, the one that empties all, and one for each that is refilled.
-pub(super) fn statements(work: &Work, rewritten: &Rewritten) -> Vec<String> {
+/// The statements of the removal, in their order.
+struct Statements {
+    lock: String,
+    /// One for each table that keeps rows, as all in `refill`.
+    keep: Vec<String>,
+    empty: String,
+    refill: Vec<String>,
+}
+
+fn statements(work: &Work, rewritten: &Rewritten) -> Statements {
     let d = PostgresDialect;
     let relations: Vec<String> = rewritten.tables().map(|t| d.relation(work.schema.table(*t))).collect();
     let relations = relations.join(", ");
-    let mut statements = vec![format!("LOCK TABLE {relations} IN ACCESS EXCLUSIVE MODE")];
-    for table in rewritten.kept(work) {
+    let keep = |table: TableId| {
         let shape = work.schema.table(table);
-        statements.push(format!(
+        format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} x WHERE {}",
-            kept_set(table),
-            columns(work, table, "x."),
+            d.temp(&kept_set(table)),
+            effects::columns(shape, "x"),
             d.relation(shape),
             d.among(shape, "x", &d.temp(&stay_set(table))),
-        ));
+        )
+    };
+    let refill = |table: TableId| {
+        let shape = work.schema.table(table);
+        let columns = shape.stored_columns().into_iter().map(|c| shape.columns[c].name.clone());
+        d.insert_staged(shape, &columns.collect::<Vec<_>>(), &d.temp(&kept_set(table)))
+    };
+    Statements {
+        lock: format!("LOCK TABLE {relations} IN ACCESS EXCLUSIVE MODE"),
+        keep: rewritten.kept(work).map(keep).collect(),
+        empty: format!("TRUNCATE {relations}"),
+        refill: rewritten.kept(work).map(refill).collect(),
     }
-    statements.push(format!("TRUNCATE {relations}"));
-    for table in rewritten.kept(work) {
-        let list = columns(work, table, "");
-        statements.push(format!(
-            "INSERT INTO {} ({list}) OVERRIDING SYSTEM VALUE SELECT {list} FROM {}",
-            super::dialect::qualified(&work.schema.table(table).name),
-            d.temp(&kept_set(table)),
-        ));
-    }
-    statements
 }
 
 /// Rows and a digest over all their columns, also over those that were added since the catalog was read.
 fn digest_sql(work: &Work, table: TableId, condition: &str) -> String {
-    let relation = PostgresDialect.relation(work.schema.table(table));
+    let (d, shape) = (PostgresDialect, work.schema.table(table));
+    let digest = d.digest_of(&d.row_hash(shape, "x"));
     format!(
-        "SELECT {}, count(*), coalesce(sum(hashtextextended(ROW(x.*)::text, 0)::numeric), 0)::text \
-         FROM {relation} x WHERE {condition}",
+        "SELECT {}, count(*), coalesce({digest}, '0') FROM {} x WHERE {condition}",
         table.0,
+        d.relation(shape)
     )
 }
 

@@ -6,12 +6,15 @@ use crate::store::sql::{Session, SqlError, TextRow};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use unseed_core::port::store::Statements;
 
 /// Rows are sent to the server in pieces of about this size.
 const COPY_CHUNK_BYTES: usize = 64 * 1024;
+/// The server holds the plans of so many statements; one over many tables takes some megabytes.
+const KEPT_MAX: usize = 8;
 
 /// A session of PostgreSQL.
 pub(super) struct PgSession {
@@ -19,6 +22,17 @@ pub(super) struct PgSession {
     statements: Statements,
     /// When the transaction began that holds locks on user tables.
     holding_since: Option<Instant>,
+    kept: KeptPlans,
+}
+
+/// Statements that came more than once, and whose plans the server keeps.
+#[derive(Default)]
+struct KeptPlans {
+    /// Hashes of statements that came once.
+    seen: HashSet<blake3::Hash>,
+    /// Names of prepared statements, the oldest first.
+    names: VecDeque<(blake3::Hash, String)>,
+    made: u64,
 }
 
 /// The server's answer, or the loss of the connection.
@@ -64,7 +78,7 @@ fn connection_message(error: &tokio_postgres::Error) -> String {
 
 impl PgSession {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, statements: Statements::default(), holding_since: None }
+        Self { client, statements: Statements::default(), holding_since: None, kept: KeptPlans::default() }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -95,6 +109,34 @@ impl PgSession {
             let held = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.statements.longest_transaction_us = self.statements.longest_transaction_us.max(held);
         }
+    }
+
+    /// Runs a statement that comes again and again with other values; returns its rows. `sql` writes it with these texts
+    /// in place of the values. From the second time on the server keeps it, and need not plan it anew.
+    pub(super) async fn again(
+        &mut self,
+        values: [u64; 2],
+        sql: &(dyn Fn([&str; 2]) -> String + Sync),
+    ) -> Result<Vec<TextRow>, SqlError> {
+        let [first, last] = values.map(|value| value.to_string());
+        let general = sql(["$1", "$2"]);
+        let hash = blake3::hash(general.as_bytes());
+        if let Some((_, name)) = self.kept.names.iter().find(|(known, _)| *known == hash) {
+            return self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await;
+        }
+        if self.kept.seen.insert(hash) {
+            return self.script(&sql([&first, &last]), 1).await;
+        }
+        if self.kept.names.len() == KEPT_MAX
+            && let Some((_, oldest)) = self.kept.names.pop_front()
+        {
+            self.script(&format!("DEALLOCATE {oldest}"), 1).await?;
+        }
+        self.kept.made += 1;
+        let name = format!("unseed_again_{}", self.kept.made);
+        self.script(&format!("PREPARE {name} (int, int) AS {general}"), 1).await?;
+        self.kept.names.push_back((hash, name.clone()));
+        self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await
     }
 
     /// Runs several statements in one message; returns the rows of all.

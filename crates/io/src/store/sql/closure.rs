@@ -14,11 +14,11 @@ use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, number, numbered, roots};
 use std::collections::{BTreeMap, BTreeSet};
-use unseed_core::closure::{Detachment, Program, Stage, Together, Visit};
+use unseed_core::closure::{Detachment, KeySet, Program, Stage, Together, Visit};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{CloseRequest, Work};
 use unseed_core::protect::Ownership;
-use unseed_core::schema::{ReferenceId, Schema, TableId};
+use unseed_core::schema::{ReferenceId, Schema, Table, TableId};
 
 /// The condition of rows that are not open.
 const NEVER: &str = "false";
@@ -126,6 +126,12 @@ const ASIDE: &str = "unseed_s";
 /// The rows of a table that its key set does not hold, as a relation.
 fn aside(d: &dyn Dialect, table: TableId) -> String {
     format!("(SELECT a.* FROM {} a WHERE a.no = {})", d.temp(ASIDE), table.0)
+}
+
+/// The columns of a table under alias `x` that later steps need, as `expression AS name`.
+pub(crate) fn carried(d: &dyn Dialect, shape: &Table, set: Option<&KeySet>) -> Vec<String> {
+    let columns = set.map(|set| set.carried.as_slice()).unwrap_or_default();
+    columns.iter().map(|c| format!("x.{} AS c{c}", d.quote(&shape.columns[*c].name))).collect()
 }
 
 /// Runs the closure of the roots; returns its sets. Must run within one snapshot.
@@ -566,13 +572,8 @@ impl<'a> Closing<'a> {
 
     fn is_unique_target(&self, id: ReferenceId) -> bool {
         let reference = self.schema.reference(id);
-        let is_key = |key: &Vec<usize>| {
-            key.len() == reference.parent_columns.len()
-                && key.iter().all(|c| reference.parent_columns.contains(c))
-        };
         // A declared key can point at columns that may be null, or, in SQLite, that are not unique at all.
-        let unique = self.schema.table(reference.parent).keys.iter().any(is_key);
-        unique
+        self.schema.leads_to_key(reference)
             && reference.origin == unseed_core::schema::Origin::Declared
             && reference.parent_parts.is_none()
     }
@@ -616,9 +617,7 @@ impl<'a> Closing<'a> {
         if self.stepped.contains(&table) {
             columns.push(format!("{step} AS step"));
         }
-        for column in self.program.set(table).map(|set| set.carried.as_slice()).unwrap_or_default() {
-            columns.push(format!("x.{} AS c{column}", d.quote(&shape.columns[*column].name)));
-        }
+        columns.extend(carried(d, shape, self.program.set(table)));
         format!("SELECT {}", columns.join(", "))
     }
 

@@ -84,6 +84,16 @@ impl Conditions<'_> {
         terms.join(" AND ")
     }
 
+    /// The reference of a row under alias `x` is not set, or leads to a row of this set.
+    pub(crate) fn stays_within(&self, r: &Reference, x: &str, set: &str) -> String {
+        let refers = self.refers(r, (x, Side::Table), ("j", Side::Keys));
+        let leads = format!("EXISTS (SELECT 1 FROM {set} j WHERE {refers})");
+        // A plain EXISTS can be planned as a join; one below OR cannot.
+        let columns = &self.schema.table(r.child).columns;
+        let never_null = r.when.is_empty() && r.child_columns.iter().all(|c| !columns[*c].nullable);
+        if never_null { leads } else { format!("(NOT ({}) OR {leads})", self.is_set(r, x)) }
+    }
+
     /// One of these checks of the row would fail if all these detaches were made.
     pub(crate) fn checks_fail(
         &self,

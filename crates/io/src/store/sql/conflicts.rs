@@ -79,10 +79,8 @@ impl Search<'_> {
             d.temp(&key_set(some)),
         );
         let creates = [&walk, &verdict].map(|name| d.create_set(name, &walk_indexes(d), &shape));
-        let names = [walk, verdict];
-        let together = if d.takes_lists_of_tables() { names.len() } else { 1 };
-        for names in names.chunks(together) {
-            session.run(&format!("DROP TABLE IF EXISTS {}", names.join(", "))).await?;
+        for names in d.lists_of_tables(&[walk, verdict]) {
+            session.run(&format!("DROP TABLE IF EXISTS {names}")).await?;
         }
         for create in creates {
             session.run(&create).await?;

@@ -228,6 +228,12 @@ pub(crate) trait Dialect: Send + Sync {
         false
     }
 
+    /// These tables as lists for `ANALYZE` and `DROP TABLE`: as many to a statement as it takes.
+    fn lists_of_tables(&self, names: &[String]) -> Vec<String> {
+        let most = if self.takes_lists_of_tables() { 200 } else { 1 };
+        names.chunks(most).map(|names| names.join(", ")).collect()
+    }
+
     /// Whether joins of temporary tables are planned by such statistics.
     fn plans_by_statistics(&self) -> bool {
         false

@@ -3,7 +3,8 @@
 //! A row belongs wholly when all its owning references that are set lead to rows that are protected or
 //! belong wholly. Such a row can neither be removed nor detached by any plan, so its digest must not change.
 
-use super::condition::{Conditions, Side};
+use super::closure::carried;
+use super::condition::Conditions;
 use super::dialect::Dialect;
 use super::{Session, SqlError, number, numbered, text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,8 +146,7 @@ async fn analyze(session: &mut dyn Session, unread: &mut Vec<TableId>) -> Result
 /// Names of sets, as many in one list as a statement takes.
 fn together(d: &dyn Dialect, tables: Vec<TableId>) -> Vec<String> {
     let names: Vec<String> = tables.into_iter().map(|table| d.temp(&set_name(table))).collect();
-    let most = if d.takes_lists_of_tables() { 200 } else { 1 };
-    names.chunks(most).map(|names| names.join(", ")).collect()
+    d.lists_of_tables(&names)
 }
 
 /// Forgets what [`find`] found.
@@ -224,9 +224,7 @@ fn select(d: &dyn Dialect, work: &Work, set: &KeySet, filled: &BTreeSet<TableId>
     let table = set.table;
     let shape = work.schema.table(table);
     let mut columns = d.located(shape, "x");
-    for column in &set.carried {
-        columns.push(format!("x.{} AS c{column}", d.quote(&shape.columns[*column].name)));
-    }
+    columns.extend(carried(d, shape, Some(set)));
     let head = format!("SELECT {} FROM {} x", columns.join(", "), d.relation(shape));
     if work.ownership.protected.contains(&table) {
         return Some(format!("{head} WHERE {}", protected(d, work, table, "x")));
@@ -239,14 +237,7 @@ fn select(d: &dyn Dialect, work: &Work, set: &KeySet, filled: &BTreeSet<TableId>
             all.push(format!("NOT ({is_set})"));
             continue;
         }
-        let owned = format!(
-            "EXISTS (SELECT 1 FROM {} q WHERE {})",
-            d.temp(&set_name(r.parent)),
-            conditions.refers(r, ("x", Side::Table), ("q", Side::Keys)),
-        );
-        // A plain EXISTS can be planned as a join; one below OR cannot.
-        let never_null = r.when.is_empty() && r.child_columns.iter().all(|c| !shape.columns[*c].nullable);
-        all.push(if never_null { owned } else { format!("(NOT ({is_set}) OR {owned})") });
+        all.push(conditions.stays_within(r, "x", &d.temp(&set_name(r.parent))));
         any.push(format!("({is_set})"));
     }
     if any.is_empty() {

@@ -16,7 +16,7 @@
 //!
 //! Not here: the closure itself (`closure`), which this must agree with.
 
-use super::closure::pretty;
+use super::closure::{carried, pretty};
 use super::condition::{Conditions, Side};
 use super::dialect::Dialect;
 use super::{Session, SqlError, counts, fingerprint, number, roots};
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unseed_core::closure::{Stage, Visit};
 use unseed_core::port::progress::Progress;
 use unseed_core::port::store::{CloseRequest, Closure, Work};
-use unseed_core::schema::{Origin, Reference, ReferenceId, TableId};
+use unseed_core::schema::{Origin, Reference, ReferenceId, Schema, Table, TableId};
 
 /// The part of the root tables' rows that must be roots, in percent.
 const NEARLY_ALL_PERCENT: u64 = 80;
@@ -112,6 +112,60 @@ pub(crate) fn stay_set(table: TableId) -> String {
     format!("unseed_y{}", table.0)
 }
 
+/// The row of a table under this alias is none of those that stay.
+pub(crate) fn leaves(d: &dyn Dialect, (table, shape): (TableId, &Table), x: &str) -> String {
+    format!("NOT EXISTS (SELECT 1 FROM {} y WHERE {})", d.temp(&stay_set(table)), d.at(shape, x, "y"))
+}
+
+/// Where a reference is set, it leads to exactly one row, since the database has seen to that.
+fn is_certain(schema: &Schema, id: ReferenceId) -> bool {
+    let r = schema.reference(id);
+    r.origin == Origin::Declared
+        && r.validated
+        && r.when.is_empty()
+        && r.child_parts.is_none()
+        && r.parent_parts.is_none()
+        && schema.leads_to_key(r)
+}
+
+/// References that have to lead to a row wherever they are set, or else rows may have been counted that do not leave.
+///
+/// A row that belongs to its parent by a key that is never null leaves with it: were the parent one that stays, the cut
+/// would not be clean. So one such key to a table of which that is known already tells of all rows of a table, and the
+/// parent with the fewest rows is looked up fastest. Of other tables it has to hold for every key.
+pub(crate) fn decisive(
+    work: &Work,
+    remainder: &Remainder,
+    roots: &BTreeMap<TableId, u64>,
+) -> Vec<ReferenceId> {
+    let (schema, removed) = (&work.schema, &remainder.closure.removed);
+    let mut known: BTreeSet<TableId> = roots
+        .iter()
+        .filter(|(table, rows)| removed.get(table) == Some(rows))
+        .map(|(table, _)| *table)
+        .collect();
+    let mut decisive = Vec::new();
+    let total = |table: &TableId| remainder.totals.get(table).copied().unwrap_or(u64::MAX);
+    while let Some((table, id)) = removed.keys().filter(|table| !known.contains(table)).find_map(|table| {
+        let owning = work.ownership.owning.get(table).into_iter().flatten();
+        let sure = owning.filter(|id| {
+            let r = schema.reference(**id);
+            let never_null = r.child_columns.iter().all(|c| !schema.table(*table).columns[*c].nullable);
+            never_null && known.contains(&r.parent) && is_certain(schema, **id)
+        });
+        sure.min_by_key(|id| total(&schema.reference(**id).parent)).map(|id| (*table, *id))
+    }) {
+        known.insert(table);
+        decisive.push(id);
+    }
+    let others = schema.reference_ids().filter(|id| {
+        let r = schema.reference(*id);
+        removed.contains_key(&r.child) && !known.contains(&r.child) && is_certain(schema, *id)
+    });
+    decisive.extend(others);
+    decisive
+}
+
 /// What is known of a table whose rows may leave.
 #[derive(Debug, Default)]
 struct Rest {
@@ -174,7 +228,10 @@ impl Search<'_> {
         let roots = self.work.program.roots.iter().map(|table| roots::root_set(*table));
         let names = roots.chain(self.rests.keys().map(|table| stay_set(*table)));
         let names: Vec<String> = names.map(|name| session.dialect().temp(&name)).collect();
-        session.run(&format!("DROP TABLE {}", names.join(", "))).await.map(drop)
+        for names in session.dialect().lists_of_tables(&names) {
+            session.run(&format!("DROP TABLE {names}")).await?;
+        }
+        Ok(())
     }
 
     async fn fixpoint(&mut self, session: &mut dyn Session, visits: &[Visit]) -> Result<(), SqlError> {
@@ -247,8 +304,8 @@ impl Search<'_> {
     async fn analyze(&mut self, session: &mut dyn Session) -> Result<(), SqlError> {
         let names = std::mem::take(&mut self.unread);
         let names: Vec<String> = names.into_iter().map(|t| session.dialect().temp(&stay_set(t))).collect();
-        if !names.is_empty() {
-            session.run(&session.dialect().analyze(&names.join(", "))).await?;
+        for names in session.dialect().lists_of_tables(&names) {
+            session.run(&session.dialect().analyze(&names)).await?;
         }
         Ok(())
     }
@@ -257,9 +314,8 @@ impl Search<'_> {
     /// where that is given.
     fn stay_sql(&self, d: &dyn Dialect, table: TableId, ids: &[ReferenceId], most: Option<u64>) -> String {
         let shape = self.work.schema.table(table);
-        let carried = self.work.program.set(table).map(|set| set.carried.as_slice()).unwrap_or_default();
         let mut columns = d.located(shape, "x");
-        columns.extend(carried.iter().map(|c| format!("x.{} AS c{c}", d.quote(&shape.columns[*c].name))));
+        columns.extend(carried(d, shape, self.work.program.set(table)));
         let mut terms: Vec<String> = ids.iter().map(|id| self.stays(d, *id)).collect();
         if self.work.program.roots.contains(&table) {
             let set = d.temp(&roots::root_set(table));
@@ -290,39 +346,13 @@ impl Search<'_> {
         )
     }
 
-    /// Where a reference is set, it leads to exactly one row, since the database has seen to that.
-    fn is_certain(&self, id: ReferenceId) -> bool {
-        let r = self.reference(id);
-        let is_key = |key: &Vec<usize>| {
-            key.len() == r.parent_columns.len() && key.iter().all(|c| r.parent_columns.contains(c))
-        };
-        r.origin == Origin::Declared
-            && r.validated
-            && r.when.is_empty()
-            && r.child_parts.is_none()
-            && r.parent_parts.is_none()
-            && self.work.schema.table(r.parent).keys.iter().any(is_key)
-    }
-
     /// The row under alias `x` does not refer by this reference to a row that leaves.
     fn stays(&self, d: &dyn Dialect, id: ReferenceId) -> String {
-        let conditions = self.conditions(d);
-        let r = self.reference(id);
-        if !self.is_certain(id) {
+        if !is_certain(&self.work.schema, id) {
             return format!("NOT {}", self.leads_away(d, id));
         }
-        let shape = self.work.schema.table(r.child);
-        let stays = format!(
-            "EXISTS (SELECT 1 FROM {} j WHERE {})",
-            d.temp(&stay_set(r.parent)),
-            conditions.refers(r, ("x", Side::Table), ("j", Side::Keys)),
-        );
-        // A plain EXISTS can be planned as a join; one below OR cannot.
-        if r.child_columns.iter().all(|c| !shape.columns[*c].nullable) {
-            stays
-        } else {
-            format!("(NOT ({}) OR {stays})", conditions.is_set(r, "x"))
-        }
+        let r = self.reference(id);
+        self.conditions(d).stays_within(r, "x", &d.temp(&stay_set(r.parent)))
     }
 
     /// The row under alias `x` refers by this reference to a row that is there and leaves.
@@ -330,11 +360,10 @@ impl Search<'_> {
         let r = self.reference(id);
         let parent = self.work.schema.table(r.parent);
         format!(
-            "EXISTS (SELECT 1 FROM {} p WHERE {} AND NOT EXISTS (SELECT 1 FROM {} j WHERE {}))",
+            "EXISTS (SELECT 1 FROM {} p WHERE {} AND {})",
             d.relation(parent),
             self.conditions(d).refers(r, ("x", Side::Table), ("p", Side::Table)),
-            d.temp(&stay_set(r.parent)),
-            d.at(parent, "p", "j"),
+            leaves(d, (r.parent, parent), "p"),
         )
     }
 
@@ -363,7 +392,7 @@ impl Search<'_> {
             let stays = set.map(|set| format!("{} AND ", d.among(shape, "x", &set))).unwrap_or_default();
             for (id, _) in detach.references.iter().filter(|(id, _)| self.leaves(self.reference(*id).parent))
             {
-                let refers = if self.is_certain(*id) {
+                let refers = if is_certain(&self.work.schema, *id) {
                     format!("NOT ({})", self.stays(d, *id))
                 } else {
                     self.leads_away(d, *id)
@@ -381,8 +410,7 @@ impl Search<'_> {
         let mut questions = Vec::new();
         for (table, rest) in self.rests.iter().filter(|(_, rest)| rest.leaving() > 0) {
             let shape = self.work.schema.table(*table);
-            let (relation, set) = (d.relation(shape), d.temp(&stay_set(*table)));
-            let leaves = format!("NOT EXISTS (SELECT 1 FROM {set} y WHERE {})", d.at(shape, "x", "y"));
+            let (relation, leaves) = (d.relation(shape), leaves(d, (*table, shape), "x"));
             if self.work.ownership.protected.contains(table) {
                 let protected = fingerprint::protected(d, self.work, *table, "x");
                 let what = format!("protected rows of `{}` leave", shape.name);
@@ -397,7 +425,7 @@ impl Search<'_> {
             for id in self.work.ownership.owning.get(table).into_iter().flatten() {
                 let r = self.reference(*id);
                 // By its only reference, a row leaves with the row that it belongs to.
-                if only.contains(id) && self.is_certain(*id) {
+                if only.contains(id) && is_certain(&self.work.schema, *id) {
                     continue;
                 }
                 let belongs = if self.rests.contains_key(&r.parent) {

@@ -18,8 +18,9 @@ pub(crate) async fn tags(
     sets: &Sets,
     tally: &Tally,
 ) -> Result<Tags, SqlError> {
-    let joined = joined(session, work, sets).await?;
-    Ok(Tags { rows: tally.rows().into_iter().collect(), joined })
+    let rows: Vec<(u64, u64)> = tally.rows().into_iter().collect();
+    let joined = if rows.len() > 1 { joined(session, work, sets).await? } else { Vec::new() };
+    Ok(Tags { rows, joined })
 }
 
 async fn joined(session: &mut dyn Session, work: &Work, sets: &Sets) -> Result<Vec<(u64, u64)>, SqlError> {

@@ -134,8 +134,12 @@ impl Store for Hooked<'_> {
         self.inner.indexes(work, closure, choice)
     }
 
-    async fn build_index(&mut self, name: &str, index: &RunIndex) -> Result<IndexBuilt, Fault> {
-        self.inner.build_index(name, index).await
+    async fn build_indexes(
+        &mut self,
+        wanted: &[(String, RunIndex)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<IndexBuilt>, Fault> {
+        self.inner.build_indexes(wanted, progress).await
     }
 
     async fn drop_index(&mut self, namespace: &str, name: &str) -> Result<(), Fault> {

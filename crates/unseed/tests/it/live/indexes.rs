@@ -65,6 +65,42 @@ fn what_is_built_is_a_choice_that_the_plan_shows() {
     fault(&answer, 2, &["sqlite builds no indexes for the time of a run"]);
 }
 
+/// Some on one table, some on several, and one on a table of somebody else: two connections build them.
+#[test]
+fn many_are_built_and_what_cannot_be_is_told() {
+    let children: String = (0..5)
+        .map(|n| {
+            format!(
+                "CREATE TABLE \"Child {n}\" (id int PRIMARY KEY, a int REFERENCES users, b int NOT NULL REFERENCES users);
+                 INSERT INTO \"Child {n}\" SELECT g, g, 1 + g % 4000 FROM generate_series(1, 4000) g;"
+            )
+        })
+        .collect();
+    let lab = Lab::postgres(&format!("{UNINDEXED} {children} ANALYZE")).owned();
+    lab.sql("ALTER TABLE \"Child 3\" OWNER TO CURRENT_USER; GRANT ALL ON \"Child 3\" TO PUBLIC");
+    let before = lab.picture();
+    let plan = lab.plan("tenants: id > 1", &["--build-indexes", "always"]);
+    assert_eq!(plan.0["indexes"].as_array().map(Vec::len), Some(11), "{}", plan.0["indexes"]);
+    lab.purge();
+    let built = report(&lab, "r-1")["indexes"].clone();
+    let states: Vec<&str> = built.as_array().unwrap().iter().map(|i| i["state"].as_str().unwrap()).collect();
+    assert_eq!(states.iter().filter(|state| **state == "dropped").count(), 9, "{built}");
+    let skipped: Vec<_> = built.as_array().unwrap().iter().filter(|i| i["state"] == "skipped").collect();
+    assert_eq!(skipped.len(), 2);
+    for index in skipped {
+        assert!(index["on"].as_str().unwrap().contains("Child 3"), "{built}");
+        assert!(index["says"].as_str().unwrap().contains("does not own the table"), "{built}");
+    }
+    assert_eq!(lab.sql(OURS), "0");
+    let log = lab.run(&["audit", "export"]).stdout;
+    let counted =
+        |outcome: &str| log.lines().filter(|line| line.contains("index.") && line.contains(outcome)).count();
+    assert_eq!(["started", "\"built", "not built", "dropped"].map(counted), [11, 9, 2, 9], "{log}");
+    lab.verify("r-1");
+    lab.restore("r-1");
+    crate::lab::assert_same(&lab.picture(), &before);
+}
+
 /// The process dies after an index was built. Whoever comes next knows of it.
 #[test]
 fn what_a_killed_run_left_is_known_and_goes() {

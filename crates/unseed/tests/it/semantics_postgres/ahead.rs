@@ -124,3 +124,37 @@ fn news_are_found_in_tables_that_are_far_larger_than_a_batch() {
         }
     }
 }
+
+/// Statements of batches are kept by the server from the second time on. Here each batch removes from other tables than
+/// the one before it, so that there are more such statements than are kept, and a table changes among them.
+#[test]
+fn many_batches_of_many_kinds_take_what_is_theirs() {
+    let tables: Vec<String> = (0..12)
+        .map(|n| {
+            format!(
+                "CREATE TABLE t{n} (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants, what text);
+                 INSERT INTO t{n} SELECT g, g, 'x' FROM generate_series(1, 41) g WHERE g % 12 = {n};"
+            )
+        })
+        .collect();
+    let schema = format!(
+        "CREATE TABLE tenants (id int PRIMARY KEY); INSERT INTO tenants SELECT g FROM generate_series(1, 41) g; {}",
+        tables.concat()
+    );
+    for path in ["fast", "checked"] {
+        let lab = Lab::postgres(&schema);
+        let before = lab.picture();
+        lab.plan("tenants: id < 41", &["--path", path, "--batch-rows", "1"]);
+        let report = purge_with(&lab, Moment::Remove, |time| {
+            if time == 25 {
+                lab.sql("ALTER TABLE t1 ADD COLUMN more text DEFAULT 'm'; ALTER TABLE t1 DROP COLUMN more");
+            }
+        });
+        assert_eq!(report.unwrap().batches.done, 40, "{path}");
+        assert_eq!(lab.sql("SELECT count(*) FROM t5"), "1");
+        assert_eq!(lab.count("tenants"), 1);
+        lab.verify("r-1");
+        lab.restore("r-1");
+        assert_same(&lab.picture(), &before);
+    }
+}
