@@ -133,7 +133,8 @@ impl PgSession {
             self.script(&format!("DEALLOCATE {oldest}"), 1).await?;
         }
         self.kept.made += 1;
-        let name = format!("unseed_again_{}", self.kept.made);
+        // A pooler may hand on a connection with what an earlier process left in it.
+        let name = format!("unseed_{}_{}", std::process::id(), self.kept.made);
         self.script(&format!("PREPARE {name} (int, int) AS {general}"), 1).await?;
         self.kept.names.push_back((hash, name.clone()));
         self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await
