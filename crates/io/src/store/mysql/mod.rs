@@ -179,7 +179,7 @@ impl Mysql {
             false => Leaves::List(&list),
         };
         self.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
-        let mut found = counts::whole(&mut self.session, &mut self.sets).await?;
+        let mut found = counts::whole(&mut self.session, &mut self.sets, &BTreeMap::new()).await?;
         if request.check_versions {
             for roots in request.roots {
                 found.stale.extend(roots::stale(&mut self.session, &work.schema, roots.table).await?);

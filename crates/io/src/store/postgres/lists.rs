@@ -11,7 +11,7 @@
 use super::dialect::{PostgresDialect, qualified};
 use super::{Closed, Postgres};
 use crate::store::sql::closure::{Leaf, Sets, key_set};
-use crate::store::sql::counts::{self, Tally};
+use crate::store::sql::counts::{self, Counted, Tally};
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::remainder;
 use crate::store::sql::{Session, SqlError, number, numbered, text};
@@ -72,46 +72,49 @@ pub(super) fn leaves(horizon: &str) -> impl Fn(&[Leaf]) -> String + Sync + use<>
 }
 
 /// Lists one key set per select.
-fn gather_sql(sets: &Sets, horizon: &str) -> Option<String> {
+fn list_sql(sets: &Sets, horizon: &str) -> Option<String> {
     let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0 && !set.is_leaf);
     let selects: Vec<String> = filled
         .map(|(table, _)| {
             let from = format!("{} k WHERE k.doomed", PostgresDialect.temp(&key_set(*table)));
-            select(*table, horizon, "0", &from)
+            select(*table, horizon, "count(*) FILTER (WHERE k.is_open)", &from)
         })
         .collect();
     (!selects.is_empty()).then(|| format!("INSERT INTO {LISTS} {}", selects.join(" UNION ALL ")))
 }
 
 impl Postgres {
-    /// Gathers the lists of the current closure, and counts it per tag.
-    pub(super) async fn gather(&mut self) -> Result<Tally, SqlError> {
-        self.session.run("BEGIN").await?;
-        let gathered = self.gather_now().await;
-        self.session.run(if gathered.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        gathered
-    }
-
-    async fn gather_now(&mut self) -> Result<Tally, SqlError> {
-        let mut tally = Tally::default();
-        let leaves = self.closed.sets.keys.iter().filter(|(_, set)| set.is_leaf);
-        let leaves: Vec<String> = leaves.map(|(table, _)| table.0.to_string()).collect();
-        let others = format!("DELETE FROM {LISTS} WHERE no <> ALL ('{{{}}}'::int[])", leaves.join(", "));
-        let gather = gather_sql(&self.closed.sets, &self.closed.horizon).unwrap_or_default();
-        let index = format!("CREATE INDEX IF NOT EXISTS unseed_lists_by_tag ON {LISTS} (no, tag)");
-        self.session.script(&format!("{others}; {gather}; {index}"), 3).await?;
-        let sql = format!("SELECT no, part::int8, tag, cardinality(tids), young FROM {LISTS}");
-        let mut listed = Listed::default();
-        self.closed.young.clear();
-        for row in self.session.rows(&sql).await? {
-            let table = numbered(&row, 0);
+    /// Lists what the closure found, beside the tables that it has listed itself; returns how many rows of each table
+    /// leave, and how many of them are open.
+    pub(super) async fn list(&mut self) -> Result<Counted, SqlError> {
+        let list = list_sql(&self.closed.sets, &self.closed.horizon).unwrap_or_default();
+        let index = format!("CREATE INDEX unseed_lists_by_tag ON {LISTS} (no, tag)");
+        let read = format!("SELECT no, part::int8, tag, cardinality(tids), young, open FROM {LISTS}");
+        let mut counted = Counted::new();
+        for row in self.session.script(&format!("{list}; {index}; {read}"), 3).await? {
+            let (table, rows) = (numbered(&row, 0), number(&row, 3));
             if text(&row, 4) == "t" {
                 self.closed.young.insert(table);
             }
-            listed.rows.entry((table, number(&row, 2))).or_default().insert(number(&row, 1), number(&row, 3));
+            let parts = self.closed.listed.rows.entry((table, number(&row, 2))).or_default();
+            parts.insert(number(&row, 1), rows);
+            let sums = counted.entry(table).or_default();
+            *sums = (sums.0 + rows, sums.1 + number(&row, 5));
         }
-        listed.fill(&mut tally);
-        self.closed.listed = listed;
+        Ok(counted)
+    }
+
+    /// Counts the current closure per tag.
+    pub(super) async fn tally(&mut self) -> Result<Tally, SqlError> {
+        self.session.run("BEGIN").await?;
+        let tallied = self.tally_now().await;
+        self.session.run(if tallied.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        tallied
+    }
+
+    async fn tally_now(&mut self) -> Result<Tally, SqlError> {
+        let mut tally = Tally::default();
+        self.closed.listed.fill(&mut tally);
         counts::tally_detached(&mut self.session, &self.closed.sets, &mut tally).await?;
         self.keep_watch().await?;
         Ok(tally)

@@ -337,7 +337,7 @@ impl Store for Postgres {
         if let (Some(rewritten), Some(tally)) = (&self.closed.rewritten, &self.closed.tally) {
             return Ok(rewritten.tags(tally.rows().into_values().sum()));
         }
-        let tally = self.gather().await.map_err(failed)?;
+        let tally = self.tally().await.map_err(failed)?;
         let tags = tags::tags(&mut self.session, work, &self.closed.sets, &tally).await.map_err(failed)?;
         self.closed.tally = Some(tally);
         Ok(tags)
@@ -587,7 +587,8 @@ impl Postgres {
             self.session.script(lists::CREATE, 3).await?;
         }
         self.closed.sets = closure::close(&mut self.session, work, request, leaves, progress).await?;
-        counts::whole(&mut self.session, &mut self.closed.sets).await
+        let listed = if request.count_only { BTreeMap::new() } else { self.list().await? };
+        counts::whole(&mut self.session, &mut self.closed.sets, &listed).await
     }
 
     /// Has the server parse the predicate as part of one statement, which rules out a second one in it, and
@@ -679,7 +680,7 @@ impl Postgres {
         if let Some(tally) = &self.closed.tally {
             return Ok(tally.batch(batch));
         }
-        let tally = self.gather().await.map_err(|e| e.fault("counting the batch"))?;
+        let tally = self.tally().await.map_err(|e| e.fault("counting the batch"))?;
         let expected = tally.batch(batch);
         self.closed.tally = Some(tally);
         Ok(expected)

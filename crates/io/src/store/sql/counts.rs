@@ -130,12 +130,26 @@ async fn add(session: &mut dyn Session, selects: &[String], tally: &mut Tally) -
     Ok(())
 }
 
-/// Counts the whole closure in one statement, and how many of its rows are open.
-pub(crate) async fn whole(session: &mut dyn Session, sets: &mut Sets) -> Result<Closure, SqlError> {
+/// Rows that leave per table, and how many of them are open.
+pub(crate) type Counted = BTreeMap<TableId, (u64, u64)>;
+
+/// Counts the whole closure in one statement, and how many of its rows are open; apart from what was counted already.
+pub(crate) async fn whole(
+    session: &mut dyn Session,
+    sets: &mut Sets,
+    counted: &Counted,
+) -> Result<Closure, SqlError> {
     let d = session.dialect();
-    let filled = sets.keys.iter().filter(|(_, set)| set.rows > 0);
+    for (table, (_, open)) in counted {
+        if let Some(set) = sets.keys.get_mut(table) {
+            set.open = Some(*open);
+        }
+    }
+    let filled = sets.keys.iter().filter(|(table, set)| set.rows > 0 && !counted.contains_key(table));
     let (plain, other): (Vec<_>, Vec<_>) = filled.partition(|(_, set)| set.is_plain());
-    let removed: BTreeMap<TableId, u64> = plain.into_iter().map(|(table, set)| (*table, set.rows)).collect();
+    let mut removed: BTreeMap<TableId, u64> =
+        plain.into_iter().map(|(table, set)| (*table, set.rows)).collect();
+    removed.extend(counted.iter().map(|(table, (rows, _))| (*table, *rows)));
     let mut selects: Vec<String> = other
         .into_iter()
         .map(|(table, set)| {
