@@ -75,6 +75,8 @@ impl Redis {
         let mut out = Out { sink, text: Vec::new(), rows: 0, open: None };
         while out.rows < entries_max {
             let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX);
+            // What is only counted needs no order.
+            self.entries.arrange(&self.patterns.literals());
             let (chunk, behind) = self.chunk(self.position, wanted.min(CHUNK_ENTRIES));
             let Some(first) = chunk.first() else {
                 if out.rows == 0 && self.refill(progress).await? {

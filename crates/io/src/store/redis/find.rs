@@ -270,15 +270,31 @@ impl Scanning {
         let (sender, receiver) = channel(STEPS_WAITING);
         let count = if pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
         tokio::spawn(async move {
+            let mut step = scan(&mut node, &[b"SCAN"], &cursor, count).await;
             loop {
-                let step = scan(&mut node, &[b"SCAN"], &cursor, count).await;
                 let next = step.as_ref().ok().map(|(next, _)| next.clone()).filter(|next| next != "0");
-                // Nobody wants to know any more, or all was told.
-                let (true, Some(next)) = (sender.send(step).await.is_ok(), next) else { return };
+                let Some(next) = next else {
+                    drop(sender.send(step).await);
+                    return;
+                };
                 cursor = next;
-                if pause_ms > 0 {
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                let hand_on = async {
+                    // Behind the question, so that the server works meanwhile.
+                    tokio::task::yield_now().await;
+                    sender.send(step).await
+                };
+                let ask_on = async {
+                    if pause_ms > 0 {
+                        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                    }
+                    scan(&mut node, &[b"SCAN"], &cursor, count).await
+                };
+                let (asked, handed) = tokio::join!(ask_on, hand_on);
+                if handed.is_err() {
+                    // Nobody wants to know any more.
+                    return;
                 }
+                step = asked;
             }
         });
         Self(receiver)

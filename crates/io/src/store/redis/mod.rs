@@ -74,7 +74,7 @@ pub struct RedisSettings {
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 48 << 20 }
+        Self { keys: Vec::new(), orphans: false, pause_ms: 0, portable: true, found_bytes_max: 64 << 20 }
     }
 }
 

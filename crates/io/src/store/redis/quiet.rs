@@ -20,8 +20,9 @@ use super::compare::sha1_of;
 use super::connect::Node;
 use super::faults::{self, REMOVING, UNTOUCHED};
 use redis::{Cmd, Pipeline, Value};
-use std::collections::BTreeMap;
-use tokio::task::JoinHandle;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use unseed_core::fault::Fault;
 
 /// Keys that one script unlinks: 1 or 2 ms of the server's time …
@@ -31,7 +32,7 @@ pub(super) const KEYS_MAX_PAUSED: usize = 250;
 
 /// Gets keys, what the server has to be like (count, and what is beside it), and where the keys of each pattern end.
 /// Answers with what the server is like (nothing beside the count where that says nothing), and with how many keys of each
-/// pattern it unlinked, unless somebody wrote.
+/// pattern it unlinked, unless somebody wrote. Up to some thirty arguments a call, a server uses the same memory again.
 pub(super) const SCRIPT: &str = "
 local function look()
   local saves = redis.call('INFO', 'persistence')
@@ -50,12 +51,17 @@ local count, beside = look()
 if beside == '' or count ~= ARGV[1] or beside ~= ARGV[2] then return {count, beside} end
 local answer, from = {'', ''}, 1
 for n = 3, #ARGV do
-  local to = tonumber(ARGV[n])
-  answer[n] = redis.call('UNLINK', unpack(KEYS, from, to))
-  from = to + 1
+  local to, removed = tonumber(ARGV[n]), 0
+  for some = from, to, 30 do
+    removed = removed + redis.call('UNLINK', unpack(KEYS, some, math.min(some + 29, to)))
+  end
+  answer[n], from = removed, to + 1
 end
 answer[1], answer[2] = look()
 return answer";
+
+/// Groups that are written out, the one on its way among them.
+const GROUPS_WAITING: usize = 2;
 
 /// What a server was like at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,18 +80,27 @@ impl Look {
 }
 
 /// Keys that one script is to remove, written out.
-pub(super) struct Asked<'a> {
-    pub(super) group: &'a [Archived],
+struct Asked {
     cmd: Cmd,
-    /// How many keys there are of each pattern, in the order in which they are named.
-    counts: Vec<(usize, u64)>,
+    /// Where the keys of each pattern end.
+    ends: Vec<u64>,
 }
 
-/// A removal on its way.
-pub(super) struct Removal<'a> {
-    pub(super) group: &'a [Archived],
-    counts: Vec<(usize, u64)>,
-    answer: JoinHandle<Result<Value, Fault>>,
+/// How many keys of each pattern were removed; none, and nothing was removed, if somebody wrote, or if the server cannot say.
+type Answer = Result<Option<Vec<u64>>, Fault>;
+
+/// A group whose answer is not known, and how many keys of each pattern it has, in the order in which they are named.
+type Waiting<'a> = (&'a [Archived], Vec<(usize, u64)>);
+
+/// A group, and of each pattern how many keys of it were removed, and how many it has.
+pub(super) type Unlinked<'a> = (&'a [Archived], Vec<(usize, u64, u64)>);
+
+/// Removals of groups of keys, one after the other, on a task of its own: none of them waits for whoever writes out the
+/// next ones and counts what was removed. The task ends with the first one that removed nothing.
+pub(super) struct Unlinking<'a> {
+    asking: Sender<Asked>,
+    answers: Receiver<Answer>,
+    under_way: VecDeque<Waiting<'a>>,
 }
 
 impl Redis {
@@ -106,8 +121,16 @@ impl Redis {
         Ok(understood(answer).map(|(look, _)| look).filter(|look| !look.beside.is_empty()))
     }
 
-    /// Writes out the removal of these keys.
-    pub(super) fn asked_to_unlink<'a>(&self, group: &'a [Archived]) -> Asked<'a> {
+    /// Begins to remove keys, as long as the server is as it was at this look.
+    pub(super) fn unlinking<'a>(&self, look: Look) -> Unlinking<'a> {
+        let (asking, asked) = channel(GROUPS_WAITING);
+        let (answering, answers) = channel(GROUPS_WAITING);
+        tokio::spawn(unlink(self.nodes[0].clone(), (look, self.settings.pause_ms), asked, answering));
+        Unlinking { asking, answers, under_way: VecDeque::new() }
+    }
+
+    /// Writes out the removal of these keys, to be begun behind those that were written out before.
+    pub(super) async fn unlink<'a>(&self, unlinking: &mut Unlinking<'a>, group: &'a [Archived]) {
         let mut by_pattern: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
         for archived in group {
             let entry = self.entry(archived.at);
@@ -116,38 +139,64 @@ impl Redis {
         }
         let mut cmd = redis::cmd("EVALSHA");
         cmd.arg(sha1_of(SCRIPT)).arg(group.len());
-        let mut counts = Vec::new();
+        let (mut counts, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
         for (pattern, keys) in by_pattern {
             cmd.arg(&keys);
-            counts.push((pattern, u64::try_from(keys.len()).unwrap_or(0)));
-        }
-        Asked { group, cmd, counts }
-    }
-
-    /// Begins to remove the keys, if the server is still like this.
-    pub(super) fn unlink<'a>(&self, asked: Asked<'a>, look: &Look) -> Removal<'a> {
-        let Asked { group, mut cmd, counts } = asked;
-        cmd.arg(&look.count).arg(&look.beside);
-        let mut end = 0;
-        for (_, count) in &counts {
+            let count = u64::try_from(keys.len()).unwrap_or(0);
             end += count;
-            cmd.arg(end);
+            counts.push((pattern, count));
+            ends.push(end);
         }
-        let mut node = self.nodes[0].clone();
-        Removal { group, counts, answer: tokio::spawn(async move { node.run(cmd, REMOVING).await }) }
+        // Whoever does not take it has said why, or will.
+        drop(unlinking.asking.send(Asked { cmd, ends }).await);
+        unlinking.under_way.push_back((group, counts));
     }
 }
 
-impl Removal<'_> {
-    /// How many of how many keys of each pattern were removed, and what the server is like then; none, and nothing was
-    /// removed, if somebody wrote, or if the server cannot say.
-    pub(super) async fn ended(self) -> Result<Option<(Vec<(usize, u64, u64)>, Look)>, Fault> {
-        let answer = self.answer.await.unwrap_or_else(|_| Err(faults::lost_task().state(REMOVING)))?;
-        let Some((look, removed)) = understood(answer).filter(|(_, removed)| !removed.is_empty()) else {
-            return Ok(None);
-        };
-        let removed = self.counts.into_iter().zip(removed);
-        Ok(Some((removed.map(|((pattern, asked), removed)| (pattern, removed, asked)).collect(), look)))
+/// Removes what is asked for, each group only once it is known what the server was like after the one before.
+async fn unlink(
+    mut node: Node,
+    (mut look, pause_ms): (Look, u64),
+    mut asked: Receiver<Asked>,
+    answering: Sender<Answer>,
+) {
+    while let Some(Asked { mut cmd, ends }) = asked.recv().await {
+        // Nobody wants to know any more.
+        if answering.is_closed() {
+            return;
+        }
+        cmd.arg(&look.count).arg(&look.beside).arg(ends);
+        let answer = node.run(cmd, REMOVING).await.map(|answer| {
+            let (after, removed) = understood(answer).filter(|(_, removed)| !removed.is_empty())?;
+            look = after;
+            Some(removed)
+        });
+        let is_over = !matches!(answer, Ok(Some(_)));
+        if answering.send(answer).await.is_err() || is_over {
+            return;
+        }
+        if pause_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+}
+
+impl<'a> Unlinking<'a> {
+    /// Whether another group may be written out before the next answer is waited for.
+    pub(super) fn has_room(&self) -> bool {
+        self.under_way.len() < GROUPS_WAITING
+    }
+
+    /// The next group, and of how many of its keys of each pattern how many were removed: pattern, removed, asked for. None
+    /// at the end, and where a group was refused: then nothing of it was removed, nor of any behind it.
+    pub(super) async fn next(&mut self) -> Result<Option<Unlinked<'a>>, Fault> {
+        let Some((group, counts)) = self.under_way.pop_front() else { return Ok(None) };
+        let answer = self.answers.recv().await;
+        let answer = answer.unwrap_or_else(|| Err(faults::lost_task().state(REMOVING)))?;
+        Ok(answer.map(|removed| {
+            let removed = counts.into_iter().zip(removed);
+            (group, removed.map(|((pattern, asked), removed)| (pattern, removed, asked)).collect())
+        }))
     }
 }
 

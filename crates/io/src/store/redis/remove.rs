@@ -64,30 +64,29 @@ impl Redis {
     /// Removes keys until somebody writes; returns those that are left.
     async fn unwritten<'a>(
         &self,
-        mut look: Look,
+        look: Look,
         archived: &'a [Archived],
         (cleared, progress): (&mut Cleared, &dyn Progress),
     ) -> Result<&'a [Archived], Fault> {
         let keys_max = if self.settings.pause_ms == 0 { KEYS_MAX } else { KEYS_MAX_PAUSED };
         let mut groups = archived.chunks(keys_max);
-        let mut next = groups.next().map(|group| self.asked_to_unlink(group));
+        let mut unlinking = self.unlinking(look);
         let (mut left, mut done) = (archived, 0);
-        while let Some(asked) = next {
-            let removal = self.unlink(asked, &look);
-            let group = removal.group;
-            // The server removes these while the next ones are written out.
-            next = groups.next().map(|group| self.asked_to_unlink(group));
-            let Some((removed, after)) = removal.ended().await? else { break };
+        loop {
+            while unlinking.has_room()
+                && let Some(group) = groups.next()
+            {
+                self.unlink(&mut unlinking, group).await;
+            }
+            let Some((group, removed)) = unlinking.next().await? else { return Ok(left) };
             for (pattern, removed, asked) in removed {
                 add(cleared, self.patterns.name(pattern), removed);
                 cleared.gone += asked.saturating_sub(removed);
                 done += asked;
             }
-            (left, look) = (&left[group.len()..], after);
+            left = &left[group.len()..];
             progress.update("removed entries", done, None);
-            self.pause().await;
         }
-        Ok(left)
     }
 
     fn count(&self, cleared: &mut Cleared, group: &[Archived], fates: &[Fate]) {
