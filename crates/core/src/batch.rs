@@ -55,8 +55,10 @@ impl Packer {
         }
         let fitting = rows.saturating_mul(HOLD_MS_MAX) / held_ms.max(1);
         let fitting = fitting.clamp(self.rows_max / SHRINK_MAX, self.rows_max);
-        // One batch may have been slow or quick for reasons of its own.
-        self.budget = self.budget.midpoint(fitting);
+        // One batch may have been slow or quick for reasons of its own; but the budget that nothing was known of counts
+        // for nothing where even a part of it took too long.
+        let nothing_known = self.packed == 1 && held_ms > HOLD_MS_MAX;
+        self.budget = if nothing_known { fitting } else { self.budget.midpoint(fitting) };
     }
 
     /// About how many batches are left.
@@ -214,6 +216,16 @@ mod tests {
         assert!(packer.batches_left() > 0);
         packer.by_ref().for_each(drop);
         assert_eq!(packer.batches_left(), 0);
+    }
+
+    #[test]
+    fn a_first_batch_that_takes_too_long_sets_the_size_of_the_next() {
+        let mut packer = Packer::new(&tags(&vec![500; 2_000], &[]), 40_000);
+        assert_eq!(packer.next().map(|b| b.rows), Some(13_000));
+        packer.learn(13_000, 360);
+        assert_eq!(packer.clone().next().map(|b| b.rows), Some(18_000), "two thirds of what is half way to 14,444");
+        packer.learn(13_000, 450);
+        assert_eq!(packer.next().map(|b| b.rows), Some(8_500), "two thirds of the least");
     }
 
     #[test]

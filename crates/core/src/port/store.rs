@@ -402,7 +402,7 @@ pub trait Store: Send {
         match path {
             Path::Fast => 180_000,
             // The server checks every reference of every row.
-            Path::Checked => 50_000,
+            Path::Checked => 40_000,
             // One batch holds them all.
             Path::Rewrite => 1_000_000_000,
         }

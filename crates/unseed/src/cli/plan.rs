@@ -55,7 +55,7 @@ pub(crate) struct PlanArgs {
     /// Whether indexes on foreign keys are built for the time of the run and dropped afterwards (PostgreSQL)
     #[arg(long, value_enum, default_value_t = IndexChoice::Auto, value_name = "WHEN")]
     pub(crate) build_indexes: IndexChoice,
-    /// Rows of one batch, about [default: 180000; 50000 where the server checks references]
+    /// Rows of one batch, about [default: 180000; 40000 where the server checks references]
     #[arg(long, value_name = "N")]
     pub(crate) batch_rows: Option<u64>,
     /// Only this store, without those that the configuration derives from it
