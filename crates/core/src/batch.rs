@@ -223,7 +223,11 @@ mod tests {
         let mut packer = Packer::new(&tags(&vec![500; 2_000], &[]), 40_000);
         assert_eq!(packer.next().map(|b| b.rows), Some(13_000));
         packer.learn(13_000, 360);
-        assert_eq!(packer.clone().next().map(|b| b.rows), Some(18_000), "two thirds of what is half way to 14,444");
+        assert_eq!(
+            packer.clone().next().map(|b| b.rows),
+            Some(18_000),
+            "two thirds of what is half way to 14,444"
+        );
         packer.learn(13_000, 450);
         assert_eq!(packer.next().map(|b| b.rows), Some(8_500), "two thirds of the least");
     }
