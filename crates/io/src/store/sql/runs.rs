@@ -19,6 +19,23 @@ const REST: usize = ENTRIES / 2;
 /// Cuts a list, in which a table may have several entries; a pair says that what is done to the first table must
 /// not be done before what is done to the second.
 pub(crate) fn runs(list: &[TableId], pairs: impl Iterator<Item = (TableId, TableId)>) -> Vec<Range<usize>> {
+    cut(list, pairs, (ENTRIES, REST))
+}
+
+/// Cuts it wherever nothing keeps it together.
+pub(crate) fn shortest(
+    list: &[TableId],
+    pairs: impl Iterator<Item = (TableId, TableId)>,
+) -> Vec<Range<usize>> {
+    cut(list, pairs, (1, 0))
+}
+
+/// Runs of at least so many entries, and of as many at the end.
+fn cut(
+    list: &[TableId],
+    pairs: impl Iterator<Item = (TableId, TableId)>,
+    (entries, rest): (usize, usize),
+) -> Vec<Range<usize>> {
     let mut places: BTreeMap<TableId, (usize, usize)> = BTreeMap::new();
     for (place, table) in list.iter().enumerate() {
         places.entry(*table).or_insert((place, place)).1 = place;
@@ -33,7 +50,7 @@ pub(crate) fn runs(list: &[TableId], pairs: impl Iterator<Item = (TableId, Table
     let mut runs = Vec::new();
     for (place, until) in open_until.into_iter().enumerate() {
         end = end.max(until);
-        let is_full = place + 1 - start >= ENTRIES && list.len() - (place + 1) >= REST;
+        let is_full = place + 1 - start >= entries && list.len() - (place + 1) >= rest;
         if end == place && is_full {
             runs.push(start..place + 1);
             start = place + 1;
@@ -68,6 +85,14 @@ mod tests {
         assert_runs(120, &[], &[50, 120]);
         assert_runs(130, &[(0, 70), (60, 80), (90, 20)], &[81, 130]);
         assert_runs(130, &[(40, 129)], &[130]);
+    }
+
+    #[test]
+    fn the_shortest_runs_are_what_must_stay_together() {
+        let list: Vec<TableId> = (0..6).map(TableId).collect();
+        let pairs = [(1, 3), (4, 4), (5, 0)].map(|(a, b)| (TableId(a), TableId(b)));
+        assert_eq!(shortest(&list, pairs.into_iter()), [0..1, 1..4, 4..5, 5..6]);
+        assert!(shortest(&[], std::iter::empty()).is_empty());
     }
 
     #[test]
