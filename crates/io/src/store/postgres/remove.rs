@@ -382,13 +382,10 @@ impl Postgres {
             let now = effects::counters(session).await?.since(before);
             tables.into_iter().map(|table| (table, now.deleted(work, table))).collect()
         } else {
-            // Where the server checks keys, a row goes no earlier than the rows that refer to it.
-            let checked = work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
-            let checked = checked.filter(|_| segment.mode == Mode::Firing).map(|r| (r.parent, r.child));
             let many = work.path == Path::Checked && expected.removed.values().sum::<u64>() >= APART_ROWS_MIN;
-            let runs = if many { runs::shortest(&tables, checked) } else { runs::runs(&tables, checked) };
+            let (alone, together) = runs_of(work, segment, &tables, many);
             let mut counted = BTreeMap::new();
-            for run in runs {
+            for run in alone.into_iter().chain(together) {
                 let found = match run.len() {
                     1 if many => run_one_by_one(session, &deletes(run, [&first, &last])).await?,
                     _ => run_counted(session, batch, &|tags| deletes(run.clone(), tags)).await?,
@@ -553,6 +550,25 @@ impl Postgres {
         }
         Ok(false)
     }
+}
+
+/// Which deletes of a segment share a statement: the shortest runs, where that is wanted, before those of the first table
+/// whose triggers fire, since these may change rows that leave later; and longer ones of the others.
+fn runs_of(
+    work: &Work,
+    segment: &Segment,
+    tables: &[TableId],
+    shortest: bool,
+) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+    // Where the server checks keys, a row goes no earlier than the rows that refer to it.
+    let checked = work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
+    let checked = checked.filter(|_| segment.mode == Mode::Firing).map(|r| (r.parent, r.child));
+    let quiet = tables.iter().position(|table| fires(work, *table)).unwrap_or(tables.len());
+    let mut alone = if shortest { runs::shortest(tables, checked.clone()) } else { Vec::new() };
+    alone.retain(|run| run.end <= quiet);
+    let from = alone.last().map_or(0, |run| run.end);
+    let together = runs::runs(&tables[from..], checked).into_iter();
+    (alone, together.map(|run| run.start + from..run.end + from).collect())
 }
 
 /// Statements that change one table each, with these texts for the first and the last tag of the batch.
