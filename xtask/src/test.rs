@@ -7,7 +7,7 @@
 use crate::fuzz::Beside;
 use crate::process::{self, cargo, is_ci, say};
 use crate::{install, schemas};
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -100,7 +100,8 @@ fn listen(command: &mut Command) -> Result<Heard> {
     let output = child.stdout.take().context("the output of the tests is not there")?;
     let (said, lines) = channel();
     let reader = std::thread::spawn(move || {
-        BufReader::new(output).split(b'\n').take_while(|line| said.send(line_of(line)).is_ok()).count()
+        // Nobody listens any more where the tests were ended.
+        BufReader::new(output).split(b'\n').try_for_each(|line| said.send(line))
     });
     let mut heard = Heard::default();
     loop {
@@ -113,6 +114,7 @@ fn listen(command: &mut Command) -> Result<Heard> {
                 bail!("nothing was heard of the tests for {SILENCE_MAX:?}; these ran for long: {slow}");
             }
         };
+        let line = String::from_utf8_lossy(&line);
         say(&line);
         heard.line(&line);
     }
@@ -124,13 +126,6 @@ fn listen(command: &mut Command) -> Result<Heard> {
         "{command:?} failed ({status}), and no test says why"
     );
     Ok(heard)
-}
-
-fn line_of(line: &std::io::Result<Vec<u8>>) -> Result<String> {
-    match line {
-        Ok(line) => Ok(String::from_utf8_lossy(line).into_owned()),
-        Err(error) => Err(anyhow!("{error}")),
-    }
 }
 
 /// Ends the tests, and in CI all that they have started: whoever waits for our output would wait for theirs too.

@@ -383,9 +383,8 @@ impl Postgres {
             tables.into_iter().map(|table| (table, now.deleted(work, table))).collect()
         } else {
             let many = work.path == Path::Checked && expected.removed.values().sum::<u64>() >= APART_ROWS_MIN;
-            let (alone, together) = runs_of(work, segment, &tables, many);
             let mut counted = BTreeMap::new();
-            for run in alone.into_iter().chain(together) {
+            for run in runs_of(work, segment, &tables, many) {
                 let found = match run.len() {
                     1 if many => run_one_by_one(session, &deletes(run, [&first, &last])).await?,
                     _ => run_counted(session, batch, &|tags| deletes(run.clone(), tags)).await?,
@@ -554,21 +553,17 @@ impl Postgres {
 
 /// Which deletes of a segment share a statement: the shortest runs, where that is wanted, before those of the first table
 /// whose triggers fire, since these may change rows that leave later; and longer ones of the others.
-fn runs_of(
-    work: &Work,
-    segment: &Segment,
-    tables: &[TableId],
-    shortest: bool,
-) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+fn runs_of(work: &Work, segment: &Segment, tables: &[TableId], shortest: bool) -> Vec<Range<usize>> {
     // Where the server checks keys, a row goes no earlier than the rows that refer to it.
     let checked = work.schema.references.iter().filter(|r| r.origin == Origin::Declared);
     let checked = checked.filter(|_| segment.mode == Mode::Firing).map(|r| (r.parent, r.child));
     let quiet = tables.iter().position(|table| fires(work, *table)).unwrap_or(tables.len());
-    let mut alone = if shortest { runs::shortest(tables, checked.clone()) } else { Vec::new() };
-    alone.retain(|run| run.end <= quiet);
-    let from = alone.last().map_or(0, |run| run.end);
-    let together = runs::runs(&tables[from..], checked).into_iter();
-    (alone, together.map(|run| run.start + from..run.end + from).collect())
+    let mut cut = if shortest { runs::shortest(tables, checked.clone()) } else { Vec::new() };
+    cut.retain(|run| run.end <= quiet);
+    let from = cut.last().map_or(0, |run| run.end);
+    let rest = runs::runs(&tables[from..], checked);
+    cut.extend(rest.into_iter().map(|run| run.start + from..run.end + from));
+    cut
 }
 
 /// Statements that change one table each, with these texts for the first and the last tag of the batch.

@@ -121,12 +121,19 @@ impl PgSession {
         let [first, last] = values.map(|value| value.to_string());
         let general = sql(["$1", "$2"]);
         let hash = blake3::hash(general.as_bytes());
-        if let Some((_, name)) = self.kept.names.iter().find(|(known, _)| *known == hash) {
-            return self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await;
-        }
         if self.kept.seen.insert(hash) {
             return self.script(&sql([&first, &last]), 1).await;
         }
+        let known = self.kept.names.iter().find(|(known, _)| *known == hash).map(|(_, name)| name.clone());
+        let name = match known {
+            Some(name) => name,
+            None => self.keep(hash, &general).await?,
+        };
+        self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await
+    }
+
+    /// Has the server keep a statement, instead of the oldest that it keeps if they are many; returns its name.
+    async fn keep(&mut self, hash: blake3::Hash, general: &str) -> Result<String, SqlError> {
         if self.kept.names.len() == KEPT_MAX
             && let Some((_, oldest)) = self.kept.names.pop_front()
         {
@@ -137,7 +144,7 @@ impl PgSession {
         let name = format!("unseed_{}_{}", std::process::id(), self.kept.made);
         self.script(&format!("PREPARE {name} (int, int) AS {general}"), 1).await?;
         self.kept.names.push_back((hash, name.clone()));
-        self.script(&format!("EXECUTE {name}({first}, {last})"), 1).await
+        Ok(name)
     }
 
     /// Runs several statements in one message; returns the rows of all.
