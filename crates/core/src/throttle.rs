@@ -46,6 +46,8 @@ pub struct Throttle {
     /// Outside of it the run waits, for as long as it takes.
     pub window: Option<Window>,
     pub rows_per_second: Option<u64>,
+    /// Whether the next batch is read while one is removed.
+    pub archives_ahead: bool,
     /// Longest wait in a row for what is measured.
     pub wait_ms_max: u64,
     /// Longest time in a row in which nothing can be measured.
@@ -62,6 +64,7 @@ impl Default for Throttle {
             query: None,
             window: None,
             rows_per_second: None,
+            archives_ahead: true,
             wait_ms_max: WAIT_MS_MAX,
             failing_ms_max: FAILING_MS_MAX,
             probe_ms_max: PROBE_MS_MAX,

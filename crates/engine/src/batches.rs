@@ -200,7 +200,7 @@ async fn in_turn(
     leaving: &(dyn Fn(Batch) -> Leaving + Sync),
     ahead: &mut Option<Ahead>,
 ) -> Result<Option<String>, Stop> {
-    let mut reads_ahead = true;
+    let mut reads_ahead = session.pace.throttle().archives_ahead;
     let mut following = packer.next().map(leaving);
     while let Some(batch) = following.take() {
         pace::admit(session, ahead).await?;

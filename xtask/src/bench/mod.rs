@@ -219,7 +219,9 @@ impl Bench {
     /// One more run, not timed, of which the server logs every statement.
     fn count_statements(&self, figures: &mut Figures) -> Result<()> {
         for contestant in &self.contestants {
-            if let Contestant::Unseed(variant) = contestant {
+            if let Contestant::Unseed(variant) = contestant
+                && *variant != Variant::FastInTurn
+            {
                 let samples = self.subject.counted(&self.ground, *variant)?;
                 say(&format!("in the server's log, {variant:?}: {}", figures::in_one_line(&samples)));
                 figures.add(samples);
@@ -231,8 +233,10 @@ impl Bench {
 
 fn contestants(path: Option<PathArg>) -> Vec<Contestant> {
     let variants: &[Variant] = match path {
-        None => &[Variant::Fast, Variant::Checked, Variant::CheckedWhole, Variant::Rewrite],
-        Some(PathArg::Fast) => &[Variant::Fast, Variant::Rewrite],
+        None => {
+            &[Variant::Fast, Variant::FastInTurn, Variant::Checked, Variant::CheckedWhole, Variant::Rewrite]
+        }
+        Some(PathArg::Fast) => &[Variant::Fast, Variant::FastInTurn, Variant::Rewrite],
         Some(PathArg::Checked) => &[Variant::Checked, Variant::CheckedWhole],
     };
     let mut list = vec![Contestant::Expert];

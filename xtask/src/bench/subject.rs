@@ -20,6 +20,8 @@ const ROOTS: &str = "tenants: plan_code = 'free'";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variant {
     Fast,
+    /// Fast, and no batch is archived while another is removed, so that each stage has the machine for itself.
+    FastInTurn,
     Checked,
     /// Checked, all rows in one transaction.
     CheckedWhole,
@@ -31,6 +33,7 @@ impl Variant {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Fast => "fast",
+            Self::FastInTurn => "turns",
             Self::Checked => "checked",
             Self::CheckedWhole => "whole",
             Self::Rewrite => "rewrite",
@@ -39,11 +42,24 @@ impl Variant {
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Fast => &["--path", "fast"],
+            Self::Fast | Self::FastInTurn => &["--path", "fast"],
             Self::Checked => &["--path", "checked"],
             Self::CheckedWhole => &["--path", "checked", "--batch-rows", "1000000000"],
             Self::Rewrite => &["--path", "rewrite"],
         }
+    }
+
+    /// Lines beside those of `bench/unseed.toml`.
+    fn configured(self) -> &'static str {
+        match self {
+            Self::FastInTurn => "\n[throttle]\narchive_ahead = false\n",
+            Self::Fast | Self::Checked | Self::CheckedWhole | Self::Rewrite => "",
+        }
+    }
+
+    /// Those that tell what a stage takes, not what a person would run.
+    fn is_for_stages(self) -> bool {
+        matches!(self, Self::FastInTurn | Self::CheckedWhole)
     }
 }
 
@@ -55,6 +71,7 @@ pub(super) struct Subject {
 /// One journey: its own state folder, and what each verb said.
 struct Journey<'a> {
     subject: &'a Subject,
+    config: PathBuf,
     url: String,
     name: &'static str,
     samples: Samples,
@@ -74,7 +91,8 @@ impl Subject {
         let mut samples = Samples::new();
         self.clear()?;
         for (name, database) in [("crowded", CROWDED), ("sparse", SPARSE)] {
-            let done = self.run("accounts.toml", &["scan", &ground.url(database), "--quiet"], &[1])?;
+            let done =
+                self.run(&script("accounts.toml"), &["scan", &ground.url(database), "--quiet"], &[1])?;
             samples.insert(format!("scan.{name}"), done.seconds);
             samples.extend(done.peak_mib.map(|mib| (format!("scan.{name}.mib"), mib)));
         }
@@ -91,7 +109,7 @@ impl Subject {
         let run = journey.purge(&id)?;
         ground.agree(variant.name())?;
         journey.verify(&run)?;
-        if variant != Variant::CheckedWhole {
+        if !variant.is_for_stages() {
             journey.step(
                 "restore",
                 &["restore", &run, "--url", &journey.url.clone(), "--confirm", &run],
@@ -132,9 +150,9 @@ impl Subject {
         Ok(std::fs::create_dir_all(&self.folder)?)
     }
 
-    /// Runs a verb with a configuration of `bench/`; other exit codes than these are errors.
-    fn run(&self, config: &str, arguments: &[&str], codes: &[i32]) -> Result<Watched> {
-        watch::run(&mut self.command(&script(config), arguments), &self.folder, codes)
+    /// Runs a verb with a configuration; other exit codes than these are errors.
+    fn run(&self, config: &Path, arguments: &[&str], codes: &[i32]) -> Result<Watched> {
+        watch::run(&mut self.command(config, arguments), &self.folder, codes)
     }
 
     /// A verb with a configuration and the state folder of this benchmark.
@@ -158,7 +176,10 @@ impl Subject {
 impl<'a> Journey<'a> {
     fn begin(subject: &'a Subject, ground: &Ground, variant: Variant) -> Result<Self> {
         subject.clear()?;
-        Ok(Self { subject, url: ground.url(COPY), name: variant.name(), samples: Samples::new() })
+        let config = subject.folder.join("unseed.toml");
+        let lines = std::fs::read_to_string(script("unseed.toml"))? + variant.configured();
+        std::fs::write(&config, lines)?;
+        Ok(Self { subject, config, url: ground.url(COPY), name: variant.name(), samples: Samples::new() })
     }
 
     fn plan(&mut self, variant: Variant) -> Result<String> {
@@ -195,7 +216,7 @@ impl<'a> Journey<'a> {
     fn step(&mut self, verb: &str, arguments: &[&str], codes: &[i32]) -> Result<Value> {
         let mut all = arguments.to_vec();
         all.extend(["--quiet", "--format", "json"]);
-        let done = self.subject.run("unseed.toml", &all, codes)?;
+        let done = self.subject.run(&self.config, &all, codes)?;
         self.note(verb, done.seconds);
         if let Some(mib) = done.peak_mib {
             self.note(&format!("{verb}.mib"), mib);

@@ -32,7 +32,7 @@ pub(super) type Limited<'a> = (&'a str, &'a [&'a str], &'a str, Option<f64>);
 
 const EXPERT: &str = "expert's SQL";
 
-const REMOVAL: [Compared<'_>; 15] = [
+const REMOVAL: [Compared<'_>; 16] = [
     (
         "expert's SQL: key tables, missing indexes, ordered DELETEs, one transaction",
         &["expert"],
@@ -45,10 +45,17 @@ const REMOVAL: [Compared<'_>; 15] = [
     ("script with a DELETE per table and tenant (extrapolated)", &["naive"], EXPERT, &["expert"], None),
     (
         "**unseed, fast**: plan and purge without archive",
-        &["fast.plan", "fast.prepare", "fast.close", "fast.remove", "fast.finish"],
+        &["turns.plan", "turns.prepare", "turns.close", "turns.remove", "turns.finish"],
         EXPERT,
         &["expert"],
         Some(0.30),
+    ),
+    (
+        "… while the next batches are archived beside it",
+        &["fast.plan", "fast.prepare", "fast.close", "fast.remove", "fast.finish"],
+        EXPERT,
+        &["expert"],
+        None,
     ),
     (
         "**unseed, fast**: whole run (plan, archive, remove, verify)",
@@ -291,11 +298,11 @@ mod tests {
         let mut figures = Figures::default();
         let samples = [
             ("expert", 10.0),
-            ("fast.plan", 1.0),
-            ("fast.prepare", 0.5),
-            ("fast.close", 1.0),
-            ("fast.remove", 1.0),
-            ("fast.finish", 0.5),
+            ("turns.plan", 1.0),
+            ("turns.prepare", 0.5),
+            ("turns.close", 1.0),
+            ("turns.remove", 1.0),
+            ("turns.finish", 0.5),
             ("fast.statements.not_archive", 501.0),
         ];
         figures.add(Samples::from(samples.map(|(name, value)| (name.to_owned(), value))));

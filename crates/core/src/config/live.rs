@@ -41,6 +41,7 @@ pub(super) struct FileThrottle {
     query_max: Option<f64>,
     window: Option<String>,
     rows_per_second: Option<u64>,
+    archive_ahead: Option<bool>,
     wait_max: Option<Millis>,
     failing_max: Option<Millis>,
     probe_max: Option<Millis>,
@@ -92,6 +93,7 @@ impl FileThrottle {
             query: self.query.map(|query| query.trim().trim_end_matches(';').to_owned()),
             window: self.window.map(|text| window("throttle", &text)).transpose()?,
             rows_per_second: self.rows_per_second,
+            archives_ahead: self.archive_ahead.unwrap_or(default.archives_ahead),
             wait_ms_max: ms(self.wait_max).unwrap_or(default.wait_ms_max),
             failing_ms_max: ms(self.failing_max).unwrap_or(default.failing_ms_max),
             probe_ms_max: ms(self.probe_max).unwrap_or(default.probe_ms_max),
@@ -220,6 +222,7 @@ query = "SELECT depth FROM queue;"
 query_max = 100
 window = "22:00-06:00 Europe/Berlin"
 rows_per_second = 20_000
+archive_ahead = false
 wait_max = "2h"
 failing_max = "10s"
 probe_max = "500ms"
@@ -267,7 +270,7 @@ environment = ["PAGER_TOKEN"]
         assert_eq!(throttle.stop_above.query, Some(10_000.0));
         assert_eq!(throttle.query.as_deref(), Some("SELECT depth FROM queue"));
         assert_eq!(throttle.window.unwrap().to_string(), "22:00-06:00 Europe/Berlin");
-        assert_eq!(throttle.rows_per_second, Some(20_000));
+        assert_eq!((throttle.rows_per_second, throttle.archives_ahead), (Some(20_000), false));
         assert_eq!(
             (throttle.wait_ms_max, throttle.failing_ms_max, throttle.probe_ms_max),
             (7_200_000, 10_000, 500)

@@ -2,11 +2,13 @@
 
 use crate::shop::{self, policy, tenants};
 use crate::world::{World, wait};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use unseed_core::approve::{ConfirmedPlan, Gate, Given, confirm};
 use unseed_core::fault::{Category, Fault};
 use unseed_core::keys::WholePlan;
 use unseed_core::port::clock::Clock;
+use unseed_core::port::state::StateDb as _;
 use unseed_core::run::RunState;
 use unseed_core::throttle::{Limits, Throttle, Window};
 use unseed_engine::purge::{self, Live};
@@ -43,9 +45,18 @@ impl Clock for Evening {
 }
 
 fn purge(world: &World, whole: &WholePlan, clock: &dyn Clock, live: Live) -> Result<RunReport, Fault> {
+    purge_from(world, MemStore::connect(&world.db), whole, clock, live)
+}
+
+fn purge_from(
+    world: &World,
+    mut store: MemStore,
+    whole: &WholePlan,
+    clock: &dyn Clock,
+    live: Live,
+) -> Result<RunReport, Fault> {
     let plan: ConfirmedPlan = confirm(whole.clone(), &Gate::default(), Given::Id(&whole.plan().id)).unwrap();
     let (mut state, mut archive) = (world.state.clone(), world.archive.clone());
-    let mut store = MemStore::connect(&world.db);
     let mut cx = world.context(&mut store, &mut state, &mut archive);
     (cx.clock, cx.live) = (clock, live);
     wait(purge::execute(&mut cx, plan))
@@ -126,4 +137,26 @@ fn a_rate_makes_batches_of_a_second_at_most() {
     let report = waited.unwrap();
     assert_eq!(report.rows.deleted, 9);
     assert!(report.batches.done >= 2, "{report:?}");
+}
+
+/// Batches that the journal knows when the first one is about to be removed.
+fn begun_before_the_first_removal(archives_ahead: bool) -> usize {
+    let world = World::new(shop::database());
+    let whole = world.plan(tenants("id IN (1, 2)"), &policy(), 1).unwrap();
+    let (mut state, begun) = (world.state.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&begun);
+    let store = MemStore::connect(&world.db).disturbed_before_remove(move |_| {
+        let known = state.batches("r-1").unwrap().len();
+        seen.compare_exchange(0, known, Ordering::SeqCst, Ordering::SeqCst).ok();
+    });
+    let live = Live { throttle: Throttle { archives_ahead, ..Throttle::default() }, ..Live::default() };
+    let report = purge_from(&world, store, &whole, &Evening::until(0), live).unwrap();
+    assert!(report.batches.done >= 2, "{report:?}");
+    begun.load(Ordering::SeqCst)
+}
+
+#[test]
+fn the_next_batch_is_begun_early_unless_the_throttle_says_otherwise() {
+    assert_eq!(begun_before_the_first_removal(true), 2);
+    assert_eq!(begun_before_the_first_removal(false), 1);
 }
