@@ -17,10 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use unseed_core::fault::Fault;
 
-/// A statement that takes longer may be waiting for somebody.
-const FIRST_LOOK: Duration = Duration::from_millis(200);
-/// Pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What takes longer may be waiting for somebody; so long is the pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a session of ours waits for, and whose it is.
 const WAITS: &str = "SELECT coalesce(b.pid::text, ''), coalesce(a.application_name, ''), coalesce(a.state, ''), \
@@ -64,14 +62,22 @@ impl Postgres {
             self.process = rows.first().map(|row| number(row, 0));
         }
         let task = self.process.map(|pid| {
-            tokio::spawn(look(self.target.clone(), Arc::clone(&self.lookout), pid, Arc::clone(&seen)))
+            let (lookout, seen, every) = (Arc::clone(&self.lookout), Arc::clone(&seen), self.look_every());
+            tokio::spawn(look(self.target.clone(), lookout, pid, seen, every))
         });
         Watch { seen, task }
     }
+
+    /// Often enough to look once before a statement that waits gives up.
+    fn look_every(&self) -> Duration {
+        let limits = self.waits.map_or([None; 2], |waits| [waits.lock_ms_max, waits.statement_ms_max]);
+        let shortest = limits.into_iter().flatten().min().map(|ms| Duration::from_millis(ms) / 2);
+        shortest.map_or(LOOK_EVERY, |half| half.min(LOOK_EVERY))
+    }
 }
 
-async fn look(target: Target, lookout: Lookout, pid: u64, seen: Arc<Mutex<Vec<String>>>) {
-    tokio::time::sleep(FIRST_LOOK).await;
+async fn look(target: Target, lookout: Lookout, pid: u64, seen: Arc<Mutex<Vec<String>>>, every: Duration) {
+    tokio::time::sleep(every).await;
     let mut lookout = lookout.lock().await;
     if lookout.as_ref().is_some_and(Client::is_closed) {
         *lookout = None;
@@ -89,7 +95,7 @@ async fn look(target: Target, lookout: Lookout, pid: u64, seen: Arc<Mutex<Vec<St
             Some(lines) if lines.is_empty() => {}
             Some(lines) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = lines,
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 

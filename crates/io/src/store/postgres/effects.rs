@@ -116,6 +116,7 @@ pub(super) struct Counters {
     deferred: bool,
     locked: BTreeSet<u64>,
     files: BTreeMap<u64, String>,
+    beside: Vec<u64>,
 }
 
 impl Counters {
@@ -149,6 +150,11 @@ impl Counters {
     /// The file of each relation that was asked for.
     pub(super) fn files(&self) -> &BTreeMap<u64, String> {
         &self.files
+    }
+
+    /// How many rows each query had that was asked beside.
+    pub(super) fn beside(&self) -> &[u64] {
+        &self.beside
     }
 
     /// Relations that the transaction keeps even readers from.
@@ -194,15 +200,40 @@ pub(super) async fn counters_and_files(
     session: &mut PgSession,
     files: &BTreeMap<u64, String>,
 ) -> Result<Counters, SqlError> {
-    if files.is_empty() {
-        return counters(session).await;
+    let beside = Beside { files: files.keys().copied().collect(), ..Beside::default() };
+    counters_beside(session, &beside).await
+}
+
+/// What is asked with the counters, so that it needs no statement of its own.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// Relations whose files are asked for.
+    pub(super) files: Vec<u64>,
+    /// Queries whose rows are counted, in this order.
+    pub(super) queries: Vec<String>,
+    /// Calls of `set_config`, which hold for the statements that follow.
+    pub(super) settings: Vec<&'static str>,
+}
+
+/// Reads the counters, and what is asked beside.
+pub(super) async fn counters_beside(session: &mut PgSession, beside: &Beside) -> Result<Counters, SqlError> {
+    let mut sql = COUNTERS.to_owned();
+    if !beside.files.is_empty() {
+        let handles: Vec<String> = beside.files.iter().map(ToString::to_string).collect();
+        sql.push_str(&format!(
+            " UNION ALL SELECT oid::int8, NULL, NULL, 0, 0, 0, coalesce(pg_relation_filenode(oid)::text, ''), NULL \
+             FROM pg_class WHERE oid IN ({})",
+            handles.join(", ")
+        ));
     }
-    let handles: Vec<String> = files.keys().map(ToString::to_string).collect();
-    let sql = format!(
-        "{COUNTERS} UNION ALL SELECT oid::int8, NULL, NULL, 0, 0, 0, coalesce(pg_relation_filenode(oid)::text, ''), NULL \
-         FROM pg_class WHERE oid IN ({})",
-        handles.join(", ")
-    );
+    for query in &beside.queries {
+        let counted =
+            format!(" UNION ALL SELECT 0, NULL, NULL, 0, 0, count(*), NULL, 'rows' FROM ({query}) asked");
+        sql.push_str(&counted);
+    }
+    for setting in &beside.settings {
+        sql.push_str(&format!(" UNION ALL SELECT 0, NULL, NULL, 0, 0, 0, {setting}, 'set'"));
+    }
     read(session, &sql).await
 }
 
@@ -215,7 +246,9 @@ async fn read(session: &mut PgSession, sql: &str) -> Result<Counters, SqlError> 
                 counters.files.insert(handle, text(&row, 6));
             } else if handle > 0 {
                 counters.locked.insert(handle);
-            } else {
+            } else if text(&row, 7) == "rows" {
+                counters.beside.push(number(&row, 5));
+            } else if text(&row, 7) != "set" {
                 (counters.next, counters.running) = (number(&row, 2), number(&row, 5));
                 counters.deferred = number(&row, 3) > 0;
                 (counters.token, counters.on) = (text(&row, 6), text(&row, 7) == "on");

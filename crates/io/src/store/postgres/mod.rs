@@ -129,6 +129,8 @@ struct Closed {
     /// Tables that others or triggers of earlier batches wrote into, and those whose references are indexed for it.
     written: BTreeSet<TableId>,
     indexed: BTreeSet<TableId>,
+    /// Tables into which the triggers of the last batch wrote nothing but rows at the end that left with it.
+    swept_at_the_end: BTreeSet<TableId>,
     /// Key sets and their columns that have an index.
     indexes: BTreeSet<String>,
     /// Our transaction at the last look.

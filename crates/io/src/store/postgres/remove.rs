@@ -8,7 +8,7 @@
 use super::Postgres;
 use super::archive::{self, in_part};
 use super::dialect::{PostgresDialect, qualified, written_by};
-use super::effects::{self, Counters};
+use super::effects::{self, Beside, Counters};
 use super::locked;
 use super::session::PgSession;
 use super::unchecked::Checks;
@@ -166,9 +166,8 @@ impl Postgres {
     ) -> Result<Removed, Stop> {
         self.limit_statements().await?;
         self.lock_tables(work, batch, expected).await?;
-        self.lock_rows(work, batch, expected).await?;
+        let before = self.lock_rows(work, batch, expected).await?;
         let checks = if unchecked { self.lock_unchecked(work, expected).await? } else { Checks::default() };
-        let before = effects::counters_and_files(&mut self.session, &self.closed.files).await?;
         if *before.files() != self.closed.files {
             // Addresses mean nothing any more.
             return Err(Stop::Changed("a table was rewritten since the closure was computed".to_owned()));
@@ -180,8 +179,11 @@ impl Postgres {
         // The first segment may be counted from here, as long as nothing else can have removed rows.
         let fires = expected.detached_rows.keys().any(|t| !work.schema.table(*t).effects.is_empty());
         let mut counted = Some(&before).filter(|before| before.are_on() && !fires);
-        for segment in segments(work, expected, self.apart) {
-            rewritten.extend(self.delete(work, batch, expected, &segment, counted.take()).await?);
+        let segments = segments(work, expected, self.apart);
+        for (place, segment) in segments.iter().enumerate() {
+            let counted =
+                counted.take().map(|before| (before, segments.get(place + 1).map(|next| next.mode)));
+            rewritten.extend(self.delete(work, batch, expected, segment, counted).await?);
         }
         if before.anything_is_deferred() {
             // Checks and triggers that wait for the commit would act after the proof.
@@ -276,7 +278,13 @@ impl Postgres {
 
     /// Locks the rows of root tables, so that no new row can refer to them, and where triggers remove rows on
     /// their own, all rows that are there when the first of them fires.
-    async fn lock_rows(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
+    /// Returns the counters as they are then.
+    async fn lock_rows(
+        &mut self,
+        work: &Work,
+        batch: TagRange,
+        expected: &Closure,
+    ) -> Result<Counters, Stop> {
         let mut tables = work.program.roots.clone();
         if self.held {
             self.unfold().await?;
@@ -285,33 +293,38 @@ impl Postgres {
             tables.sort_unstable();
             tables.dedup();
         }
-        for table in &tables {
-            let Some(rows) = expected.removed.get(table) else { continue };
+        let (mut queries, mut owners) = (Vec::new(), Vec::new());
+        for table in tables.iter().filter(|table| expected.removed.contains_key(table)) {
             let shape = work.schema.table(*table);
-            let mut locked = 0;
             for part in self.closed.parts_of(shape, *table, batch) {
-                let sql = format!(
-                    "SELECT count(*){} FROM (SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
-                     WHERE k.doomed AND {}{} FOR UPDATE OF x) locked",
-                    self.skipping_beside(work),
+                queries.push(format!(
+                    "SELECT 1 FROM {} k JOIN ONLY {} x ON x.ctid = k.tid AND x.xmin = k.ver \
+                     WHERE k.doomed AND {}{} FOR UPDATE OF x",
                     PostgresDialect.temp(&key_set(*table)),
                     qualified(&part.name),
                     counts::in_batch("k", Some(batch)),
                     in_part(shape, &part),
-                );
-                let found = self.session.rows(&sql).await?;
-                locked += found.first().map_or(0, |row| number(row, 0));
-            }
-            if locked != *rows {
-                let gone = rows.saturating_sub(locked);
-                return Err(Stop::Changed(format!(
-                    "of `{}`, {} changed or left",
-                    shape.name,
-                    counted(gone, "row")
-                )));
+                ));
+                owners.push(*table);
             }
         }
-        Ok(())
+        let settings = self.mode_beside(work, Mode::Skipped);
+        let files = self.closed.files.keys().copied().collect();
+        let counters =
+            effects::counters_beside(&mut self.session, &Beside { files, queries, settings }).await?;
+        let mut locked: BTreeMap<TableId, u64> = BTreeMap::new();
+        for (table, rows) in owners.into_iter().zip(counters.beside()) {
+            *locked.entry(table).or_default() += rows;
+        }
+        for table in &tables {
+            let rows = expected.removed.get(table).copied().unwrap_or(0);
+            let gone = rows.saturating_sub(locked.get(table).copied().unwrap_or(0));
+            if gone > 0 {
+                let name = &work.schema.table(*table).name;
+                return Err(Stop::Changed(format!("of `{name}`, {} changed or left", counted(gone, "row"))));
+            }
+        }
+        Ok(counters)
     }
 
     async fn detach(&mut self, work: &Work, batch: TagRange, expected: &Closure) -> Result<(), Stop> {
@@ -355,7 +368,7 @@ impl Postgres {
         batch: TagRange,
         expected: &Closure,
         segment: &Segment,
-        before: Option<&Counters>,
+        before: Option<(&Counters, Option<Mode>)>,
     ) -> Result<BTreeSet<TableId>, Stop> {
         let mut parts = Vec::new();
         for table in &segment.tables {
@@ -375,11 +388,13 @@ impl Postgres {
         let mut counted = if segment.tables.iter().any(|t| has_rule(work, *t, |e| e.on_delete)) {
             // Rules are not supported inside a common table expression.
             run_one_by_one(session, &deletes(0..parts.len(), [&first, &last])).await?
-        } else if let Some(before) = before.filter(|_| segment.mode == Mode::Skipped) {
+        } else if let Some((before, next)) = before.filter(|_| segment.mode == Mode::Skipped) {
             for run in runs::runs(&tables, std::iter::empty()) {
                 run_uncounted(session, batch, &|tags| deletes(run.clone(), tags)).await?;
             }
-            let now = effects::counters(session).await?.since(before);
+            let settings = next.map(|next| self.mode_beside(work, next)).unwrap_or_default();
+            let beside = Beside { settings, ..Beside::default() };
+            let now = effects::counters_beside(&mut self.session, &beside).await?.since(before);
             tables.into_iter().map(|table| (table, now.deleted(work, table))).collect()
         } else {
             let many = work.path == Path::Checked && expected.removed.values().sum::<u64>() >= APART_ROWS_MIN;
@@ -400,6 +415,7 @@ impl Postgres {
             let rows = expected.removed.get(table).copied().unwrap_or(0);
             let found = counted.entry(*table).or_default();
             if *found < rows && work.schema.tables.iter().any(|t| !t.effects.is_empty()) {
+                self.set_mode(work, segment.mode).await?;
                 let more = self.delete_rewritten(work, *table, batch).await?;
                 *found += more;
                 rewritten.extend((more > 0).then_some(*table));
@@ -464,13 +480,16 @@ impl Postgres {
         Err(Stop::Changed(format!("rows of `{name}` left before their turn; locking them first")))
     }
 
-    /// What a query that is sent anyway selects beside its own so that triggers are skipped from then on.
-    fn skipping_beside(&mut self, work: &Work) -> &'static str {
-        if work.path == Path::Checked || self.mode == Some(Mode::Skipped) {
-            return "";
+    /// What a query that is sent anyway selects beside its own to switch the mode.
+    fn mode_beside(&mut self, work: &Work, mode: Mode) -> Vec<&'static str> {
+        if work.path == Path::Checked || self.mode == Some(mode) {
+            return Vec::new();
         }
-        self.mode = Some(Mode::Skipped);
-        ", set_config('session_replication_role', 'replica', true)"
+        self.mode = Some(mode);
+        vec![match mode {
+            Mode::Skipped => "set_config('session_replication_role', 'replica', true)",
+            Mode::Firing => "set_config('session_replication_role', 'origin', true)",
+        }]
     }
 
     pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {

@@ -15,8 +15,8 @@ use unseed_core::schema::{Schema, Table};
 pub(super) type Places = Vec<(String, String)>;
 
 /// Has sets joined as a whole until the transaction ends.
-const WHOLE_SETS: &str =
-    "set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)";
+pub(super) const WHOLE_SETS: [&str; 2] =
+    ["set_config('enable_hashjoin', 'on', true)", "set_config('enable_mergejoin', 'on', true)"];
 
 /// Places where rows that transaction `own` wrote into a table can be; `written` is how many the server counted.
 /// From here on, what those rows refer to is looked up in whole sets.
@@ -27,29 +27,32 @@ pub(super) async fn places(
     own: u64,
     written: u64,
 ) -> Result<Places, SqlError> {
-    let by_own = written_by(own, "x");
-    let tail: Option<Places> = shape
-        .parts
-        .iter()
-        .map(|part| {
-            let block = closed.blocks.get(&part.handle)?.saturating_sub(1);
-            let condition = format!("x.ctid >= '({block},0)'::tid AND {by_own}");
-            Some((format!("ONLY {}", qualified(&part.name)), condition))
-        })
-        .collect();
-    if let Some(tail) = tail.filter(|tail| !tail.is_empty()) {
+    let whole_sets = WHOLE_SETS.join(", ");
+    if let Some(tail) = tail(closed, shape, own) {
         let counts: Vec<String> = tail
             .iter()
-            .map(|(from, which)| format!("SELECT count(*), {WHOLE_SETS} FROM {from} x WHERE {which}"))
+            .map(|(from, which)| format!("SELECT count(*), {whole_sets} FROM {from} x WHERE {which}"))
             .collect();
         let rows = session.rows(&counts.join(" UNION ALL ")).await?;
         if rows.iter().map(|row| number(row, 0)).sum::<u64>() == written {
             return Ok(tail);
         }
     } else {
-        session.rows(&format!("SELECT {WHOLE_SETS}")).await?;
+        session.rows(&format!("SELECT {whole_sets}")).await?;
     }
     Ok(everywhere(shape, own))
+}
+
+/// What stands behind everything that was there when the closure was computed; nothing where the server cannot begin
+/// to read in the middle of a table.
+pub(super) fn tail(closed: &Closed, shape: &Table, own: u64) -> Option<Places> {
+    let by_own = written_by(own, "x");
+    let places = shape.parts.iter().map(|part| {
+        let block = closed.blocks.get(&part.handle)?.saturating_sub(1);
+        let condition = format!("x.ctid >= '({block},0)'::tid AND {by_own}");
+        Some((format!("ONLY {}", qualified(&part.name)), condition))
+    });
+    places.collect::<Option<Places>>().filter(|places| !places.is_empty())
 }
 
 /// All places of a table.

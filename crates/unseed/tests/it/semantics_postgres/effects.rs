@@ -1,7 +1,7 @@
 //! What triggers do elsewhere: counted and named, refused or, where it was allowed, archived and undone.
 
 use super::SHOP;
-use crate::lab::{Lab, assert_same, fault};
+use crate::lab::{Lab, Moment, assert_same, fault, purge_with};
 
 const LEFT: [(&str, usize); 3] = [("public.tenants", 1), ("public.users", 2), ("public.sessions", 2)];
 
@@ -294,6 +294,47 @@ fn a_trigger_that_empties_or_alters_a_table_is_refused_and_named() {
     lab.plan("tenants: id = 2", &["--allow-effect", "cache"]);
     lab.purge();
     assert_eq!(lab.count("cache"), 0);
+    lab.restore("r-1");
+    assert_same(&lab.picture(), &before);
+}
+
+/// What triggers write is looked for at the end of the table first, and without counting once it has been there. In
+/// the second batch it stands elsewhere, in the third there is more of it, and some of that refers to nothing.
+#[test]
+fn rows_that_triggers_insert_are_found_wherever_they_stand() {
+    let lab = Lab::postgres(
+        "CREATE TABLE tenants (id int PRIMARY KEY);
+         CREATE TABLE users (id int PRIMARY KEY, tenant_id int NOT NULL REFERENCES tenants);
+         CREATE TABLE sessions (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users, tenant_id int);
+         CREATE TABLE audit (user_id int REFERENCES users, what text);
+         CREATE INDEX ON users (tenant_id); CREATE INDEX ON sessions (user_id);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO audit VALUES (OLD.user_id, 'is about to leave');
+            IF OLD.tenant_id = 4 THEN INSERT INTO audit VALUES (NULL, 'was of tenant 4'), (OLD.user_id, 'is gone'); END IF;
+            RETURN OLD; END $$;
+         CREATE TRIGGER note BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION note();
+         INSERT INTO tenants SELECT g FROM generate_series(1, 6) g;
+         INSERT INTO users SELECT g, 1 + g % 6 FROM generate_series(1, 60) g;
+         INSERT INTO sessions SELECT id, id, tenant_id FROM users;
+         INSERT INTO audit SELECT NULL, repeat('x', 500) FROM generate_series(1, 200) g;
+         DELETE FROM audit WHERE ctid < '(5,0)'",
+    );
+    let before = lab.picture();
+    lab.plan("tenants: id > 1", &["--path", "fast", "--batch-rows", "1"]);
+    let left = lab.count("audit");
+    let report = purge_with(&lab, Moment::Remove, |time| {
+        if time == 1 {
+            lab.sql("VACUUM audit");
+        }
+    });
+    let report = report.unwrap();
+    assert_eq!((report.retries, report.batches.done), (0, 5));
+    assert_eq!(lab.count("audit"), left + 10, "ten rows refer to nothing");
+    assert_eq!(
+        lab.sql("SELECT count(*) FROM audit WHERE what = 'was of tenant 4' AND user_id IS NULL"),
+        "10"
+    );
+    lab.verify("r-1");
     lab.restore("r-1");
     assert_same(&lab.picture(), &before);
 }
