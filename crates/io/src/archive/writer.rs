@@ -1,5 +1,5 @@
 //! Writing one batch: sections are compressed, hashed and written on a thread of their own, so that the
-//! store goes on streaming meanwhile.
+//! store goes on streaming meanwhile; on another one finished files are made durable.
 //!
 //! Invariants
 //! - at most [`CHUNKS_MAX`] chunks of 1 MiB wait for the thread, whatever the size of a section;
@@ -17,8 +17,8 @@ use super::{hash_of, json_bytes};
 use crate::durable;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use unseed_core::archive::{BatchManifest, Part};
 use unseed_core::fault::{Category, Fault};
@@ -27,8 +27,9 @@ use unseed_core::port::store::{ArchiveSink, SectionHead};
 
 /// Chunks that may wait for the thread.
 const CHUNKS_MAX: usize = 4;
-/// Files that are made durable together, side by side.
+/// Files that are made durable together, side by side; fewer if they are large, which takes the disk longer.
 const SYNC_GROUP: usize = 32;
+const SYNC_GROUP_BYTES: u64 = 16 * 1024 * 1024;
 const SYNC_THREADS: usize = 8;
 
 /// A batch that is being archived.
@@ -239,14 +240,14 @@ struct Work {
     recipients: Recipients,
     packer: Packer,
     current: Option<Current>,
-    unsynced: Vec<(PathBuf, File)>,
+    settler: Settler,
     pressed: Vec<Option<Pressed>>,
 }
 
 impl Work {
     fn new(recipients: Recipients) -> Self {
-        let (unsynced, pressed) = (Vec::new(), Vec::new());
-        Self { recipients, packer: Packer::new(), current: None, unsynced, pressed }
+        let (packer, settler, pressed) = (Packer::new(), Settler::start(), Vec::new());
+        Self { recipients, packer, current: None, settler, pressed }
     }
 
     fn run(mut self, orders: &Receiver<Order>) -> Result<Vec<Option<Pressed>>, Fault> {
@@ -257,7 +258,7 @@ impl Work {
                 Order::Close => self.close()?,
             }
         }
-        sync(&mut self.unsynced)?;
+        self.settler.finish()?;
         Ok(self.pressed)
     }
 
@@ -285,9 +286,65 @@ impl Work {
         let written = out.finish().map_err(|error| unwritable(&current.path, &error))?;
         let Written { file, bytes: bytes_compressed, hash, hash_inside } = written;
         self.pressed.push(Some(Pressed { bytes: current.bytes, bytes_compressed, hash, hash_inside }));
-        self.unsynced.push((current.path, file));
-        if self.unsynced.len() >= SYNC_GROUP { sync(&mut self.unsynced) } else { Ok(()) }
+        self.settler.take(Finished { path: current.path, file, bytes: bytes_compressed });
+        Ok(())
     }
+}
+
+/// A file that has all its bytes and is not durable yet.
+struct Finished {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+/// Makes finished files durable while others are written.
+struct Settler {
+    files: Option<Sender<Finished>>,
+    thread: Option<JoinHandle<Result<(), Fault>>>,
+}
+
+impl Settler {
+    fn start() -> Self {
+        let (files, finished) = channel();
+        Self { files: Some(files), thread: Some(std::thread::spawn(move || settle(&finished))) }
+    }
+
+    /// Takes a file over; if none is taken any more because one failed, [`Self::finish`] tells.
+    fn take(&self, file: Finished) {
+        if let Some(files) = &self.files {
+            drop(files.send(file));
+        }
+    }
+
+    /// Returns when all files are durable.
+    fn finish(&mut self) -> Result<(), Fault> {
+        drop(self.files.take());
+        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(|_| lost())?)
+    }
+}
+
+impl Drop for Settler {
+    /// No file is open any more once the batch is dropped.
+    fn drop(&mut self) {
+        drop(self.finish());
+    }
+}
+
+fn lost() -> Fault {
+    Fault::new(Category::Archive, "a file was not made durable")
+}
+
+fn settle(finished: &Receiver<Finished>) -> Result<(), Fault> {
+    let mut group: Vec<Finished> = Vec::new();
+    while let Ok(file) = finished.recv() {
+        group.push(file);
+        let bytes: u64 = group.iter().map(|file| file.bytes).sum();
+        if group.len() >= SYNC_GROUP || bytes >= SYNC_GROUP_BYTES {
+            sync(&mut group)?;
+        }
+    }
+    sync(&mut group)
 }
 
 fn widened(length: usize) -> u64 {
@@ -295,23 +352,19 @@ fn widened(length: usize) -> u64 {
 }
 
 /// Makes files durable side by side, so that a journalling disk can settle several at once.
-fn sync(files: &mut Vec<(PathBuf, File)>) -> Result<(), Fault> {
+fn sync(files: &mut Vec<Finished>) -> Result<(), Fault> {
     let share = files.len().div_ceil(SYNC_THREADS).max(1);
     let results: Vec<Result<(), Fault>> = std::thread::scope(|scope| {
         let workers: Vec<_> = files
             .chunks(share)
             .map(|group| scope.spawn(move || group.iter().try_for_each(sync_one)))
             .collect();
-        workers
-            .into_iter()
-            .map(|w| w.join().unwrap_or_else(|_| Err(Fault::new(Category::Archive, "a file was not synced"))))
-            .collect()
+        workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(lost()))).collect()
     });
     files.clear();
     results.into_iter().collect()
 }
 
-fn sync_one((path, file): &(PathBuf, File)) -> Result<(), Fault> {
-    let shown: &Path = path;
-    file.sync_all().map_err(|error| unwritable(shown, &error))
+fn sync_one(Finished { path, file, .. }: &Finished) -> Result<(), Fault> {
+    file.sync_all().map_err(|error| unwritable(path, &error))
 }
