@@ -28,7 +28,7 @@ use unseed_core::port::scan::Scratch;
 use unseed_core::schema::Schema;
 
 /// Rows that are kept to be shown of those that are test data for certain for the same two reasons.
-const SHOWN_MAX: u32 = 16;
+pub(super) const SHOWN_MAX: u32 = 16;
 
 /// What is known of a table while its rows stream.
 pub(super) struct TableState {

@@ -1,15 +1,18 @@
 //! Weighs blocks of rows, one at a time and knowing nothing of other rows, so that several can do it at once.
 //!
 //! Invariants
-//! - the same block gives the same batch, whoever weighs it;
-//! - a batch holds every row of its block, and the values of those that may become findings.
+//! - the same block gives the same rows, whoever weighs it;
+//! - a batch holds every row of its block, and the values of those that may become findings; of rows that are test data
+//!   for the same reasons whatever the whole store says, only the values of the first ones, which are shown.
 //!
 //! Not here: what rows say together (`gather`).
 
 use super::Explain;
 use super::evidence::Evidence;
+use super::gather::SHOWN_MAX;
 use super::kept::encode_values;
 use super::layout::{self, Layout};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use unseed_core::detect::record::FlagValue;
 use unseed_core::detect::score::PRIOR;
@@ -121,19 +124,30 @@ pub(super) struct Weigher {
     ground: Arc<Ground>,
     examiner: Examiner,
     full_name: String,
+    /// Rows by their strongest reasons whose values were handed on though nothing depends on them.
+    shown: BTreeMap<[u8; 2], u32>,
+    /// Lengths of the lists of the last batch; those of the next are about as long.
+    lengths: [usize; 4],
 }
 
 impl Weigher {
     pub(super) fn new(ground: Arc<Ground>) -> Self {
         let examiner = Examiner::new(Arc::clone(&ground.rules));
-        Self { ground, examiner, full_name: String::new() }
+        Self { ground, examiner, full_name: String::new(), shown: BTreeMap::new(), lengths: [0; 4] }
     }
 
     /// Weighs every row of a block.
     pub(super) fn block(&mut self, block: &dyn Block) -> Batch {
-        let mut batch = Batch::default();
+        let [rows, own, shared, values] = self.lengths.map(|length| length + length / 8);
+        let mut batch = Batch {
+            rows: Vec::with_capacity(rows),
+            own: Vec::with_capacity(own),
+            shared: Vec::with_capacity(shared),
+            values: Vec::with_capacity(values),
+        };
         let ground = Arc::clone(&self.ground);
         block.visit(&mut |row| self.row(&ground, row, &mut batch));
+        self.lengths = [batch.rows.len(), batch.own.len(), batch.shared.len(), batch.values.len()];
         batch
     }
 
@@ -169,13 +183,25 @@ impl Weigher {
         }
         let series = if stem.is_some() { ground.series_max } else { 0.0 };
         let series = series + support_max(made.log_odds, ground);
-        if made.is_explained || made.log_odds + ground.late_max + series >= ground.listed {
+        let may_be_listed = made.log_odds + ground.late_max + series >= ground.listed;
+        if made.is_explained || may_be_listed && self.is_wanted(ground, &made) {
             let before = batch.values.len();
             encode_values(row, layout.secret(), &mut batch.values);
             made.values = u32::try_from(batch.values.len() - before).expect("a row is smaller than 4 GiB");
         }
         batch.rows.push(made);
         self.full_name = full_name;
+    }
+
+    /// Whether anybody will look at the values of a row that may be listed: of those that are test data for certain, and
+    /// for the same reasons, only the first are shown. Rows that point at others may turn out to be orphans.
+    fn is_wanted(&mut self, ground: &Ground, row: &Row) -> bool {
+        if ground.is_linked || ground.certain.is_none_or(|least| row.log_odds < least) {
+            return true;
+        }
+        let shown = self.shown.entry(row.reasons.strongest).or_insert(0);
+        *shown += 1;
+        *shown <= SHOWN_MAX
     }
 
     /// What tenants and users are compared by.
