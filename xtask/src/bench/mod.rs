@@ -7,7 +7,7 @@
 //! Code map
 //! - `ground`: the server, the workload, its copies; `watch`: one process, its time and memory;
 //! - `catalog`, `script`: the SQL of the peers, made from the catalog; `peers`: running them;
-//! - `subject`: the verbs of the release binary; `statements`: what the server's log says about them;
+//! - `subject`: the verbs of the binary as it is shipped; `statements`: what the server's log says about them;
 //! - `redis`: the same for keys in Redis, beside a script in Python;
 //! - `maria`: the same on MariaDB, beside other peers;
 //! - `figures`: what was measured; `targets`: ratios and limits; `document`: tables, JSON lines, docs/performance.md.

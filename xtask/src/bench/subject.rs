@@ -1,4 +1,4 @@
-//! The release binary, verb by verb, as a person would call it.
+//! The binary as it is shipped, verb by verb, as a person would call it.
 //!
 //! Invariants
 //! - what is measured is the program that people run: process start, connection and files included;
@@ -249,11 +249,11 @@ pub(super) fn version(binary: &Path) -> Result<String> {
 }
 
 fn build() -> Result<PathBuf> {
-    say("building the release binary");
-    process::run(cargo().args(["build", "--release", "--quiet", "-p", "unseed"]))?;
+    say("building the binary as it is shipped");
+    process::run(cargo().args(["build", "--profile", "dist", "--quiet", "-p", "unseed"]))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);
-    Ok(target.join("release/unseed"))
+    Ok(target.join("dist/unseed"))
 }
 
 pub(super) fn number(report: &Value, pointer: &str) -> Result<f64> {
