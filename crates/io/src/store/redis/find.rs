@@ -81,7 +81,7 @@ impl Redis {
             progress.note("rows that stay are not known here, so a value that they share with a doomed row is not noticed");
         }
         // What an earlier pass found is not needed beside what this one finds.
-        self.kept(Entries::default());
+        self.kept(Entries::of_rows(0));
         for _ in 0..PASSES_MAX {
             let before = self.identity().await?;
             let mut pass = Pass::new(self, matcher.clone(), progress, OnceFull::Count);
@@ -133,7 +133,8 @@ impl Redis {
 
 impl<'a> Pass<'a> {
     fn new(redis: &'a mut Redis, matcher: Matcher, progress: &'a dyn Progress, once_full: OnceFull) -> Self {
-        let (entries, orphans, found) = (Entries::default(), Entries::default(), Found::default());
+        let (entries, orphans) = (Entries::of_rows(matcher.places()), Entries::of_rows(0));
+        let found = Found::default();
         Self { redis, matcher, entries, orphans, found, progress, rest: None, once_full }
     }
 
@@ -192,7 +193,7 @@ impl<'a> Pass<'a> {
         self.found.seen += 1;
         let verdict = self.matcher.key(key)?;
         self.judged(verdict, node, key, None);
-        Ok(matches!(verdict, Verdict::Doomed(_)))
+        Ok(matches!(verdict, Verdict::Doomed { .. }))
     }
 
     fn judged(&mut self, verdict: Verdict, node: usize, key: &[u8], member: Option<&[u8]>) {
@@ -200,15 +201,16 @@ impl<'a> Pass<'a> {
         match verdict {
             Verdict::Other => {}
             Verdict::Ambiguous(_) => self.found.ambiguous += 1,
-            Verdict::Doomed(pattern) => {
+            Verdict::Doomed { pattern, place } => {
                 // What is not kept cannot be known to be named twice; tables that shrink meanwhile are rare.
-                if self.rest.is_some() || self.entries.add(&Entry { key, member, pattern, node }) {
+                if self.rest.is_some() || self.entries.add(&Entry { key, member, pattern, node, row: place })
+                {
                     *self.found.doomed.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                 }
             }
             Verdict::Orphan(pattern) if self.redis.settings.orphans => {
                 let is_full = self.orphans.bytes() >= self.redis.settings.found_bytes_max / 4;
-                if is_full || self.orphans.add(&Entry { key, member, pattern, node }) {
+                if is_full || self.orphans.add(&Entry { key, member, pattern, node, row: 0 }) {
                     *self.found.orphaned.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                     if self.found.samples.len() < SAMPLES_MAX {
                         let within = member.map(|member| format!(" → {}", shown(member))).unwrap_or_default();

@@ -111,7 +111,7 @@ impl Redis {
             patterns,
             facts: None,
             nodes: Vec::new(),
-            entries: Entries::default(),
+            entries: Entries::of_rows(0),
             position: Position::default(),
             rest: None,
             archived: Vec::new(),
