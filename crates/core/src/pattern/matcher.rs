@@ -16,18 +16,23 @@ pub enum Verdict {
     /// It fits no pattern, or fits one and belongs to a row that is not doomed.
     Other,
     /// It belongs to a doomed row, and to no other.
-    Doomed(usize),
+    Doomed { pattern: usize, place: Place },
     /// It can be read as belonging to a doomed row, and as belonging to one that stays.
     Ambiguous(usize),
     /// It fits a pattern, and no row is known that it could belong to.
     Orphan(usize),
 }
 
+/// A row's place among all that were handed out: what belongs to one row has the same, and rows that were handed out one
+/// behind the other have places in that order. Where rows that stay are not known, it only tells rows apart.
+pub type Place = u32;
+
 /// Patterns together with the rows that they look for.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     set: PatternSet,
     rows: Vec<Rows>,
+    places: Place,
     skipped: u64,
     scratch: Vec<u8>,
     text: Vec<u8>,
@@ -37,6 +42,8 @@ pub struct Matcher {
 #[derive(Debug, Clone)]
 struct Rows {
     doomed: Digests<u128>,
+    /// The place of each of them, or of the last of those that have the same values.
+    places: Vec<Place>,
     /// Rows that stay; none where they are not known.
     staying: Option<Digests<u64>>,
     lengths: Vec<Lengths>,
@@ -57,24 +64,31 @@ impl PatternSet {
     /// Whatever `subjects` returns.
     pub fn matcher(&self, subjects: &dyn Subjects) -> Result<Matcher, Fault> {
         let mut rows: Vec<Option<Rows>> = vec![None; self.groups.len()];
-        let mut skipped = 0;
+        let (mut skipped, mut place) = (0, 0);
         for need in self.needs() {
             let members: Vec<usize> =
                 (0..self.groups.len()).filter(|g| self.groups[*g].entity == need.entity).collect();
             let groups: Vec<&Group> = members.iter().map(|g| &self.groups[*g]).collect();
-            let (gathered, left_out) = gather(&need, &groups, subjects)?;
+            let (gathered, left_out) = gather(&need, &groups, (subjects, &mut place))?;
             skipped += left_out;
             for (group, gathered) in members.into_iter().zip(gathered) {
                 rows[group] = Some(gathered);
             }
         }
-        let rows = rows.into_iter().map(|rows| rows.expect("every group belongs to a need")).collect();
-        Ok(Matcher { set: self.clone(), rows, skipped, scratch: Vec::new(), text: Vec::new() })
+        let rows: Vec<Rows> =
+            rows.into_iter().map(|rows| rows.expect("every group belongs to a need")).collect();
+        let last = rows.iter().flat_map(|rows| &rows.places).max();
+        let places = last.map_or(0, |last| last.saturating_add(1));
+        Ok(Matcher { set: self.clone(), rows, places, skipped, scratch: Vec::new(), text: Vec::new() })
     }
 }
 
 /// The rows of all groups of one entity, and how many values of doomed ones cannot be looked for.
-fn gather(need: &Need, groups: &[&Group], subjects: &dyn Subjects) -> Result<(Vec<Rows>, u64), Fault> {
+fn gather(
+    need: &Need,
+    groups: &[&Group],
+    (subjects, place): (&dyn Subjects, &mut Place),
+) -> Result<(Vec<Rows>, u64), Fault> {
     let mut gathering: Vec<Gathering> = groups.iter().map(|group| Gathering::new(group, need)).collect();
     let (mut scratch, mut skipped) = (Vec::new(), 0);
     subjects.doomed(need, &mut |values| {
@@ -88,6 +102,8 @@ fn gather(need: &Need, groups: &[&Group], subjects: &dyn Subjects) -> Result<(Ve
     })?;
     let mut doomed: Vec<(Digests<u128>, Vec<u32>)> =
         gathering.iter_mut().map(|g| counted(std::mem::take(&mut g.doomed))).collect();
+    let mut places: Vec<Vec<Place>> =
+        doomed.iter().map(|(_, left)| (0..).take(left.len()).collect()).collect();
     // A value that more rows have than are doomed belongs to one that stays, too.
     let mut staying: Vec<Vec<u64>> = vec![Vec::new(); groups.len()];
     let is_known = subjects.known(need, &mut |values| {
@@ -95,16 +111,22 @@ fn gather(need: &Need, groups: &[&Group], subjects: &dyn Subjects) -> Result<(Ve
             let Some(digest) = gathering.digest(group, values, &mut scratch) else { continue };
             let (set, left) = &mut doomed[number];
             match set.position(digest) {
-                Some(at) if left[at] > 0 => left[at] -= 1,
+                Some(at) if left[at] > 0 => {
+                    left[at] -= 1;
+                    places[number][at] = *place;
+                }
                 Some(_) | None => staying[number].push(short(digest)),
             }
         }
+        *place = place.saturating_add(1);
         Ok(())
     })?;
     let mut rows = Vec::new();
-    for ((gathering, (set, _)), staying) in gathering.into_iter().zip(doomed).zip(staying) {
+    for (((gathering, (set, _)), places), staying) in
+        gathering.into_iter().zip(doomed).zip(places).zip(staying)
+    {
         let staying = is_known.then(|| Digests::new(staying));
-        rows.push(Rows { doomed: set, staying, lengths: gathering.lengths });
+        rows.push(Rows { doomed: set, places, staying, lengths: gathering.lengths });
     }
     Ok((rows, skipped))
 }
@@ -185,6 +207,11 @@ impl Matcher {
         self.skipped
     }
 
+    /// No row has a place from here on.
+    pub fn places(&self) -> Place {
+        self.places
+    }
+
     /// Whether the rows that stay are known to all patterns.
     pub fn knows_all(&self) -> bool {
         self.rows.iter().all(|rows| rows.staying.is_some())
@@ -222,10 +249,12 @@ impl Matcher {
             let reading = read(pattern, rows, (text, boundary), &mut self.scratch)
                 .map_err(|TooMany| too_ambiguous(&pattern.name, text))?;
             match reading {
-                Reading { doomed: true, stays: false } => return Ok(Verdict::Doomed(number)),
-                Reading { doomed: true, stays: true } => ambiguous = ambiguous.or(Some(number)),
-                Reading { doomed: false, stays: true } => is_kept = true,
-                Reading { doomed: false, stays: false } => {
+                Reading { doomed: Some(place), stays: false } => {
+                    return Ok(Verdict::Doomed { pattern: number, place });
+                }
+                Reading { doomed: Some(_), stays: true } => ambiguous = ambiguous.or(Some(number)),
+                Reading { doomed: None, stays: true } => is_kept = true,
+                Reading { doomed: None, stays: false } => {
                     let is_orphan = orphan.is_none()
                         && rows.staying.is_some()
                         && walk::fits(pattern, text, boundary)
@@ -247,7 +276,7 @@ impl Matcher {
 /// What all readings of one key by one pattern come to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reading {
-    doomed: bool,
+    doomed: Option<Place>,
     stays: bool,
 }
 
@@ -264,9 +293,13 @@ fn read(
             append(scratch, &text[*from..*to]);
         }
         let digest = long(scratch);
-        reading.doomed |= rows.doomed.contains(digest);
+        reading.doomed = reading.doomed.or_else(|| rows.doomed.position(digest).map(|at| rows.places[at]));
         reading.stays |= rows.staying.as_ref().is_some_and(|set| set.contains(short(digest)));
-        if reading.doomed && reading.stays { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if reading.doomed.is_some() && reading.stays {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     Ok(reading)
 }

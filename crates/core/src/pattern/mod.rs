@@ -20,7 +20,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use matcher::{Matcher, Verdict};
+pub use matcher::{Matcher, Place, Verdict};
 pub use transform::Transform;
 
 use crate::fault::Fault;
@@ -125,15 +125,6 @@ impl PatternSet {
             patterns.push(pattern);
         }
         Ok(Self { patterns, groups })
-    }
-
-    /// With how many literal bytes each pattern begins: in its keys, a field mostly follows there.
-    pub fn literals(&self) -> Vec<usize> {
-        let length = |pattern: &Pattern| match pattern.tokens.first() {
-            Some(Token::Literal(literal)) => literal.len(),
-            Some(Token::Field(_) | Token::Any | Token::Boundary) | None => 0,
-        };
-        self.patterns.iter().map(length).collect()
     }
 
     /// The values that the patterns need: one entry per entity, so that its rows are visited once.

@@ -57,8 +57,38 @@ fn assert_verdicts(specs: &[PatternSpec], rows: &Rows, expected: &[(&str, Verdic
             None => matcher.key(key.as_bytes()).unwrap(),
             Some((key, member)) => matcher.member(key.as_bytes(), member.as_bytes()).unwrap(),
         };
-        assert_eq!(found, *verdict, "{key}");
+        assert_eq!(wherever(found), *verdict, "{key}");
     }
+}
+
+fn doomed(pattern: usize) -> Verdict {
+    Verdict::Doomed { pattern, place: 0 }
+}
+
+/// The verdict without the row's place.
+fn wherever(verdict: Verdict) -> Verdict {
+    if let Verdict::Doomed { pattern, .. } = verdict { doomed(pattern) } else { verdict }
+}
+
+#[test]
+fn what_belongs_to_one_row_has_one_place_and_places_are_in_the_order_of_rows() {
+    let specs = [key("t:{tenant.id}:*"), key("b:{tenant.name}"), key("u:{user.id}")];
+    let rows =
+        |others| rows(&["id", "name"], &[&["zz", "1"], &["aa", "2"], &["mm", "3"], &["aa", "2"]], others);
+    let keys = ["t:zz:x", "b:1", "t:mm:x", "b:3", "t:aa:x", "b:2", "t:aa:y", "u:zz", "u:mm"];
+    let places = |rows: &Rows| {
+        let mut matcher = PatternSet::compile(&specs).unwrap().matcher(rows).unwrap();
+        keys.map(|key| match matcher.key(key.as_bytes()).unwrap() {
+            Verdict::Doomed { place, .. } => place,
+            other @ (Verdict::Other | Verdict::Ambiguous(_) | Verdict::Orphan(_)) => {
+                panic!("{key} is {other:?}")
+            }
+        })
+    };
+    assert_eq!(places(&rows(Some(&[&["no", "no"]]))), [0, 0, 2, 2, 3, 3, 3, 5, 7]);
+    let unknown = places(&rows(None));
+    assert_eq!(unknown[4], unknown[6], "of one row");
+    assert!(unknown[0] != unknown[2] && unknown[2] != unknown[4] && unknown[0] != unknown[4]);
 }
 
 #[test]
@@ -72,22 +102,22 @@ fn keys_of_doomed_rows_are_found() {
     ];
     let rows = rows(&["id", "subdomain"], &[&["7", "qa"]], Some(&[&["70", "acme"]]));
     let expected = [
-        ("tenant:7:", Verdict::Doomed(0)),
-        ("tenant:7:a:b", Verdict::Doomed(0)),
+        ("tenant:7:", doomed(0)),
+        ("tenant:7:a:b", doomed(0)),
         ("tenant:70:a", Verdict::Other),
         ("tenant:71:a", Verdict::Orphan(0)),
         ("tenant::7:", Verdict::Orphan(0)),
         ("tenant::", Verdict::Other),
         ("tenant:7", Verdict::Other),
-        ("cache:branding:qa", Verdict::Doomed(1)),
+        ("cache:branding:qa", doomed(1)),
         ("cache:branding:qa:x", Verdict::Orphan(1)),
         ("cache:branding:acme", Verdict::Other),
-        ("tenants:active→7", Verdict::Doomed(3)),
+        ("tenants:active→7", doomed(3)),
         ("tenants:active→70", Verdict::Other),
         ("tenants:active→8", Verdict::Orphan(3)),
         ("tenants:activ→e7", Verdict::Other),
         ("tenants:active", Verdict::Other),
-        (r"a{*\7", Verdict::Doomed(4)),
+        (r"a{*\7", doomed(4)),
         ("b", Verdict::Other),
     ];
     assert_verdicts(&specs, &rows, &expected);
@@ -98,7 +128,7 @@ fn several_fields_are_of_one_row() {
     let specs = [key("{u.tenant}:x:{u.email|lower}:{u.tenant}")];
     let rows = rows(&["tenant", "email"], &[&["first-tenant", "A@x"], &["other-tenant", "b@x"]], None);
     let expected = [
-        ("first-tenant:x:a@x:first-tenant", Verdict::Doomed(0)),
+        ("first-tenant:x:a@x:first-tenant", doomed(0)),
         ("first-tenant:x:b@x:first-tenant", Verdict::Other),
         ("first-tenant:x:a@x:other-tenant", Verdict::Other),
     ];
@@ -109,13 +139,12 @@ fn several_fields_are_of_one_row() {
 fn delimiters_within_values_are_read_in_every_way() {
     let specs = [key("t:{t.a}:{t.b}")];
     let only = rows(&["a", "b"], &[&["x:y", "z"]], None);
-    assert_verdicts(&specs, &only, &[("t:x:y:z", Verdict::Doomed(0)), ("t:x:y", Verdict::Other)]);
+    assert_verdicts(&specs, &only, &[("t:x:y:z", doomed(0)), ("t:x:y", Verdict::Other)]);
     // The same key can be read as a row that stays.
     let both = rows(&["a", "b"], &[&["x:y", "z"]], Some(&[&["x", "y:z"]]));
     assert_verdicts(&specs, &both, &[("t:x:y:z", Verdict::Ambiguous(0))]);
     let wild = rows(&["id"], &[&["a"]], Some(&[&["a:b"]]));
-    let expected =
-        [("t:a:b:c", Verdict::Ambiguous(0)), ("t:a:c", Verdict::Doomed(0)), ("t:a:b", Verdict::Doomed(0))];
+    let expected = [("t:a:b:c", Verdict::Ambiguous(0)), ("t:a:c", doomed(0)), ("t:a:b", doomed(0))];
     assert_verdicts(&[key("t:{t.id}:*")], &wild, &expected);
 }
 
@@ -123,7 +152,7 @@ fn delimiters_within_values_are_read_in_every_way() {
 fn a_value_that_a_staying_row_has_too_is_not_doomed() {
     let specs = [key("user:map:{user.email|lower}")];
     let rows = rows(&["email"], &[&["Ann@x"], &["bob@x"], &["bob@x"]], Some(&[&["ann@x"]]));
-    let expected = [("user:map:ann@x", Verdict::Ambiguous(0)), ("user:map:bob@x", Verdict::Doomed(0))];
+    let expected = [("user:map:ann@x", Verdict::Ambiguous(0)), ("user:map:bob@x", doomed(0))];
     assert_verdicts(&specs, &rows, &expected);
 }
 
@@ -137,9 +166,9 @@ fn null_empty_and_short_values_match_nothing() {
         ("tenant::x", Verdict::Other),
         ("tenant:  :x", Verdict::Other),
         (":x", Verdict::Other),
-        ("tenant:cache:x", Verdict::Doomed(0)),
+        ("tenant:cache:x", doomed(0)),
         ("cache:x", Verdict::Other),
-        ("long-enough:x", Verdict::Doomed(1)),
+        ("long-enough:x", doomed(1)),
         (empty, Verdict::Other),
     ];
     assert_verdicts(&specs, &rows, &expected);
@@ -356,12 +385,17 @@ fn verdicts_are_those_of_brute_force() {
                 |rows: &[Vec<Option<String>>]| rows.iter().filter_map(tuple).any(|t| readings.contains(&t));
             let expected = match (among(&rows.doomed), among(rows.others.as_ref().unwrap())) {
                 (true, true) => Verdict::Ambiguous(0),
-                (true, false) => Verdict::Doomed(0),
+                (true, false) => doomed(0),
                 (false, true) => Verdict::Other,
                 (false, false) if readings.is_empty() => Verdict::Other,
                 (false, false) => Verdict::Orphan(0),
             };
-            assert_eq!(matcher.key(text.as_bytes()).unwrap(), expected, "{} on {text}", pattern.name);
+            assert_eq!(
+                wherever(matcher.key(text.as_bytes()).unwrap()),
+                expected,
+                "{} on {text}",
+                pattern.name
+            );
             seen.insert(format!("{expected:?}"));
         }
     }

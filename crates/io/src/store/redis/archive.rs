@@ -76,7 +76,7 @@ impl Redis {
         while out.rows < entries_max {
             let wanted = usize::try_from(entries_max - out.rows).unwrap_or(usize::MAX);
             // What is only counted needs no order.
-            self.entries.arrange(&self.patterns.literals());
+            self.entries.arrange();
             let (chunk, behind) = self.chunk(self.position, wanted.min(CHUNK_ENTRIES));
             let Some(first) = chunk.first() else {
                 if out.rows == 0 && self.refill(progress).await? {

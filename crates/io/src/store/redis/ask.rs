@@ -1,6 +1,7 @@
 //! Asking for payloads ahead of whoever writes them down: the server works while the archive is compressed.
 //!
-//! Keys are asked for their size before they are asked for their payload, the next ones while payloads are on their way.
+//! Keys are asked for their size before they are asked for their payload, the next ones while payloads are on their way. Where
+//! there is a connection of our own (`wired`), the server has the next questions before it has answered these.
 //!
 //! Invariants
 //! - what is on its way is a few megabytes, or one key where that is larger; as much may wait to be written down.
@@ -8,17 +9,20 @@
 use super::archive::{absolute, time_ms};
 use super::connect::Node;
 use super::faults::{self, UNTOUCHED};
+use super::wire::Wire;
+use super::wired::Wired;
 use redis::{Pipeline, Value};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use unseed_core::fault::Fault;
 
 /// Bytes that are on their way, as far as the server can tell in advance.
-const BYTES_MAX: u64 = 4 << 20;
+pub(super) const BYTES_MAX: u64 = 4 << 20;
 /// What a key is taken for where it cannot.
-const BYTES_UNKNOWN: u64 = 512 << 10;
+pub(super) const BYTES_UNKNOWN: u64 = 512 << 10;
 /// Round trips whose answers are on their way at once, where nobody has to wait for others.
 const AHEAD: usize = 2;
 /// Round trips whose answers wait.
@@ -32,13 +36,16 @@ pub(super) struct Told {
 }
 
 /// One for each key, in their order; none of those that are gone.
-type Part = Vec<Option<Told>>;
+pub(super) type Part = Vec<Option<Told>>;
+
+/// Names of keys.
+pub(super) type Keys = Vec<Vec<u8>>;
 
 /// Keys of one node that are asked for together.
 #[derive(Clone)]
 pub(super) struct Question {
     pub(super) node: Node,
-    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) keys: Keys,
 }
 
 /// What the server can be asked, and how eagerly.
@@ -57,8 +64,24 @@ impl Asking {
     pub(super) fn begin(questions: Vec<Question>, manner: Manner) -> Self {
         let (sender, receiver) = channel(WAITING);
         tokio::spawn(async move {
-            let asker = Asker { manner, sender, under_way: VecDeque::new() };
-            asker.ask(questions).await;
+            let mut questions = VecDeque::from(questions);
+            while let Some(mut node) = questions.front().map(|question| question.node.clone()) {
+                let is_here = |question: &&Question| Arc::ptr_eq(&question.node.target, &node.target);
+                let count = questions.iter().take_while(is_here).count();
+                let here = questions.drain(..count);
+                let asked = match Wire::beside(&mut node, UNTOUCHED).await {
+                    Some(wire) => {
+                        Wired::new(wire, manner, &sender).ask(here.map(|question| question.keys)).await
+                    }
+                    None => {
+                        let asker = Asker { manner, sender: &sender, under_way: VecDeque::new() };
+                        asker.ask(here).await
+                    }
+                };
+                if asked.is_err() {
+                    return;
+                }
+            }
         });
         Self(receiver)
     }
@@ -72,19 +95,18 @@ impl Asking {
 type Sizes = JoinHandle<Result<Vec<u64>, Fault>>;
 
 /// Keeps the server at work.
-struct Asker {
+struct Asker<'a> {
     manner: Manner,
-    sender: Sender<Result<Part, Fault>>,
+    sender: &'a Sender<Result<Part, Fault>>,
     /// Answers on their way, and about how many bytes each is.
     under_way: VecDeque<(u64, JoinHandle<Result<Part, Fault>>)>,
 }
 
 /// Nobody wants to know any more, or was told why not.
-struct Over;
+pub(super) struct Over;
 
-impl Asker {
-    async fn ask(mut self, questions: Vec<Question>) {
-        let mut questions = questions.into_iter();
+impl Asker<'_> {
+    async fn ask(mut self, mut questions: impl Iterator<Item = Question>) -> Result<(), Over> {
         let mut next = questions.next().map(|question| self.sized(question));
         while let Some((question, sizes)) = next {
             let sizes = sizes.await.unwrap_or_else(|_| Err(faults::lost_task()));
@@ -93,11 +115,12 @@ impl Asker {
                 Ok(sizes) => self.parts(question, &sizes).await,
                 Err(fault) => self.told(Err(fault)).await,
             };
-            if asked.is_err() {
-                return;
-            }
+            asked?;
         }
-        while self.forward().await.is_ok() && !self.under_way.is_empty() {}
+        while !self.under_way.is_empty() {
+            self.forward().await?;
+        }
+        Ok(())
     }
 
     /// Begins to ask how large the keys are.
@@ -107,20 +130,9 @@ impl Asker {
     }
 
     async fn parts(&mut self, question: Question, sizes: &[u64]) -> Result<(), Over> {
-        let Question { node, mut keys } = question;
-        let mut sizes = sizes;
-        while !keys.is_empty() {
-            let mut bytes = 0;
-            let within = sizes.iter().take_while(|size| {
-                bytes += **size;
-                bytes <= BYTES_MAX
-            });
-            let count = within.count().clamp(1, keys.len());
-            let later = keys.split_off(count);
-            let part = Question { node: node.clone(), keys: std::mem::replace(&mut keys, later) };
-            let bytes = sizes.iter().take(count).sum();
-            sizes = sizes.get(count..).unwrap_or_default();
-            self.begin(part, bytes).await?;
+        let Question { node, keys } = question;
+        for (keys, bytes) in parts(keys, sizes) {
+            self.begin(Question { node: node.clone(), keys }, bytes).await?;
         }
         Ok(())
     }
@@ -152,6 +164,23 @@ impl Asker {
         let is_sent = self.sender.send(told).await.is_ok();
         if is_sent && !is_fault { Ok(()) } else { Err(Over) }
     }
+}
+
+/// Keys that are asked for together, a few megabytes or one key, and about how many bytes that is.
+pub(super) fn parts(mut keys: Keys, mut sizes: &[u64]) -> Vec<(Keys, u64)> {
+    let mut parts = Vec::new();
+    while !keys.is_empty() {
+        let mut bytes = 0;
+        let within = sizes.iter().take_while(|size| {
+            bytes += **size;
+            bytes <= BYTES_MAX
+        });
+        let count = within.count().clamp(1, keys.len());
+        let later = keys.split_off(count);
+        parts.push((std::mem::replace(&mut keys, later), sizes.iter().take(count).sum()));
+        sizes = sizes.get(count..).unwrap_or_default();
+    }
+    parts
 }
 
 impl Question {

@@ -13,13 +13,14 @@ use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     Pipeline, TlsCertificates, Value,
 };
+use std::sync::Arc;
 use std::time::Duration;
 use unseed_core::address;
 use unseed_core::fault::Fault;
 
 /// A server at work on a large key does not answer meanwhile.
-const RESPONSE_WAIT: Duration = Duration::from_secs(300);
-const CONNECT_WAIT: Duration = Duration::from_secs(15);
+pub(super) const RESPONSE_WAIT: Duration = Duration::from_secs(300);
+pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(15);
 
 /// Parameters of an address that the driver does not know.
 const FILES: [&str; 3] = ["cacert", "cert", "key"];
@@ -27,7 +28,7 @@ const FILES: [&str; 3] = ["cacert", "cert", "key"];
 /// An address that was read.
 #[derive(Clone)]
 pub(super) struct Target {
-    info: ConnectionInfo,
+    pub(super) info: ConnectionInfo,
     certificates: Option<TlsCertificates>,
     /// Where it leads, without any secret.
     pub(super) location: String,
@@ -116,7 +117,8 @@ impl Target {
         let connecting = client.map_err(failed)?;
         let connection =
             connecting.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
-        Ok(Node { connection, location: self.location.clone(), slots: Vec::new() })
+        let target = Arc::new(self.clone());
+        Ok(Node { connection, target, location: self.location.clone(), slots: Vec::new() })
     }
 }
 
@@ -143,6 +145,8 @@ fn take_files(url: &str) -> (String, [Option<String>; 3]) {
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) connection: MultiplexedConnection,
+    /// How it was reached.
+    pub(super) target: Arc<Target>,
     pub(super) location: String,
     /// The slots that it holds, in a cluster; none elsewhere.
     pub(super) slots: Vec<(u16, u16)>,

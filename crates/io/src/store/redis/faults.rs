@@ -1,6 +1,7 @@
 //! What a server says, told in three parts.
 
 use redis::{ErrorKind, RedisError, ServerError};
+use std::fmt::Display;
 use unseed_core::fault::{Category, Fault};
 
 /// What a failed call leaves behind, for the second part of its fault.
@@ -20,14 +21,29 @@ pub(super) fn driver(location: &str, error: &RedisError, state: &str) -> Fault {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return password(location, &text).state(state);
     }
-    let hint = match error.kind() {
-        _ if text.contains("certificate") || text.contains("Certificate") => {
-            "name the authority of the server's certificate with `?cacert=FILE`, and use the name it was issued for"
-        }
-        _ if state == UNTOUCHED => "check host, port and whether the server runs; TLS needs `rediss://`",
-        _ => "once the server answers again, run `unseed resume`; what is done already is not done twice",
+    let fault = broken(location, &text, state);
+    if text.contains("certificate") || text.contains("Certificate") {
+        return fault.hint(
+            "name the authority of the server's certificate with `?cacert=FILE`, and use the name it was issued for",
+        );
+    }
+    fault
+}
+
+/// What became of a connection.
+pub(super) fn broken(location: &str, why: &dyn Display, state: &str) -> Fault {
+    let hint = if state == UNTOUCHED {
+        "check host, port and whether the server runs; TLS needs `rediss://`"
+    } else {
+        "once the server answers again, run `unseed resume`; what is done already is not done twice"
     };
-    Fault::store(format!("`{location}` does not answer: {text}")).state(state).hint(hint)
+    Fault::store(format!("`{location}` does not answer: {why}")).state(state).hint(hint)
+}
+
+/// A refusal as it is sent: a code, and what it is about.
+pub(super) fn refusal(location: &str, line: &str, state: &str) -> Fault {
+    let (code, detail) = line.split_once(' ').unwrap_or((line, ""));
+    server(location, code, detail, state)
 }
 
 /// What the server answered.

@@ -13,20 +13,23 @@ use super::faults::{self, UNTOUCHED};
 use super::found::{Entries, Entry, Position};
 use super::inspect::{Identity, identity};
 use super::text::shown;
+use super::wire::{self, Head, Wire};
 use redis::{Pipeline, Value};
 use std::time::Duration;
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use unseed_core::fault::Fault;
 use unseed_core::pattern::{Matcher, Verdict};
 use unseed_core::port::derived::{Found, Subjects};
 use unseed_core::port::progress::Progress;
 
-/// Keys that the server looks at in one step, which takes it 2 to 5 ms; more at once cost it more for each …
-const KEYS_PER_SCAN: u64 = 2_000;
+/// Keys that the server looks at in one step, which takes it a fraction of a millisecond; more at once cost it more for each …
+const KEYS_PER_SCAN: u64 = 500;
+/// … or 2 to 5 ms, where it waits for us between two steps …
+const KEYS_PER_DRIVEN_SCAN: u64 = 2_000;
 /// … and 1 or 2 ms, where others must not wait.
 const KEYS_PER_SCAN_PAUSED: u64 = 1_000;
 /// Steps whose answers wait.
-const STEPS_WAITING: usize = 2;
+const STEPS_WAITING: usize = 8;
 const MEMBERS_PER_SCAN: u64 = 1_000;
 const PASSES_MAX: u32 = 3;
 const SAMPLES_MAX: usize = 10;
@@ -81,7 +84,7 @@ impl Redis {
             progress.note("rows that stay are not known here, so a value that they share with a doomed row is not noticed");
         }
         // What an earlier pass found is not needed beside what this one finds.
-        self.kept(Entries::default());
+        self.kept(Entries::of_rows(0));
         for _ in 0..PASSES_MAX {
             let before = self.identity().await?;
             let mut pass = Pass::new(self, matcher.clone(), progress, OnceFull::Count);
@@ -133,7 +136,8 @@ impl Redis {
 
 impl<'a> Pass<'a> {
     fn new(redis: &'a mut Redis, matcher: Matcher, progress: &'a dyn Progress, once_full: OnceFull) -> Self {
-        let (entries, orphans, found) = (Entries::default(), Entries::default(), Found::default());
+        let (entries, orphans) = (Entries::of_rows(matcher.places()), Entries::of_rows(0));
+        let found = Found::default();
         Self { redis, matcher, entries, orphans, found, progress, rest: None, once_full }
     }
 
@@ -168,12 +172,12 @@ impl<'a> Pass<'a> {
             let is_last = cursor == "0";
             let next = Place { node: if is_last { number + 1 } else { number }, cursor };
             let mut shared = Vec::new();
-            for key in keys {
-                if !self.key(number, &key)?
+            for key in keys.iter() {
+                if !self.key(number, key)?
                     && self.redis.patterns.has_members()
-                    && self.redis.patterns.opens(&key)
+                    && self.redis.patterns.opens(key)
                 {
-                    shared.push(key);
+                    shared.push(key.to_vec());
                 }
             }
             for key in shared {
@@ -192,7 +196,7 @@ impl<'a> Pass<'a> {
         self.found.seen += 1;
         let verdict = self.matcher.key(key)?;
         self.judged(verdict, node, key, None);
-        Ok(matches!(verdict, Verdict::Doomed(_)))
+        Ok(matches!(verdict, Verdict::Doomed { .. }))
     }
 
     fn judged(&mut self, verdict: Verdict, node: usize, key: &[u8], member: Option<&[u8]>) {
@@ -200,15 +204,16 @@ impl<'a> Pass<'a> {
         match verdict {
             Verdict::Other => {}
             Verdict::Ambiguous(_) => self.found.ambiguous += 1,
-            Verdict::Doomed(pattern) => {
+            Verdict::Doomed { pattern, place } => {
                 // What is not kept cannot be known to be named twice; tables that shrink meanwhile are rare.
-                if self.rest.is_some() || self.entries.add(&Entry { key, member, pattern, node }) {
+                if self.rest.is_some() || self.entries.add(&Entry { key, member, pattern, node, row: place })
+                {
                     *self.found.doomed.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                 }
             }
             Verdict::Orphan(pattern) if self.redis.settings.orphans => {
                 let is_full = self.orphans.bytes() >= self.redis.settings.found_bytes_max / 4;
-                if is_full || self.orphans.add(&Entry { key, member, pattern, node }) {
+                if is_full || self.orphans.add(&Entry { key, member, pattern, node, row: 0 }) {
                     *self.found.orphaned.entry(patterns.name(pattern).to_owned()).or_default() += 1;
                     if self.found.samples.len() < SAMPLES_MAX {
                         let within = member.map(|member| format!(" → {}", shown(member))).unwrap_or_default();
@@ -259,42 +264,42 @@ fn not_shared(key: &[u8], kind: &str) -> Fault {
     Fault::refused(message).hint("write the pattern so that it means hashes, sets and sorted sets only")
 }
 
-type Scanned = (String, Vec<Vec<u8>>);
+/// A step: where the next one begins, and what was found.
+type Scanned = (String, Keys);
+
+/// Keys of one step, packed.
+#[derive(Default)]
+struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(from, to)| &self.bytes[from..*to])
+    }
+}
 
 /// Steps of a pass over the keys of a node, on a task of its own: the server looks for the next keys while these are
 /// compared. Ends with the step whose cursor is 0, or with a fault.
 struct Scanning(Receiver<Result<Scanned, Fault>>);
 
 impl Scanning {
-    fn begin(mut node: Node, mut cursor: String, pause_ms: u64) -> Self {
+    fn begin(mut node: Node, cursor: String, pause_ms: u64) -> Self {
         let (sender, receiver) = channel(STEPS_WAITING);
-        let count = if pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED };
         tokio::spawn(async move {
-            let mut step = scan(&mut node, &[b"SCAN"], &cursor, count).await;
-            loop {
-                let next = step.as_ref().ok().map(|(next, _)| next.clone()).filter(|next| next != "0");
-                let Some(next) = next else {
-                    drop(sender.send(step).await);
-                    return;
-                };
-                cursor = next;
-                let hand_on = async {
-                    // Behind the question, so that the server works meanwhile.
-                    tokio::task::yield_now().await;
-                    sender.send(step).await
-                };
-                let ask_on = async {
-                    if pause_ms > 0 {
-                        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                    }
-                    scan(&mut node, &[b"SCAN"], &cursor, count).await
-                };
-                let (asked, handed) = tokio::join!(ask_on, hand_on);
-                if handed.is_err() {
-                    // Nobody wants to know any more.
-                    return;
-                }
-                step = asked;
+            let scanned = match Wire::beside(&mut node, UNTOUCHED).await {
+                Some(mut wire) => by_wire(&mut wire, cursor, pause_ms, &sender).await,
+                None => by_driver(&mut node, cursor, pause_ms, &sender).await,
+            };
+            if let Err(fault) = scanned {
+                drop(sender.send(Err(fault)).await);
             }
         });
         Self(receiver)
@@ -306,7 +311,91 @@ impl Scanning {
     }
 }
 
-async fn scan(node: &mut Node, command: &[&[u8]], cursor: &str, count: u64) -> Result<Scanned, Fault> {
+/// Asks for each step as soon as it is known where it begins, which stands in front of the keys of the one before.
+async fn by_wire(
+    wire: &mut Wire,
+    mut cursor: String,
+    pause_ms: u64,
+    sender: &Sender<Result<Scanned, Fault>>,
+) -> Result<(), Fault> {
+    let count = if pause_ms == 0 { KEYS_PER_SCAN } else { KEYS_PER_SCAN_PAUSED }.to_string();
+    let step = |cursor: &str| {
+        let mut asked = Vec::new();
+        wire::command(&mut asked, &[b"SCAN", cursor.as_bytes(), b"COUNT", count.as_bytes()]);
+        asked
+    };
+    wire.send(&step(&cursor)).await?;
+    loop {
+        let not_understood = |wire: &Wire| wire.not_understood("SCAN");
+        let (Head::List(2), Head::Text(length)) = (wire.head().await?, wire.head().await?) else {
+            return Err(not_understood(wire));
+        };
+        cursor = String::from_utf8_lossy(wire.text(length).await?).into_owned();
+        let is_last = cursor == "0";
+        if !is_last && pause_ms == 0 {
+            wire.send(&step(&cursor)).await?;
+        }
+        let Head::List(count) = wire.head().await? else { return Err(not_understood(wire)) };
+        let mut keys = Keys::default();
+        for _ in 0..count {
+            let Head::Text(length) = wire.head().await? else { return Err(not_understood(wire)) };
+            keys.push(wire.text(length).await?);
+        }
+        // Nobody wants to know any more, or there is no more.
+        if sender.send(Ok((cursor.clone(), keys))).await.is_err() || is_last {
+            return Ok(());
+        }
+        if pause_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            wire.send(&step(&cursor)).await?;
+        }
+    }
+}
+
+/// The same where there is no connection of our own.
+async fn by_driver(
+    node: &mut Node,
+    mut cursor: String,
+    pause_ms: u64,
+    sender: &Sender<Result<Scanned, Fault>>,
+) -> Result<(), Fault> {
+    let count = if pause_ms == 0 { KEYS_PER_DRIVEN_SCAN } else { KEYS_PER_SCAN_PAUSED };
+    let mut step = scan(node, &[b"SCAN"], &cursor, count).await?;
+    loop {
+        cursor.clone_from(&step.0);
+        let mut keys = Keys::default();
+        step.1.iter().for_each(|key| keys.push(key));
+        if cursor == "0" {
+            drop(sender.send(Ok((cursor, keys))).await);
+            return Ok(());
+        }
+        let hand_on = async {
+            // Behind the question, so that the server works meanwhile.
+            tokio::task::yield_now().await;
+            sender.send(Ok((cursor.clone(), keys))).await
+        };
+        let ask_on = async {
+            if pause_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
+            scan(node, &[b"SCAN"], &cursor, count).await
+        };
+        let (asked, handed) = tokio::join!(ask_on, hand_on);
+        if handed.is_err() {
+            // Nobody wants to know any more.
+            return Ok(());
+        }
+        step = asked?;
+    }
+}
+
+/// One step through keys or members.
+async fn scan(
+    node: &mut Node,
+    command: &[&[u8]],
+    cursor: &str,
+    count: u64,
+) -> Result<(String, Vec<Vec<u8>>), Fault> {
     let mut cmd = redis::Cmd::new();
     command.iter().for_each(|part| {
         cmd.arg(*part);

@@ -2,17 +2,22 @@
 //!
 //! A server names keys in the order of its hash table, which is none. What one application wrote for one row is mostly
 //! written at one time, so that it lies close together in the server's memory; a server that is asked for the keys of one
-//! row after the other waits for its memory far less often, and an archive in which they are neighbours is smaller.
+//! row after the other waits for its memory far less often, and an archive in which they are neighbours is smaller. The same
+//! holds for rows that were made one after the other, so entries are put in the order in which their rows were handed out.
+//!
+//! Entries of rows that are not far from each other are packed together as soon as they come, so that reading them in order
+//! does not wait for our own memory either.
 //!
 //! Invariants
 //! - an entry that the server names twice is kept once;
 //! - whole keys of a node come before entries within its keys, those in the order in which they were found;
-//! - memory is the entries' own bytes and some forty more for each while they are gathered, twelve afterwards, twenty once they
-//!   were put in order.
+//! - memory is the entries' own bytes and some forty more for each while they are gathered, sixteen afterwards, twenty-four once
+//!   they were put in order.
 
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use unseed_core::pattern;
 
 /// What was found: a key, or an entry within one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +26,18 @@ pub(super) struct Entry<'a> {
     pub(super) member: Option<&'a [u8]>,
     pub(super) pattern: usize,
     pub(super) node: usize,
+    /// The place of its row.
+    pub(super) row: pattern::Place,
 }
 
-/// How each packed entry begins: pattern, node, lengths of key and member.
-const HEAD_BYTES: usize = 12;
+/// How each packed entry begins: pattern, node, lengths of key and member, place of the row.
+const HEAD_BYTES: usize = 16;
 const NO_MEMBER: u32 = u32::MAX;
 /// Blocks are not moved when more are needed.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 1 << 16;
+/// Entries of one node and kind are packed by the places of their rows, in so many shelves at most: what is on one of them
+/// fits into a processor's cache up to a few million entries.
+const SHELVES: u32 = 64;
 
 /// Where an entry is: a block, and a place in it.
 type Place = (u32, u32);
@@ -35,34 +45,46 @@ type Place = (u32, u32);
 /// A place, and half of its entry's hash: most comparisons, and all moves within the table, need no look at the entry.
 type Known = (u32, Place);
 
+/// Node, whether they are entries within keys, and where the rows of whole keys are among all.
+type Shelf = (usize, bool, u32);
+
 /// Packed entries.
 pub(super) struct Entries {
     blocks: Vec<Vec<u8>>,
+    /// Which blocks are of which shelf.
+    shelves: BTreeMap<Shelf, Vec<u32>>,
+    /// Places of rows that share a shelf.
+    shelf_rows: u32,
     /// Where each is, in their order, once they have one.
     order: Vec<Place>,
     known: HashTable<Known>,
     hasher: RandomState,
     bytes: usize,
+    count: usize,
 }
 
 /// A place between two entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Position(usize);
 
-/// Entries of one node and kind: how the value begins that each was found by, and where it is.
-type Ranks = Vec<(u64, Place)>;
-
-impl Default for Entries {
-    fn default() -> Self {
-        let (blocks, order, known) = (Vec::new(), Vec::new(), HashTable::new());
-        Self { blocks, order, known, hasher: RandomState::new(), bytes: 0 }
-    }
-}
-
 impl Entries {
+    /// None yet, of as many rows.
+    pub(super) fn of_rows(rows: u32) -> Self {
+        Self {
+            blocks: Vec::new(),
+            shelves: BTreeMap::new(),
+            shelf_rows: rows / SHELVES + 1,
+            order: Vec::new(),
+            known: HashTable::new(),
+            hasher: RandomState::new(),
+            bytes: 0,
+            count: 0,
+        }
+    }
+
     /// Adds an entry; false if it is known.
     pub(super) fn add(&mut self, entry: &Entry<'_>) -> bool {
-        let Self { blocks, known, hasher, bytes, .. } = self;
+        let Self { blocks, shelves, shelf_rows, known, hasher, bytes, count, .. } = self;
         let half = half(hasher.hash_one((entry.key, entry.member)));
         let is_same = |(other, place): &Known| {
             *other == half && {
@@ -74,12 +96,20 @@ impl Entries {
             return false;
         }
         let length = HEAD_BYTES + entry.key.len() + entry.member.map_or(0, <[u8]>::len);
-        if blocks.last().is_none_or(|block| block.len() + length > block.capacity()) {
+        let level = if entry.member.is_some() { 0 } else { entry.row / *shelf_rows };
+        let shelf = shelves.entry((entry.node, entry.member.is_some(), level)).or_default();
+        let has_room = |number: &u32| {
+            let block = &blocks[widened(*number)];
+            block.len() + length <= block.capacity()
+        };
+        let number = shelf.last().copied().filter(has_room).unwrap_or_else(|| {
             blocks.push(Vec::with_capacity(length.max(BLOCK_BYTES)));
-        }
-        let number = blocks.len() - 1;
-        let block = &mut blocks[number];
-        let place = (narrowed(number), narrowed(block.len()));
+            let number = narrowed(blocks.len() - 1);
+            shelf.push(number);
+            number
+        });
+        let block = &mut blocks[widened(number)];
+        let place = (number, narrowed(block.len()));
         let short =
             |number: usize| u16::try_from(number).expect("there are fewer than 65536 patterns and nodes");
         block.extend_from_slice(&short(entry.pattern).to_le_bytes());
@@ -88,9 +118,10 @@ impl Entries {
         block.extend_from_slice(
             &entry.member.map_or(NO_MEMBER, |member| narrowed(member.len())).to_le_bytes(),
         );
+        block.extend_from_slice(&entry.row.to_le_bytes());
         block.extend_from_slice(entry.key);
         block.extend_from_slice(entry.member.unwrap_or_default());
-        *bytes += length;
+        (*bytes, *count) = (*bytes + length, *count + 1);
         known.insert_unique(spread(half), (half, place), |(half, _)| spread(*half));
         true
     }
@@ -100,31 +131,27 @@ impl Entries {
         self.known = HashTable::new();
     }
 
-    /// Puts whole keys of one row beside each other, as far as their patterns begin with so many bytes (`literals`) and
-    /// then name the row; once is enough.
-    pub(super) fn arrange(&mut self, literals: &[usize]) {
+    /// Puts whole keys of one row beside each other, and rows in the order of their places; once is enough.
+    pub(super) fn arrange(&mut self) {
         if !self.order.is_empty() {
             return;
         }
-        let mut ranks: BTreeMap<(usize, bool), Ranks> = BTreeMap::new();
-        for (number, block) in self.blocks.iter().enumerate() {
-            let mut at = 0;
-            while at < block.len() {
-                let place = (narrowed(number), narrowed(at));
-                let (entry, end) = read(&self.blocks, place);
-                let value = entry.key.get(literals[entry.pattern]..).unwrap_or_default();
-                let kind = (entry.node, entry.member.is_some());
-                ranks.entry(kind).or_default().push((beginning(value), place));
-                at = end;
+        self.order.reserve_exact(self.count);
+        let mut shelf: Vec<(pattern::Place, Place)> = Vec::new();
+        for ((_, is_member, _), numbers) in std::mem::take(&mut self.shelves) {
+            for number in numbers {
+                let (mut at, end) = (0, self.blocks[widened(number)].len());
+                while at < end {
+                    let place = (number, narrowed(at));
+                    let (entry, behind) = read(&self.blocks, place);
+                    // Entries within keys stay in the order in which they were found.
+                    shelf.push((if is_member { 0 } else { entry.row }, place));
+                    at = behind;
+                }
             }
-        }
-        self.order = Vec::with_capacity(ranks.values().map(Vec::len).sum());
-        for ((_, is_member), mut ranks) in ranks {
-            if !is_member {
-                // What was found at once stays together where values begin the same.
-                ranks.sort_unstable();
-            }
-            self.order.extend(ranks.into_iter().map(|(_, place)| place));
+            // What was found at once stays together where rows are the same.
+            shelf.sort_unstable();
+            self.order.extend(shelf.drain(..).map(|(_, place)| place));
         }
     }
 
@@ -138,14 +165,6 @@ impl Entries {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
-}
-
-/// The first eight bytes; zeros where there are fewer.
-fn beginning(text: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = text.len().min(bytes.len());
-    bytes[..length].copy_from_slice(&text[..length]);
-    u64::from_be_bytes(bytes)
 }
 
 /// Half of a hash.
@@ -183,7 +202,8 @@ fn read(blocks: &[Vec<u8>], (block, at): Place) -> (Entry<'_>, usize) {
             (Some(&bytes[key_end..end]), end)
         }
     };
-    (Entry { key: &bytes[HEAD_BYTES..key_end], member, pattern: short(0), node: short(2) }, at + end)
+    let key = &bytes[HEAD_BYTES..key_end];
+    (Entry { key, member, pattern: short(0), node: short(2), row: long(12) }, at + end)
 }
 
 #[cfg(test)]
@@ -192,7 +212,7 @@ mod tests {
 
     #[test]
     fn entries_come_back_once_each_in_their_order() {
-        let mut entries = Entries::default();
+        let mut entries = Entries::of_rows(0);
         let long = vec![7; BLOCK_BYTES + 1];
         let mut all: Vec<(Vec<u8>, Option<Vec<u8>>)> =
             (0..3000_u32).map(|n| (n.to_le_bytes().repeat(200), Some(Vec::new()))).collect();
@@ -202,12 +222,12 @@ mod tests {
         all.push((b"ab".to_vec(), Some(Vec::new())));
         for round in 0..2 {
             for (key, member) in &all {
-                let entry = Entry { key, member: member.as_deref(), pattern: 3, node: 1 };
+                let entry = Entry { key, member: member.as_deref(), pattern: 3, node: 1, row: 0 };
                 assert_eq!(entries.add(&entry), round == 0);
             }
         }
         entries.complete();
-        entries.arrange(&[0, 0, 0, 9]);
+        entries.arrange();
         let read = all_of(&entries);
         assert!(read.iter().all(|entry| (entry.pattern, entry.node) == (3, 1)));
         let texts = read.iter().map(|entry| (entry.key.to_vec(), entry.member.map(<[u8]>::to_vec)));
@@ -215,27 +235,28 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_row_are_neighbours_and_those_of_a_node_come_before_its_members() {
-        let mut entries = Entries::default();
-        let literals = ["tenant:".len(), "sess:".len(), 0];
-        let key = |key, pattern, node| Entry { key, member: None, pattern, node };
-        let member = |member| Entry { key: b"all", member: Some(member), pattern: 2, node: 0 };
+    fn keys_are_in_the_order_of_their_rows_and_those_of_a_node_come_before_its_members() {
+        let mut entries = Entries::of_rows(1_000);
+        let key = |key, row, node| Entry { key, member: None, pattern: 0, node, row };
+        let member = |member, row| Entry { key: b"all", member: Some(member), pattern: 2, node: 0, row };
         let found = [
-            member(b"8f1c".as_slice()),
-            key(b"tenant:8f1c:b".as_slice(), 0, 0),
-            key(b"tenant:07aa:x", 0, 1),
-            key(b"sess:07aa", 1, 0),
-            member(b"07aa"),
-            key(b"tenant:07aa:z", 0, 0),
-            key(b"sess:8f1c", 1, 0),
-            key(b"sess:", 1, 0),
-            key(b"tenant:8f1c:a", 0, 0),
+            member(b"8f1c".as_slice(), 999),
+            key(b"tenant:8f1c:b".as_slice(), 999, 0),
+            key(b"tenant:07aa:x", 7, 1),
+            key(b"sess:07aa", 7, 0),
+            member(b"07aa", 7),
+            key(b"tenant:aaaa:x", 8, 0),
+            key(b"tenant:07aa:z", 7, 0),
+            key(b"sess:8f1c", 999, 0),
+            key(b"sess:", 0, 0),
+            key(b"tenant:8f1c:a", 999, 0),
+            key(b"branding:one", 7, 0),
         ];
         for entry in &found {
             assert!(entries.add(entry));
         }
         entries.complete();
-        entries.arrange(&literals);
+        entries.arrange();
         let read = all_of(&entries);
         let shown: Vec<String> = read
             .iter()
@@ -248,14 +269,30 @@ mod tests {
             "0 sess:",
             "0 sess:07aa",
             "0 tenant:07aa:z",
+            "0 branding:one",
+            "0 tenant:aaaa:x",
+            "0 tenant:8f1c:b",
             "0 sess:8f1c",
             "0 tenant:8f1c:a",
-            "0 tenant:8f1c:b",
             "0 all 8f1c",
             "0 all 07aa",
             "1 tenant:07aa:x",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn far_more_rows_than_shelves_are_in_order_too() {
+        let mut entries = Entries::of_rows(10_000);
+        let rows = || (0..10_000_u32).map(|n| n * 7_919 % 10_000);
+        for row in rows() {
+            let key = format!("k{row}");
+            assert!(entries.add(&Entry { key: key.as_bytes(), member: None, pattern: 0, node: 0, row }));
+        }
+        entries.complete();
+        entries.arrange();
+        assert!(all_of(&entries).iter().map(|entry| entry.row).eq(0..10_000));
+        assert!(entries.blocks.len() <= 64, "a block for each shelf is enough");
     }
 
     fn all_of(entries: &Entries) -> Vec<Entry<'_>> {

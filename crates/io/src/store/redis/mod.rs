@@ -3,10 +3,11 @@
 //! | file | does |
 //! |---|---|
 //! | `connect` | address, TLS, connections to the nodes that hold keys |
+//! | `wire` | a connection of our own for what is asked a million times |
 //! | `inspect` | what the server is, and whether this user may do what is needed |
 //! | `find` | one pass over all keys |
 //! | `found` | what the pass found, packed |
-//! | `archive`, `ask` | lines of the archive, and the version of each entry |
+//! | `archive`, `ask`, `wired` | lines of the archive, and the version of each entry |
 //! | `remove` | unlinking what was archived |
 //! | `quiet` | … as long as nobody writes: by the hundred |
 //! | `compare` | … else: what is the same, a few at a time |
@@ -39,6 +40,8 @@ mod restore;
 mod script;
 mod slot;
 mod text;
+mod wire;
+mod wired;
 
 pub(super) use connect::is_ours;
 
@@ -111,7 +114,7 @@ impl Redis {
             patterns,
             facts: None,
             nodes: Vec::new(),
-            entries: Entries::default(),
+            entries: Entries::of_rows(0),
             position: Position::default(),
             rest: None,
             archived: Vec::new(),

@@ -19,6 +19,7 @@ use super::archive::Archived;
 use super::compare::sha1_of;
 use super::connect::Node;
 use super::faults::{self, REMOVING, UNTOUCHED};
+use super::wire::{self, Head, Wire};
 use redis::{Cmd, Pipeline, Value};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -81,9 +82,21 @@ impl Look {
 
 /// Keys that one script is to remove, written out.
 struct Asked {
-    cmd: Cmd,
+    written: Written,
     /// Where the keys of each pattern end.
     ends: Vec<u64>,
+}
+
+/// All of a call but what the server has to be like, and what stands behind it.
+enum Written {
+    Wire(Vec<u8>),
+    Driver(Cmd),
+}
+
+/// On which way the scripts are sent.
+enum Way {
+    Wire(Wire),
+    Driver(Node),
 }
 
 /// How many keys of each pattern were removed; none, and nothing was removed, if somebody wrote, or if the server cannot say.
@@ -101,6 +114,7 @@ pub(super) struct Unlinking<'a> {
     asking: Sender<Asked>,
     answers: Receiver<Answer>,
     under_way: VecDeque<Waiting<'a>>,
+    is_wired: bool,
 }
 
 impl Redis {
@@ -122,11 +136,17 @@ impl Redis {
     }
 
     /// Begins to remove keys, as long as the server is as it was at this look.
-    pub(super) fn unlinking<'a>(&self, look: Look) -> Unlinking<'a> {
+    pub(super) async fn unlinking<'a>(&self, look: Look) -> Unlinking<'a> {
         let (asking, asked) = channel(GROUPS_WAITING);
         let (answering, answers) = channel(GROUPS_WAITING);
-        tokio::spawn(unlink(self.nodes[0].clone(), (look, self.settings.pause_ms), asked, answering));
-        Unlinking { asking, answers, under_way: VecDeque::new() }
+        let mut node = self.nodes[0].clone();
+        let way = match Wire::beside(&mut node, REMOVING).await {
+            Some(wire) => Way::Wire(wire),
+            None => Way::Driver(node),
+        };
+        let is_wired = matches!(way, Way::Wire(_));
+        tokio::spawn(unlink(way, (look, self.settings.pause_ms), asked, answering));
+        Unlinking { asking, answers, under_way: VecDeque::new(), is_wired }
     }
 
     /// Writes out the removal of these keys, to be begun behind those that were written out before.
@@ -137,37 +157,35 @@ impl Redis {
             assert!(entry.member.is_none(), "only whole keys are unlinked");
             by_pattern.entry(entry.pattern).or_default().push(entry.key);
         }
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(sha1_of(SCRIPT)).arg(group.len());
         let (mut counts, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
-        for (pattern, keys) in by_pattern {
-            cmd.arg(&keys);
+        for (pattern, keys) in &by_pattern {
             let count = u64::try_from(keys.len()).unwrap_or(0);
             end += count;
-            counts.push((pattern, count));
+            counts.push((*pattern, count));
             ends.push(end);
         }
+        let written =
+            written(by_pattern.into_values().flatten(), (group.len(), ends.len()), unlinking.is_wired);
         // Whoever does not take it has said why, or will.
-        drop(unlinking.asking.send(Asked { cmd, ends }).await);
+        drop(unlinking.asking.send(Asked { written, ends }).await);
         unlinking.under_way.push_back((group, counts));
     }
 }
 
 /// Removes what is asked for, each group only once it is known what the server was like after the one before.
 async fn unlink(
-    mut node: Node,
+    mut way: Way,
     (mut look, pause_ms): (Look, u64),
     mut asked: Receiver<Asked>,
     answering: Sender<Answer>,
 ) {
-    while let Some(Asked { mut cmd, ends }) = asked.recv().await {
+    while let Some(asked) = asked.recv().await {
         // Nobody wants to know any more.
         if answering.is_closed() {
             return;
         }
-        cmd.arg(&look.count).arg(&look.beside).arg(ends);
-        let answer = node.run(cmd, REMOVING).await.map(|answer| {
-            let (after, removed) = understood(answer).filter(|(_, removed)| !removed.is_empty())?;
+        let answer = way.run(asked, &look).await.map(|answer| {
+            let (after, removed) = answer.filter(|(_, removed)| !removed.is_empty())?;
             look = after;
             Some(removed)
         });
@@ -179,6 +197,76 @@ async fn unlink(
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
     }
+}
+
+/// A call up to its keys, so many, and how many numbers follow at its end.
+fn written<'k>(
+    keys: impl Iterator<Item = &'k [u8]>,
+    (key_count, end_count): (usize, usize),
+    is_wired: bool,
+) -> Written {
+    let script = sha1_of(SCRIPT);
+    if is_wired {
+        let mut out = Vec::new();
+        // The command, the script, the number of keys; at the end, what the server is like.
+        wire::begin(&mut out, 3 + key_count + 2 + end_count);
+        for part in [b"EVALSHA".as_slice(), script.as_bytes(), key_count.to_string().as_bytes()] {
+            wire::part(&mut out, part);
+        }
+        keys.for_each(|key| wire::part(&mut out, key));
+        return Written::Wire(out);
+    }
+    let mut cmd = redis::cmd("EVALSHA");
+    cmd.arg(script).arg(key_count);
+    keys.for_each(|key| {
+        cmd.arg(key);
+    });
+    Written::Driver(cmd)
+}
+
+impl Way {
+    /// Runs the script if the server is as it was at this look: what it is like then, and how many keys were removed.
+    async fn run(&mut self, asked: Asked, look: &Look) -> Result<Option<(Look, Vec<u64>)>, Fault> {
+        match (self, asked.written) {
+            (Self::Wire(wire), Written::Wire(mut out)) => {
+                wire::part(&mut out, &look.count);
+                wire::part(&mut out, &look.beside);
+                asked.ends.iter().for_each(|end| wire::part(&mut out, end.to_string().as_bytes()));
+                wire.send(&out).await?;
+                answered(wire).await
+            }
+            (Self::Driver(node), Written::Driver(mut cmd)) => {
+                cmd.arg(&look.count).arg(&look.beside).arg(asked.ends);
+                node.run(cmd, REMOVING).await.map(understood)
+            }
+            (Self::Wire(_), Written::Driver(_)) | (Self::Driver(_), Written::Wire(_)) => {
+                unreachable!("calls are written out for the way on which they are sent")
+            }
+        }
+    }
+}
+
+/// The same as [`understood`], as it arrives.
+async fn answered(wire: &mut Wire) -> Result<Option<(Look, Vec<u64>)>, Fault> {
+    let count = match wire.head_or_refusal().await? {
+        Ok(Head::List(count @ 2..)) => count,
+        Ok(Head::List(_) | Head::Text(_) | Head::Number(_) | Head::Word | Head::Nothing) => {
+            return Err(wire.not_understood("EVALSHA"));
+        }
+        Err(_) => return Ok(None),
+    };
+    let mut texts = [Vec::new(), Vec::new()];
+    for text in &mut texts {
+        let Head::Text(length) = wire.head().await? else { return Err(wire.not_understood("EVALSHA")) };
+        *text = wire.text(length).await?.to_vec();
+    }
+    let mut removed = Vec::new();
+    for _ in 2..count {
+        let Head::Number(number) = wire.head().await? else { return Err(wire.not_understood("EVALSHA")) };
+        removed.push(u64::try_from(number).map_err(|_| wire.not_understood("EVALSHA"))?);
+    }
+    let [count, beside] = texts;
+    Ok(Some((Look { count, beside }, removed)))
 }
 
 impl<'a> Unlinking<'a> {

@@ -70,7 +70,7 @@ impl Redis {
     ) -> Result<&'a [Archived], Fault> {
         let keys_max = if self.settings.pause_ms == 0 { KEYS_MAX } else { KEYS_MAX_PAUSED };
         let mut groups = archived.chunks(keys_max);
-        let mut unlinking = self.unlinking(look);
+        let mut unlinking = self.unlinking(look).await;
         let (mut left, mut done) = (archived, 0);
         loop {
             while unlinking.has_room()

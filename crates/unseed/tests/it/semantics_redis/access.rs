@@ -1,11 +1,13 @@
 //! How a server is reached, what it may refuse, and that nothing which cannot be seen counts as clean.
 
 use super::scene::{Scene, command, find, id, odd, open, settings};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use unseed_core::fault::Fault;
 use unseed_core::pattern::{MemberSpec, PatternSpec};
 use unseed_core::port::progress::Silent;
 use unseed_io::store::{self, RedisSettings};
-use unseed_testkit::server::{Redis, RedisOptions, Reply};
+use unseed_testkit::server::{Redis, RedisClient, RedisOptions, Reply};
 
 fn key(number: u64) -> String {
     format!("tenant:{}:x", id(number))
@@ -163,4 +165,59 @@ async fn keys_that_have_no_entries_of_their_own_are_refused() {
     let fault = find(store.as_mut(), &odd()).await.unwrap_err();
     assert_fault(&fault, 3, "the key `queue` is a list", "hashes, sets and sorted sets");
     assert_eq!(client.run(&["LLEN", "queue"]).unwrap(), Reply::Int(1));
+}
+
+/// A port behind which the first connection leads to one server, and all others to another one.
+async fn divided(first: u16, others: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut to = first;
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            to = others;
+            tokio::spawn(async move { drop(copy_bidirectional(&mut near, &mut far).await) });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_connection_that_leads_to_another_server_is_not_used() {
+    let mut scene = Scene::new(&RedisOptions::default());
+    let other = Redis::start_own(&RedisOptions::default()).unwrap();
+    let (mut here, mut there) = (scene.client(), other.client().unwrap());
+    for (client, numbers) in [(&mut here, [1, 3].as_slice()), (&mut there, &[3, 5, 7])] {
+        for number in numbers {
+            client.run(&["SET", &key(*number), "x"]).unwrap();
+        }
+    }
+    let port = divided(scene.server.port(), other.port()).await;
+    let mut store = opened(&format!("redis://127.0.0.1:{port}/0")).await.unwrap();
+    assert_eq!(find(store.as_mut(), &odd()).await.unwrap().entries(), 2);
+    let (archived, cleared) = scene.clear(store.as_mut(), 10).await.unwrap();
+    assert_eq!((archived, cleared.changed, cleared.gone), (2, 0, 0));
+    assert_eq!(here.run(&["DBSIZE"]).unwrap(), Reply::Int(0));
+    assert_eq!(there.run(&["DBSIZE"]).unwrap(), Reply::Int(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_second_connection_is_searched_all_the_same() {
+    let mut scene = Scene::new(&RedisOptions::default());
+    let mut client = scene.client();
+    client.run_all((0..3_000).map(|n| command(&["SET", &format!("{}:{n}", key(1)), "x"]))).unwrap();
+    let mut store = scene.store().await;
+    let connected = |client: &mut RedisClient| {
+        let text = client.run(&["INFO", "stats"]).unwrap().text();
+        let count = text.lines().find_map(|line| line.strip_prefix("total_connections_received:")).unwrap();
+        count.parse::<u64>().unwrap()
+    };
+    let before = connected(&mut client);
+    assert_eq!(find(store.as_mut(), &odd()).await.unwrap().entries(), 3_000);
+    assert_eq!(connected(&mut client), before + 1, "keys are asked for on a connection of our own");
+    client.run(&["CONFIG", "SET", "maxclients", "1"]).unwrap();
+    assert_eq!(find(store.as_mut(), &odd()).await.unwrap().entries(), 3_000);
+    let (archived, cleared) = scene.clear(store.as_mut(), 2_000).await.unwrap();
+    assert_eq!((archived, cleared.changed, cleared.gone), (3_000, 0, 0));
+    assert_eq!(client.run(&["DBSIZE"]).unwrap(), Reply::Int(0));
 }
