@@ -51,6 +51,7 @@ impl Reply {
 pub struct RedisOptions {
     lines: Vec<String>,
     tls: bool,
+    is_sentinel: bool,
 }
 
 impl RedisOptions {
@@ -65,6 +66,13 @@ impl RedisOptions {
     #[must_use]
     pub fn durable(self) -> Self {
         self.line("appendonly yes").line("appendfsync always")
+    }
+
+    /// A Sentinel, which watches a server under a name.
+    #[must_use]
+    pub fn sentinel(mut self, name: &str, server: &Redis) -> Self {
+        self.is_sentinel = true;
+        self.line(&format!("sentinel monitor {name} 127.0.0.1 {} 1", server.port))
     }
 
     /// TLS only, with a certificate of its own authority.
@@ -168,6 +176,9 @@ impl Redis {
     pub fn start(&self) -> Result<(), ServerError> {
         let mut server = Command::new("redis-server");
         server.arg(self.folder.join("redis.conf")).current_dir(&self.folder).stdin(Stdio::null());
+        if self.options.is_sentinel {
+            server.arg("--sentinel");
+        }
         let path = self.folder.join("server.log");
         let log = File::create(&path).map_err(|error| ServerError::file(&path, &error))?;
         let copy = log.try_clone().map_err(|error| ServerError::file(&path, &error))?;
@@ -193,6 +204,9 @@ impl Redis {
     fn answers(&self) -> bool {
         // A socket of an earlier process refuses connections until the new one has it.
         let Ok(mut client) = self.client() else { return false };
+        if self.options.is_sentinel {
+            return client.run(&["PING"]).is_ok();
+        }
         let loading = client.run(&["INFO", "persistence"]).map(|reply| reply.text());
         loading.is_ok_and(|text| text.lines().any(|line| line == "loading:0"))
     }

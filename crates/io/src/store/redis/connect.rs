@@ -7,6 +7,7 @@
 //! - no text that leaves this file holds the password.
 
 use super::faults;
+use super::sentinel::{self, Sentinels};
 use crate::store::Lookup;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -30,6 +31,8 @@ const FILES: [&str; 3] = ["cacert", "cert", "key"];
 pub(super) struct Target {
     pub(super) info: ConnectionInfo,
     certificates: Option<TlsCertificates>,
+    /// Who knows where the server is, if it is to be asked for.
+    sentinels: Option<Sentinels>,
     /// Where it leads, without any secret.
     pub(super) location: String,
 }
@@ -37,7 +40,11 @@ pub(super) struct Target {
 /// Whether an address leads to a server of this kind.
 pub(crate) fn is_ours(url: &str) -> bool {
     let schemes = ["redis", "rediss", "valkey", "valkeys", "redis+unix", "valkey+unix"];
-    url.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
+    url.split_once("://").is_some_and(|(scheme, _)| {
+        let secure_or_not = &schemes[..4];
+        schemes.contains(&scheme)
+            || scheme.strip_suffix("+sentinel").is_some_and(|scheme| secure_or_not.contains(&scheme))
+    })
 }
 
 impl Target {
@@ -46,10 +53,15 @@ impl Target {
         let location = address::redacted(url);
         let invalid = |what: &dyn std::fmt::Display| {
             Fault::usage(format!("the address `{location}` is not valid: {what}")).hint(
-                "write redis://USER@HOST:PORT/DATABASE, rediss:// for TLS, redis+unix:///PATH for a socket",
+                "write redis://USER@HOST:PORT/DATABASE, rediss:// for TLS, redis+unix:///PATH for a socket, \
+                 redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/DATABASE to ask Sentinels",
             )
         };
-        let (plain, files) = take_files(url);
+        let (url, sentinels) = match sentinel::take(url).map_err(|why| invalid(&why))? {
+            Some((url, sentinels)) => (url, Some(sentinels)),
+            None => (url.to_owned(), None),
+        };
+        let (plain, files) = take_files(&url);
         let mut info = plain.as_str().into_connection_info().map_err(|error| invalid(&error))?;
         let settings = info.redis_settings();
         if settings.password().is_none()
@@ -77,10 +89,10 @@ impl Target {
         };
         let wanted = root_cert.is_some() || client_tls.is_some();
         let certificates = wanted.then_some(TlsCertificates { client_tls, root_cert });
-        Ok(Self { info, certificates, location })
+        Ok(Self { info, certificates, sentinels, location })
     }
 
-    /// The same, at another address: a node of the same cluster.
+    /// The same, at another address: a node of the same cluster, a Sentinel, or the primary that it knows.
     pub(super) fn at(&self, host: &str, port: u16) -> Self {
         let addr = match self.info.addr() {
             ConnectionAddr::TcpTls { insecure, .. } => {
@@ -89,7 +101,8 @@ impl Target {
             _ => ConnectionAddr::Tcp(host.to_owned(), port),
         };
         let location = format!("redis://{host}:{port}");
-        Self { info: self.info.clone().set_addr(addr), certificates: self.certificates.clone(), location }
+        let (info, certificates) = (self.info.clone().set_addr(addr), self.certificates.clone());
+        Self { info, certificates, sentinels: None, location }
     }
 
     /// The host that a node means which does not say its own.
@@ -105,7 +118,16 @@ impl Target {
         self.info.redis_settings().db()
     }
 
+    /// Connects to the server, or to the one that is primary now.
     pub(super) async fn connect(&self) -> Result<Node, Fault> {
+        match &self.sentinels {
+            Some(sentinels) => sentinels.primary(self).await?.connect_there().await,
+            None => self.connect_there().await,
+        }
+    }
+
+    /// Connects to whoever is there.
+    pub(super) async fn connect_there(&self) -> Result<Node, Fault> {
         let failed = |error| faults::driver(&self.location, &error, faults::UNTOUCHED);
         let client = match &self.certificates {
             None => Client::open(self.info.clone()),

@@ -38,6 +38,7 @@ mod quiet;
 mod remove;
 mod restore;
 mod script;
+mod sentinel;
 mod slot;
 mod text;
 mod wire;

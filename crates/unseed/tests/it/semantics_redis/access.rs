@@ -221,3 +221,27 @@ async fn a_server_that_takes_no_second_connection_is_searched_all_the_same() {
     assert_eq!((archived, cleared.changed, cleared.gone), (3_000, 0, 0));
     assert_eq!(client.run(&["DBSIZE"]).unwrap(), Reply::Int(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_say_where_the_primary_is() {
+    let primary = Redis::start_own(&RedisOptions::default().line("user ann on >s3cret ~* +@all")).unwrap();
+    primary.client().unwrap().run(&["SET", &key(1), "x"]).unwrap();
+    let open_to_all = Redis::start_own(&RedisOptions::default().sentinel("shop", &primary)).unwrap();
+    let asks = RedisOptions::default().line("user default off").line("user ann on >s3cret +@all");
+    let asks_who = Redis::start_own(&asks.sentinel("shop", &primary)).unwrap();
+    let gone = Redis::start_own(&RedisOptions::default()).unwrap().port();
+    let address = |ports: &[u16], name: &str| {
+        let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("redis+sentinel://ann:s3cret@{}/{name}", hosts.join(","))
+    };
+    for ports in [&[open_to_all.port()][..], &[gone, open_to_all.port()], &[asks_who.port()]] {
+        let mut store = opened(&address(ports, "shop")).await.unwrap();
+        assert_eq!(find(store.as_mut(), &odd()).await.unwrap().entries(), 1, "{ports:?}");
+    }
+    let fault = opened(&address(&[gone, open_to_all.port()], "other")).await.err().unwrap();
+    assert_fault(&fault, 4, "no Sentinel says where the primary `other` is", "SENTINEL MASTERS");
+    assert!(fault.details[0].contains("does not answer"), "{fault:?}");
+    assert!(fault.details[1].contains("watches no primary called `other`"), "{fault:?}");
+    let fault = opened("redis+sentinel://ann:s3cret@localhost").await.err().unwrap();
+    assert_fault(&fault, 2, "under which name the Sentinels watch", "redis+sentinel://USER@HOST");
+}
