@@ -222,7 +222,7 @@ mod tests {
     fn a_first_batch_that_takes_too_long_sets_the_size_of_the_next() {
         let mut packer = Packer::new(&tags(&vec![500; 2_000], &[]), 40_000);
         assert_eq!(packer.next().map(|b| b.rows), Some(13_000));
-        packer.learn(13_000, 360);
+        packer.learn(13_000, 315);
         assert_eq!(
             packer.clone().next().map(|b| b.rows),
             Some(18_000),
