@@ -170,7 +170,7 @@ impl Postgres {
         let own = self.closed.own;
         let strong: Vec<ReferenceId> = ids.iter().copied().filter(|id| !is_weak(work, *id)).collect();
         let tail = written::tail(&self.closed, shape, own);
-        if let Some(tail) = tail.as_ref().filter(|_| at_the_end) {
+        if let Some(tail) = tail.as_ref().filter(|_| at_the_end && !strong.is_empty()) {
             found = self.remove_written(work, tail, &strong, Some(batch)).await?;
         }
         let mut places = Places::new();
