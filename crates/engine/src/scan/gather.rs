@@ -16,9 +16,8 @@ use super::seconds::Seconds;
 use super::series::SeriesCounter;
 use super::tape::Tape;
 use super::verdicts::Verdicts;
-use super::weigher::{self, Batch, Ground, Row};
+use super::weigher::{self, Batch, Ground, Row, Shown};
 use super::{Explain, Options, Wanted, links_to_tenants};
-use std::collections::HashMap;
 use std::sync::Arc;
 use unseed_core::detect::time::DAY_S;
 use unseed_core::detect::{Context, Late, Rules, Thresholds, Verdict};
@@ -26,9 +25,6 @@ use unseed_core::entity::{Entity, Map, Member};
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::Scratch;
 use unseed_core::schema::Schema;
-
-/// Rows that are kept to be shown of those that are test data for certain for the same two reasons.
-pub(super) const SHOWN_MAX: u32 = 16;
 
 /// What is known of a table while its rows stream.
 pub(super) struct TableState {
@@ -48,7 +44,7 @@ pub(super) struct TableState {
     pub values_at: u64,
     pub kept: u64,
     /// How often each pair of reasons stood behind a row that is test data for certain.
-    pub shown: HashMap<[u8; 2], u32>,
+    pub shown: Shown,
     /// Hashes of its keys that are kept of each row.
     pub hashes: usize,
     /// Hashes of values that it may share with others.
@@ -152,7 +148,7 @@ impl Scan {
             kept_at: self.kept.end(),
             values_at: self.values.end(),
             kept: 0,
-            shown: HashMap::new(),
+            shown: Shown::default(),
             hashes: if is_pointed_at { layout.own_sets() } else { 0 },
             shared,
             ground: Arc::new(Ground {
@@ -208,8 +204,7 @@ impl Scan {
         self.months.count(row.created_at);
         let orphan = ground.is_linked && self.graph.enter(&ground.layout, row, own);
         state.orphans += u64::from(orphan);
-        let is_certain =
-            !orphan && !row.is_explained && ground.certain.is_some_and(|least| row.log_odds >= least);
+        let is_certain = !orphan && ground.is_certain(row);
         if let Some(stem) = row.stem {
             state.series.count(stem, is_certain);
         }
@@ -240,9 +235,7 @@ impl Scan {
         if ground.is_linked {
             self.graph.mark_certain(row, own);
         }
-        let shown = self.tables[table].shown.entry(row.reasons.strongest).or_insert(0);
-        *shown += 1;
-        *shown <= SHOWN_MAX
+        self.tables[table].shown.takes(row)
     }
 
     fn keep(

@@ -9,10 +9,9 @@
 
 use super::Explain;
 use super::evidence::Evidence;
-use super::gather::SHOWN_MAX;
 use super::kept::encode_values;
 use super::layout::{self, Layout};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use unseed_core::detect::record::FlagValue;
 use unseed_core::detect::score::PRIOR;
@@ -40,6 +39,8 @@ pub(super) const USERS_MIN: f64 = -3.5;
 pub(super) const TENANT_MIN: f64 = -2.0;
 /// Days between creation and last log-in from which a user counts as a person in regular use.
 const PERSON_DAYS_MIN: i64 = 14;
+/// Rows that are kept to be shown of those that are test data for certain for the same two reasons.
+const SHOWN_MAX: u32 = 16;
 
 /// What weighing a table's rows needs to know.
 #[derive(Debug)]
@@ -89,6 +90,19 @@ fn log_odds(probability: f64) -> f64 {
     (probability / (1.0 - probability)).ln()
 }
 
+/// How many rows that are test data for certain were met, by their two strongest reasons.
+#[derive(Debug, Default)]
+pub(super) struct Shown(HashMap<[u8; 2], u32>);
+
+impl Shown {
+    /// Counts a row; true if it is one of the first, which are shown.
+    pub(super) fn takes(&mut self, row: &Row) -> bool {
+        let met = self.0.entry(row.reasons.strongest).or_insert(0);
+        *met += 1;
+        *met <= SHOWN_MAX
+    }
+}
+
 /// One row in numbers.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -124,8 +138,7 @@ pub(super) struct Weigher {
     ground: Arc<Ground>,
     examiner: Examiner,
     full_name: String,
-    /// Rows by their strongest reasons whose values were handed on though nothing depends on them.
-    shown: BTreeMap<[u8; 2], u32>,
+    shown: Shown,
     /// Lengths of the lists of the last batch; those of the next are about as long.
     lengths: [usize; 4],
 }
@@ -133,7 +146,7 @@ pub(super) struct Weigher {
 impl Weigher {
     pub(super) fn new(ground: Arc<Ground>) -> Self {
         let examiner = Examiner::new(Arc::clone(&ground.rules));
-        Self { ground, examiner, full_name: String::new(), shown: BTreeMap::new(), lengths: [0; 4] }
+        Self { ground, examiner, full_name: String::new(), shown: Shown::default(), lengths: [0; 4] }
     }
 
     /// Weighs every row of a block.
@@ -196,12 +209,7 @@ impl Weigher {
     /// Whether anybody will look at the values of a row that may be listed: of those that are test data for certain, and
     /// for the same reasons, only the first are shown. Rows that point at others may turn out to be orphans.
     fn is_wanted(&mut self, ground: &Ground, row: &Row) -> bool {
-        if ground.is_linked || ground.certain.is_none_or(|least| row.log_odds < least) {
-            return true;
-        }
-        let shown = self.shown.entry(row.reasons.strongest).or_insert(0);
-        *shown += 1;
-        *shown <= SHOWN_MAX
+        ground.is_linked || !ground.is_certain(row) || self.shown.takes(row)
     }
 
     /// What tenants and users are compared by.
@@ -215,6 +223,11 @@ impl Weigher {
 }
 
 impl Ground {
+    /// Whether a row is test data whatever the whole store says, unless it is an orphan or its whole sum is asked for.
+    pub(super) fn is_certain(&self, row: &Row) -> bool {
+        !row.is_explained && self.certain.is_some_and(|least| row.log_odds >= least)
+    }
+
     /// What is known of a row before the whole store is.
     pub(super) fn context(&self, own: &[u64], tenant: Option<u64>) -> Context {
         let (money, activity) = self.evidence.of(&self.layout, own);

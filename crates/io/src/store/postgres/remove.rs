@@ -493,15 +493,9 @@ impl Postgres {
     }
 
     pub(super) async fn set_mode(&mut self, work: &Work, mode: Mode) -> Result<(), SqlError> {
-        if work.path == Path::Checked || self.mode == Some(mode) {
-            return Ok(());
+        for setting in self.mode_beside(work, mode) {
+            self.session.run(&format!("SELECT {setting}")).await?;
         }
-        self.mode = Some(mode);
-        let role = match mode {
-            Mode::Skipped => "replica",
-            Mode::Firing => "origin",
-        };
-        self.session.run(&format!("SET LOCAL session_replication_role = {role}")).await?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `connect` | address, TLS, connections to the nodes that hold keys |
+//! | `sentinel` | asking Sentinels where the primary is |
 //! | `wire` | a connection of our own for what is asked a million times |
 //! | `inspect` | what the server is, and whether this user may do what is needed |
 //! | `find` | one pass over all keys |
