@@ -236,25 +236,29 @@ fn segment_seeds() -> Vec<Vec<u8>> {
 fn copy_rows(input: &[u8]) {
     let rows = |chunk_bytes: usize| {
         let (mut rows, mut state) = (0_u64, 0_u64);
-        postgres_parsing::copy_rows(input, chunk_bytes, &mut |row| {
+        let is_whole = postgres_parsing::copy_rows(input, chunk_bytes, &mut |row| {
             rows += 1;
             for value in row {
                 let bytes = value.unwrap_or("\0null").bytes();
                 state = bytes.fold(state ^ 0x55, |s, b| (s ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
             }
         });
-        (rows, state)
+        is_whole.then_some((rows, state))
     };
     assert_eq!(rows(input.len()), rows(7), "the cuts of the stream changed the rows");
 }
 
 fn copy_seeds() -> Vec<Vec<u8>> {
-    let mut wide = "x\t".repeat(60).into_bytes();
-    wide.push(b'\n');
-    let mut seeds = texts(&["1\t\\N\ta\\tb\\\\c\n2\t\tü\\nx\n", "{1,\"a,b\",NULL}\t(1,\"x \"\"y\"\"\",)\n"]);
-    seeds.push(wide);
-    seeds.push(b"\xff\xfe\t\\\xc3\n".to_vec());
-    seeds
+    let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".as_slice();
+    let full = b"\0\x07\0\0\0\x03\xc3\xbcx\0\0\0\x04\xff\xff\xff\xfe\0\0\0\x01\x01\0\0\0\x100123456789abcdef\0\0\0\x04\0\0\x1f\x40\0\0\0\x08\0\x02\xd2\xc4\x7d\x91\xa9\x28\0\0\0\x08\x7f\xff\xff\xff\xff\xff\xff\xff".as_slice();
+    let nulls = [b"\0\x07".as_slice(), &[255; 28]].concat();
+    let end = [255, 255].as_slice();
+    vec![
+        [header, end].concat(),
+        [header, full, &nulls, full, end].concat(),
+        [header, &nulls, b"\0\x07\0\0\0\x02\xff\xfe\0\0\0\0", &[255; 20], end].concat(),
+        [header, full].concat(),
+    ]
 }
 
 fn redis_payload(input: &[u8]) {

@@ -75,16 +75,26 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The month of a point in time, counted from the year 0.
-pub fn month(seconds: i64) -> i64 {
-    let days = seconds.div_euclid(DAY_S) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+/// Year, month and day of so many days since 1970-01-01 in the Gregorian calendar, where the year before 1 is 0.
+///
+/// Years are taken to begin in March, so that the odd day comes last (Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms").
+pub fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2)) * 12 + month - 1
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The month of a point in time, counted from the year 0.
+pub fn month(seconds: i64) -> i64 {
+    let (year, month, _) = civil(seconds.div_euclid(DAY_S));
+    year * 12 + month - 1
 }
 
 /// `2026-03` of a month.
@@ -94,9 +104,8 @@ pub fn month_text(month: i64) -> String {
 
 /// `2026-03-14` of a point in time.
 pub fn day_text(seconds: i64) -> String {
-    let month = month(seconds);
-    let first = days_from_civil(month.div_euclid(12), month.rem_euclid(12) + 1, 1);
-    format!("{}-{:02}", month_text(month), seconds.div_euclid(DAY_S) - first + 1)
+    let (_, _, day) = civil(seconds.div_euclid(DAY_S));
+    format!("{}-{day:02}", month_text(month(seconds)))
 }
 
 /// `2026-03-14T09:26:53.000Z` of a point in time, as clocks print it.

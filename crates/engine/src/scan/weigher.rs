@@ -11,7 +11,6 @@ use super::Explain;
 use super::evidence::Evidence;
 use super::kept::encode_values;
 use super::layout::{self, Layout};
-use std::collections::HashMap;
 use std::sync::Arc;
 use unseed_core::detect::record::FlagValue;
 use unseed_core::detect::score::PRIOR;
@@ -40,7 +39,7 @@ pub(super) const TENANT_MIN: f64 = -2.0;
 /// Days between creation and last log-in from which a user counts as a person in regular use.
 const PERSON_DAYS_MIN: i64 = 14;
 /// Rows that are kept to be shown of those that are test data for certain for the same two reasons.
-const SHOWN_MAX: u32 = 16;
+const SHOWN_MAX: u8 = 16;
 
 /// What weighing a table's rows needs to know.
 #[derive(Debug)]
@@ -90,16 +89,23 @@ fn log_odds(probability: f64) -> f64 {
     (probability / (1.0 - probability)).ln()
 }
 
-/// How many rows that are test data for certain were met, by their two strongest reasons.
-#[derive(Debug, Default)]
-pub(super) struct Shown(HashMap<[u8; 2], u32>);
+/// How many rows that are test data for certain were met, by their two strongest reasons, as far as they are shown.
+#[derive(Debug)]
+pub(super) struct Shown(Box<[u8]>);
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self(vec![0; usize::from(u16::MAX) + 1].into())
+    }
+}
 
 impl Shown {
     /// Counts a row; true if it is one of the first, which are shown.
     pub(super) fn takes(&mut self, row: &Row) -> bool {
-        let met = self.0.entry(row.reasons.strongest).or_insert(0);
-        *met += 1;
-        *met <= SHOWN_MAX
+        let met = &mut self.0[usize::from(u16::from_be_bytes(row.reasons.strongest))];
+        let is_shown = *met < SHOWN_MAX;
+        *met += u8::from(is_shown);
+        is_shown
     }
 }
 

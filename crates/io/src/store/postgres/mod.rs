@@ -20,6 +20,7 @@ mod connect;
 mod dialect;
 mod effects;
 mod explain;
+mod forms;
 mod gauges;
 mod indexes;
 mod inspect;
@@ -115,6 +116,8 @@ struct Closed {
     sets: Sets,
     /// Oldest transaction that was running when the closure took its snapshot.
     horizon: String,
+    /// No version that the closure saw is as young as the horizon, since no transaction with rows had begun after it.
+    sees_nothing_young: bool,
     /// relfilenode per part, by handle.
     files: BTreeMap<u64, String>,
     /// Blocks per part when the closure was computed, by handle.
@@ -213,17 +216,19 @@ impl Postgres {
     async fn mark(&mut self) -> Result<(), super::sql::SqlError> {
         let sql = format!(
             "SELECT pg_snapshot_xmin(s)::xid::text, pg_snapshot_xmax(s)::text, \
-             (SELECT count(*) FROM pg_snapshot_xip(s) id WHERE id::text <> '{}'), pg_current_xact_id()::text FROM pg_current_snapshot() s",
+             (SELECT count(*) FROM pg_snapshot_xip(s) id WHERE id::text <> '{}'), pg_current_xact_id()::text, pg_snapshot_xmin(s)::text FROM pg_current_snapshot() s",
             self.taking
         );
         let rows = self.session.rows(&sql).await?;
         let row = rows.first().cloned().unwrap_or_default();
         self.closed.horizon = text(&row, 0);
-        let (next, running, own) = (number(&row, 1), number(&row, 2), number(&row, 3));
+        let (next, running, own, oldest) =
+            (number(&row, 1), number(&row, 2), number(&row, 3), number(&row, 4));
         // If our own transaction came right after the snapshot, the closure saw everything before it; but for the one
         // beside us, which may be the last that has begun.
         let follows = own == next || own == next + 1 && next == self.taking;
         self.closed.seen_up_to = (running == 0 && follows).then_some(own + 1);
+        self.closed.sees_nothing_young = oldest == next || oldest == self.taking && next == oldest + 1;
         Ok(())
     }
 

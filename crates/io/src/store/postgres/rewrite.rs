@@ -270,7 +270,9 @@ impl Postgres {
         decisive: &[ReferenceId],
     ) -> Result<(), Fault> {
         let failed = |e: SqlError| e.fault("looking at what leaves");
-        rewritten.young = self.versions(work, rewritten).await.map_err(failed)?.1;
+        if !self.closed.sees_nothing_young {
+            rewritten.young = self.versions(work, rewritten).await.map_err(failed)?.1;
+        }
         let orphans = counts::orphans(&mut self.session, &work.schema, decisive).await.map_err(failed)?;
         match orphans.first() {
             Some(found) => {

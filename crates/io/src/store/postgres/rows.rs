@@ -1,172 +1,210 @@
-//! Rows of COPY's text format: gathered into blocks as they arrive, cut into values by whoever visits a block,
-//! without copying where nothing is escaped.
+//! Rows of COPY's binary format: gathered into blocks as they arrive, cut into values by whoever visits a block.
+//!
+//! A row is a count of two bytes and its values, each behind a length of four, -1 for null; before the first row stands
+//! a header, behind the last one a count of -1 (PostgreSQL's documentation, COPY, "Binary Format").
 //!
 //! Invariants
 //! - chunks may be cut anywhere; a block holds whole rows only;
-//! - any bytes that are no UTF-8 become replacement characters, so nothing here fails on content.
+//! - a stream of another form is an error, as is one that ends within a row; the content of values is never one.
 //!
-//! Not here: sending the statement (`scan`).
+//! Not here: sending the statement (`scan`), what the bytes of a value mean (`forms`).
 
-use memchr::{memchr, memchr_iter, memrchr};
-use std::borrow::Cow;
+use super::forms::Form;
 use std::ops::Range;
+use std::sync::Arc;
 use unseed_core::port::scan::{Block, Visit};
 
+/// What a stream begins with; flags and the length of more header follow, four bytes each.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// The count that stands behind the last row.
+const END: i16 = -1;
 /// Columns up to which a row is handed over without an allocation.
-const INLINE_COLUMNS: usize = 48;
+const INLINE_COLUMNS: usize = 16;
 /// Bytes from which a block is handed over.
 const BLOCK_BYTES: usize = 96 << 10;
 
+/// The stream is not what COPY sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
 /// Gathers a stream into blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cutter {
+    forms: Arc<[Form]>,
+    bytes: Vec<u8>,
+    /// Where the last whole row ends.
+    whole: usize,
+    place: Place,
+}
+
+/// What comes next in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Header,
+    Row,
+    End,
+}
+
+/// Whole rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    forms: Arc<[Form]>,
     bytes: Vec<u8>,
 }
 
-/// Whole rows, each ended by a line feed.
-#[derive(Debug)]
-pub(super) struct Lines(Vec<u8>);
-
 impl Cutter {
+    /// Reads rows with values of these forms.
+    pub(super) fn new(forms: Vec<Form>) -> Self {
+        Self {
+            forms: forms.into(),
+            bytes: Vec::with_capacity(BLOCK_BYTES + 4_096),
+            whole: 0,
+            place: Place::Header,
+        }
+    }
+
     /// Takes a chunk, and gives back the rows that are whole once they are enough for a block.
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Option<Lines> {
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(BLOCK_BYTES + 4_096);
-        }
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<Option<Rows>, Malformed> {
         self.bytes.extend_from_slice(chunk);
-        if self.bytes.len() < BLOCK_BYTES {
-            return None;
+        if self.place == Place::Header && !self.skip_header()? {
+            return Ok(None);
         }
-        // Chunks are rows as a rule, so the last line feed is near the end.
-        let end = memrchr(b'\n', &self.bytes)? + 1;
+        while self.place == Place::Row
+            && let Some(end) = self.row_end()?
+        {
+            self.whole = end;
+        }
+        if self.whole < BLOCK_BYTES {
+            return Ok(None);
+        }
         let mut rest = Vec::with_capacity(BLOCK_BYTES + 4_096);
-        rest.extend_from_slice(&self.bytes[end..]);
-        let mut lines = std::mem::replace(&mut self.bytes, rest);
-        lines.truncate(end);
-        Some(Lines(lines))
+        rest.extend_from_slice(&self.bytes[self.whole..]);
+        let mut bytes = std::mem::replace(&mut self.bytes, rest);
+        bytes.truncate(self.whole);
+        self.whole = 0;
+        Ok(Some(Rows { forms: Arc::clone(&self.forms), bytes }))
     }
 
     /// The rows that are left at the end.
-    pub(super) fn finish(self) -> Option<Lines> {
-        (!self.bytes.is_empty()).then_some(Lines(self.bytes))
-    }
-}
-
-impl Block for Lines {
-    fn visit(&self, visit: &mut Visit<'_>) {
-        let mut row = Row::default();
-        let mut start = 0;
-        // Where the whole block is text, no row of it needs to be looked at for that.
-        let text = std::str::from_utf8(&self.0).ok();
-        for end in memchr_iter(b'\n', &self.0) {
-            match text {
-                Some(text) => row.visit_plain(&text[start..end], visit),
-                None => row.visit(&self.0[start..end], visit),
-            }
-            start = end + 1;
+    pub(super) fn finish(mut self) -> Result<Option<Rows>, Malformed> {
+        if self.place != Place::End {
+            return Err(Malformed);
         }
+        self.bytes.truncate(self.whole);
+        Ok((self.whole > 0).then_some(Rows { forms: self.forms, bytes: self.bytes }))
     }
-}
 
-/// One row: where its cells stand, and the bytes of those that were escaped.
-#[derive(Debug, Default)]
-struct Row {
-    unescaped: Vec<u8>,
-    cells: Vec<Option<Range<usize>>>,
-}
-
-impl Row {
-    /// Cuts a row of text; one in which something but nulls is escaped takes the longer way.
-    fn visit_plain(&mut self, line: &str, visit: &mut Visit<'_>) {
-        let mut cells = [None; INLINE_COLUMNS];
-        let (mut count, mut start) = (0, 0);
-        let escapes = memchr(b'\\', line.as_bytes()).is_some();
-        for end in memchr_iter(b'\t', line.as_bytes()).chain([line.len()]) {
-            let cell = &line[start..end];
-            let null = escapes && cell == "\\N";
-            let escaped = escapes && !null && memchr(b'\\', cell.as_bytes()).is_some();
-            if count == INLINE_COLUMNS || escaped {
-                return self.visit(line.as_bytes(), visit);
-            }
-            cells[count] = (!null).then_some(cell);
-            count += 1;
-            start = end + 1;
+    /// Takes the header away once all of it is there.
+    fn skip_header(&mut self) -> Result<bool, Malformed> {
+        let known = self.bytes.len().min(SIGNATURE.len());
+        if self.bytes[..known] != SIGNATURE[..known] {
+            return Err(Malformed);
         }
-        visit(&cells[..count]);
-    }
-
-    fn visit(&mut self, line: &[u8], visit: &mut Visit<'_>) {
-        self.cells.clear();
-        let bytes = if memchr(b'\\', line).is_some() {
-            self.unescape(line);
-            self.unescaped.as_slice()
-        } else {
-            let mut start = 0;
-            for end in memchr_iter(b'\t', line).chain([line.len()]) {
-                self.cells.push(Some(start..end));
-                start = end + 1;
-            }
-            line
-        };
-        let text = String::from_utf8_lossy(bytes);
-        match &text {
-            Cow::Borrowed(text) => hand_over(text, &self.cells, visit),
-            // Ranges speak of the bytes, so each cell is made text on its own.
-            Cow::Owned(_) => {
-                let cells: Vec<Option<Cow<'_, str>>> = self
-                    .cells
-                    .iter()
-                    .map(|c| c.clone().map(|r| String::from_utf8_lossy(&bytes[r])))
-                    .collect();
-                let cells: Vec<Option<&str>> = cells.iter().map(Option::as_deref).collect();
-                visit(&cells);
-            }
+        let mut rest = self.bytes.get(SIGNATURE.len() + 4..).unwrap_or_default();
+        let Some(more) = take(&mut rest).map(i32::from_be_bytes) else { return Ok(false) };
+        let more = usize::try_from(more).map_err(|_| Malformed)?;
+        if rest.len() < more {
+            return Ok(false);
         }
+        self.bytes.drain(..SIGNATURE.len() + 8 + more);
+        self.place = Place::Row;
+        Ok(true)
     }
 
-    /// Splits at tabs and takes the escapes out; `\N` alone is null.
-    fn unescape(&mut self, line: &[u8]) {
-        self.unescaped.clear();
-        for cell in line.split(|b| *b == b'\t') {
-            if cell == b"\\N" {
-                self.cells.push(None);
+    /// Where the row that begins behind the last whole one ends; none as long as not all of it is there.
+    fn row_end(&mut self) -> Result<Option<usize>, Malformed> {
+        let mut rest = &self.bytes[self.whole..];
+        let Some(count) = take(&mut rest).map(i16::from_be_bytes) else { return Ok(None) };
+        if count == END {
+            self.place = Place::End;
+            return Ok(None);
+        }
+        if usize::try_from(count) != Ok(self.forms.len()) {
+            return Err(Malformed);
+        }
+        for _ in 0..count {
+            let Some(length) = take(&mut rest).map(i32::from_be_bytes) else { return Ok(None) };
+            if length == -1 {
                 continue;
             }
-            let start = self.unescaped.len();
-            let mut bytes = cell.iter().copied();
-            while let Some(byte) = bytes.next() {
-                let plain = if byte == b'\\' { bytes.next().map_or(b'\\', escaped) } else { byte };
-                self.unescaped.push(plain);
+            let length = usize::try_from(length).map_err(|_| Malformed)?;
+            let Some((_, behind)) = rest.split_at_checked(length) else { return Ok(None) };
+            rest = behind;
+        }
+        Ok(Some(self.bytes.len() - rest.len()))
+    }
+}
+
+/// Takes so many bytes from the front.
+fn take<const BYTES: usize>(rest: &mut &[u8]) -> Option<[u8; BYTES]> {
+    let (first, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*first)
+}
+
+/// The next value of a row that is whole.
+fn value<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(i32::from_be_bytes(take(rest)?)).ok()?;
+    let (value, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    Some(value)
+}
+
+/// Where the text of a value stands.
+enum Cell<'a> {
+    Null,
+    AsSent(&'a str),
+    /// It was written beside.
+    Written(Range<usize>),
+}
+
+impl Block for Rows {
+    fn visit(&self, visit: &mut Visit<'_>) {
+        let (mut cells, mut written) = (Vec::with_capacity(self.forms.len()), String::new());
+        let mut rest = self.bytes.as_slice();
+        while take::<2>(&mut rest).is_some() {
+            cells.clear();
+            written.clear();
+            for form in self.forms.iter() {
+                cells.push(match value(&mut rest) {
+                    None => Cell::Null,
+                    Some(bytes) => cell(*form, bytes, &mut written),
+                });
             }
-            self.cells.push(Some(start..self.unescaped.len()));
+            hand_over(&cells, &written, visit);
         }
     }
 }
 
-/// What stands for the letter behind a backslash. COPY writes no octal or hex escapes.
-fn escaped(letter: u8) -> u8 {
-    match letter {
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'v' => 11,
-        other => other,
+fn cell<'a>(form: Form, bytes: &'a [u8], written: &mut String) -> Cell<'a> {
+    let start = written.len();
+    if form == Form::Text {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => return Cell::AsSent(text),
+            Err(_) => written.push_str(&String::from_utf8_lossy(bytes)),
+        }
+    } else {
+        form.write(bytes, written);
     }
+    Cell::Written(start..written.len())
 }
 
-fn hand_over(text: &str, cells: &[Option<Range<usize>>], visit: &mut Visit<'_>) {
-    // Tabs are ASCII, so every range ends where a character does.
-    let cell = |range: &Option<Range<usize>>| range.clone().and_then(|r| text.get(r));
+fn hand_over(cells: &[Cell<'_>], written: &str, visit: &mut Visit<'_>) {
+    fn text<'a>(cell: &Cell<'a>, written: &'a str) -> Option<&'a str> {
+        match cell {
+            Cell::Null => None,
+            Cell::AsSent(text) => Some(text),
+            Cell::Written(range) => written.get(range.clone()),
+        }
+    }
     if cells.len() <= INLINE_COLUMNS {
         let mut row = [None; INLINE_COLUMNS];
-        for (slot, range) in row.iter_mut().zip(cells) {
-            *slot = cell(range);
+        for (slot, cell) in row.iter_mut().zip(cells) {
+            *slot = text(cell, written);
         }
         visit(&row[..cells.len()]);
     } else {
-        let row: Vec<Option<&str>> = cells.iter().map(cell).collect();
+        let row: Vec<Option<&str>> = cells.iter().map(|cell| text(cell, written)).collect();
         visit(&row);
     }
 }
@@ -175,50 +213,85 @@ fn hand_over(text: &str, cells: &[Option<Range<usize>>], visit: &mut Visit<'_>) 
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn read(stream: &[u8], chunk: usize) -> Vec<Vec<Option<String>>> {
-        let mut cutter = Cutter::default();
-        let mut blocks: Vec<Lines> = stream.chunks(chunk).filter_map(|piece| cutter.feed(piece)).collect();
-        blocks.extend(cutter.finish());
+    fn stream(rows: &[Vec<Option<&[u8]>>]) -> Vec<u8> {
+        let mut bytes = [SIGNATURE, &[0, 0, 0, 0, 0, 0, 0, 3, 7, 7, 7]].concat();
+        for row in rows {
+            bytes.extend_from_slice(&i16::try_from(row.len()).unwrap().to_be_bytes());
+            for value in row {
+                let length = value.map_or(-1, |v| i32::try_from(v.len()).unwrap());
+                bytes.extend_from_slice(&length.to_be_bytes());
+                bytes.extend_from_slice(value.unwrap_or_default());
+            }
+        }
+        bytes.extend_from_slice(&END.to_be_bytes());
+        bytes
+    }
+
+    fn read(
+        stream: &[u8],
+        forms: &[Form],
+        chunk: usize,
+    ) -> Result<(usize, Vec<Vec<Option<String>>>), Malformed> {
+        let mut cutter = Cutter::new(forms.to_vec());
+        let mut blocks = Vec::new();
+        for piece in stream.chunks(chunk) {
+            blocks.extend(cutter.feed(piece)?);
+        }
+        blocks.extend(cutter.finish()?);
         let mut rows = Vec::new();
         let mut visit = |row: &[Option<&str>]| rows.push(row.iter().map(|c| c.map(str::to_owned)).collect());
         blocks.iter().for_each(|block| block.visit(&mut visit));
-        rows
+        Ok((blocks.len(), rows))
     }
 
     #[test]
-    fn nulls_escapes_and_cuts_anywhere_give_the_same_rows() {
-        let stream = "1\t\\N\ta\\tb\\\\c\n2\t\tü\\nx\n".as_bytes();
-        let expected = read(stream, stream.len());
-        assert_eq!(expected[0], [Some("1".into()), None, Some("a\tb\\c".into())]);
-        assert_eq!(expected[1], [Some("2".into()), Some(String::new()), Some("ü\nx".into())]);
-        for chunk in 1..8 {
-            assert_eq!(read(stream, chunk), expected, "chunks of {chunk}");
+    fn nulls_and_cuts_anywhere_give_the_same_rows() {
+        let forms = [Form::Integer, Form::Text, Form::Text];
+        let rows: Vec<Vec<Option<&[u8]>>> = vec![
+            vec![Some(&[0, 7]), None, Some(b"a\tb\\c")],
+            vec![Some(&[255, 255, 255, 254]), Some(b""), Some("ü\nx".as_bytes())],
+        ];
+        let stream = stream(&rows);
+        let (_, expected) = read(&stream, &forms, stream.len()).unwrap();
+        assert_eq!(expected[0], [Some("7".into()), None, Some("a\tb\\c".into())]);
+        assert_eq!(expected[1], [Some("-2".into()), Some(String::new()), Some("ü\nx".into())]);
+        for chunk in 1..40 {
+            assert_eq!(read(&stream, &forms, chunk).unwrap().1, expected, "chunks of {chunk}");
         }
+        assert_eq!(read(&stream[..stream.len() - 2], &forms, 9), Err(Malformed), "it ends without an end");
+        for cut in [3, 15, 40] {
+            assert_eq!(read(&stream[..cut], &forms, 9), Err(Malformed), "it ends at {cut}");
+        }
+        assert_eq!(read(&stream, &forms[..2], 9), Err(Malformed), "rows have other values");
+        assert_eq!(read(b"1\ta\n", &forms[..2], 9), Err(Malformed), "text");
     }
 
     #[test]
     fn bytes_that_are_no_text_are_replaced_in_their_cell_only() {
+        let rows = [vec![Some(b"a".as_slice()), Some(&[255, 254]), Some(b"b")]];
         assert_eq!(
-            read(b"a\t\xff\xfe\tb\n", 3)[0],
+            read(&stream(&rows), &[Form::Text; 3], 3).unwrap().1[0],
             [Some("a".into()), Some("\u{fffd}\u{fffd}".into()), Some("b".into())]
         );
     }
 
     #[test]
     fn a_stream_of_several_blocks_loses_no_row_wherever_it_is_cut() {
-        let lines: String = (0..9_000).map(|n| format!("{n}\tname {n}\t{}\n", "é".repeat(n % 40))).collect();
-        for chunk in [1_000, 4_099, 70_001] {
-            let rows = read(lines.as_bytes(), chunk);
+        let texts: Vec<(String, String)> = (0..9_000).map(|n| (n.to_string(), "é".repeat(n % 40))).collect();
+        let rows: Vec<_> = texts.iter().map(|(a, b)| vec![Some(a.as_bytes()), Some(b.as_bytes())]).collect();
+        let stream = stream(&rows);
+        for chunk in [1_000, 4_099, 70_001, stream.len()] {
+            let (blocks, rows) = read(&stream, &[Form::Text; 2], chunk).unwrap();
             let keys: Vec<String> = rows.iter().filter_map(|row| row[0].clone()).collect();
             assert_eq!(keys, (0..9_000).map(|n| n.to_string()).collect::<Vec<_>>(), "chunks of {chunk}");
-            assert_eq!(rows[8_999][2].as_deref(), Some("é".repeat(39).as_str()));
+            assert_eq!(rows[8_999][1].as_deref(), Some("é".repeat(39).as_str()));
+            assert!(blocks > 1 || chunk == stream.len(), "{blocks} blocks of chunks of {chunk}");
         }
     }
 
     #[test]
     fn many_columns_are_handed_over_too() {
-        let line = format!("{}\n", vec!["x"; 100].join("\t"));
-        assert_eq!(read(line.as_bytes(), 16)[0].len(), 100);
+        let rows = [vec![Some(b"x".as_slice()); 100]];
+        assert_eq!(read(&stream(&rows), &[Form::Text; 100], 16).unwrap().1[0].len(), 100);
     }
 }

@@ -2,7 +2,9 @@
 
 use super::SHOP;
 use crate::lab::{Lab, assert_same, fault};
+use std::ops::ControlFlow;
 use std::process::Command;
+use unseed_core::port::scan::Block;
 
 /// One table with everything that some tool has lost: `to_jsonb` drops duplicate keys, text depends on the
 /// time zone, floats are rounded.
@@ -205,4 +207,56 @@ fn a_root_is_found_by_keys_of_any_type() {
         2,
         &["keys of `public.tenants` are not valid"],
     );
+}
+
+/// Values come over the wire in their binary form, and are the text that the server would write.
+#[test]
+fn a_scan_reads_what_the_server_writes() {
+    let lab = Lab::postgres(&format!(
+        "{ODD_VALUES} CREATE DOMAIN days AS date; CREATE DOMAIN word AS bpchar(4);
+         CREATE TABLE plain (id int8, s int2, yes bool, d days, w word, ts3 timestamp(3), tz0 timestamptz(0), p pair, dates date[]);
+         INSERT INTO plain VALUES (-9223372036854775808, -32768, true, '0001-01-01 BC', 'a', '1969-12-31 23:59:59.9996', '9999-12-31 23:59:59.6+00',
+            ROW(NULL, NULL), '{{0001-12-31 BC,infinity}}'), (0, 0, false, '10000-01-01', '', '0001-01-01', '0001-12-31 23:59:59 BC', NULL, NULL); INSERT INTO plain VALUES (7)"
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for name in ["odd", "plain", "owners"] {
+        let (columns, mut read) = runtime.block_on(rows_of(&lab, name));
+        let text = |c: &String| {
+            format!(
+                "CASE WHEN x.\"{c}\" IS DISTINCT FROM NULL THEN 'v' || encode(convert_to(format('%s', x.\"{c}\"), 'UTF8'), 'hex') ELSE 'null' END"
+            )
+        };
+        let texts: Vec<String> = columns.iter().map(text).collect();
+        let expected = lab.sql(&format!(
+            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 3;
+             SET xmlbinary = 'base64'; SELECT concat_ws(' ', {}) FROM {name} x",
+            texts.join(", ")
+        ));
+        let mut expected: Vec<&str> = expected.lines().collect();
+        expected.sort_unstable();
+        read.sort_unstable();
+        assert!(expected.len() >= 2 && columns.len() >= 1);
+        assert_eq!(read, expected, "{name}");
+    }
+}
+
+/// All columns of a table, and its rows as a scan sees them: a word for each value, in hexadecimal.
+async fn rows_of(lab: &Lab<'_>, name: &str) -> (Vec<String>, Vec<String>) {
+    let mut store = unseed_io::store::open(&lab.url(), &|_| None).await.unwrap();
+    let schema = store.store().inspect().await.unwrap().schema;
+    let table = schema.table_ids().find(|t| schema.table(*t).name.name == name).unwrap();
+    let columns = &schema.table(table).columns;
+    let mut rows = Vec::new();
+    let mut visit = |row: &[Option<&str>]| {
+        let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+        let words = row.iter().map(|value| value.map_or("null".to_owned(), |text| format!("v{}", hex(text))));
+        rows.push(words.collect::<Vec<_>>().join(" "));
+    };
+    let mut take = |block: Box<dyn Block>| {
+        block.visit(&mut visit);
+        ControlFlow::Continue(())
+    };
+    let all: Vec<usize> = (0..columns.len()).collect();
+    store.source().read(&schema, table, &all, &mut take).await.unwrap();
+    (columns.iter().map(|c| c.name.clone()).collect(), rows)
 }
