@@ -6,6 +6,7 @@
 use super::Closed;
 use super::dialect::{PostgresDialect, qualified};
 use super::session::{PgSession, sql_error};
+use super::stream::{Blocks, Gather, Malformed};
 use crate::store::sql::counts::{self, detach_sources};
 use crate::store::sql::detached::{self, Detached};
 use crate::store::sql::dialect::Dialect;
@@ -18,6 +19,9 @@ use tokio_postgres::{Client, CopyOutStream};
 use unseed_core::fault::Fault;
 use unseed_core::port::store::{ArchiveSink, Archived, Closure, SectionHead, SectionKind, TagRange, Work};
 use unseed_core::schema::{Part, Table, TableId};
+
+/// Bytes from which rows are handed over.
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// Archives a batch, of which `expected` is what the closure found; returns what the sections hold.
 pub(super) async fn archive(
@@ -204,29 +208,35 @@ pub(super) async fn copy_out(
     drain(client, stream, sink).await
 }
 
+/// Rows of COPY's text format, one behind the other.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Gather for Lines {
+    type Block = Vec<u8>;
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+        self.0.extend_from_slice(chunk);
+        let is_full = self.0.len() >= BLOCK_BYTES;
+        Ok(is_full.then(|| std::mem::replace(&mut self.0, Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 8))))
+    }
+
+    fn finish(self) -> Result<Option<Vec<u8>>, Malformed> {
+        Ok((!self.0.is_empty()).then_some(self.0))
+    }
+}
+
 /// Writes everything that a COPY answers; returns the number of rows.
 async fn drain(client: &Client, stream: CopyOutStream, sink: &mut dyn ArchiveSink) -> Result<u64, Fault> {
-    let failed = |error: &tokio_postgres::Error| sql_error(error).fault("archiving");
-    let mut stream = std::pin::pin!(stream);
+    let mut blocks = Blocks::of(stream, Lines::default());
     let mut rows = 0;
-    let mut broken = None;
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| failed(&error))?;
-        // Every message of the server is one whole row in text format.
-        rows += u64::try_from(memchr::memchr_iter(b'\n', &chunk).count()).unwrap_or_default();
-        if broken.is_none()
-            && let Err(fault) = sink.write(&chunk)
-        {
-            // Ask the server to stop, then read what is left, so that the connection stays usable.
+    while let Some(block) = blocks.next("archiving").await? {
+        rows += u64::try_from(memchr::memchr_iter(b'\n', &block).count()).unwrap_or_default();
+        if let Err(fault) = sink.write(&block) {
+            // Ask the server to stop; what is still sent is dropped, so that the connection stays usable.
             drop(client.cancel_token().cancel_query(tokio_postgres::NoTls).await);
-            broken = Some(fault);
-        }
-        if broken.is_some() {
-            break;
+            return Err(fault);
         }
     }
-    match broken {
-        Some(fault) => Err(fault),
-        None => Ok(rows),
-    }
+    Ok(rows)
 }

@@ -36,6 +36,7 @@ mod rows;
 mod scan;
 mod scratch;
 mod session;
+mod stream;
 mod sweep;
 mod unchecked;
 mod written;

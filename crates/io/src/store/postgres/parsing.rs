@@ -3,6 +3,7 @@
 use super::connect;
 use super::forms::Form;
 use super::rows::{Cutter, Rows};
+use super::stream::Gather;
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{Block, Visit};
 

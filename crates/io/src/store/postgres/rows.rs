@@ -10,6 +10,7 @@
 //! Not here: sending the statement (`scan`), what the bytes of a value mean (`forms`).
 
 use super::forms::Form;
+use super::stream::{Gather, Malformed};
 use std::ops::Range;
 use std::sync::Arc;
 use unseed_core::port::scan::{Block, Visit};
@@ -22,10 +23,6 @@ const END: i16 = -1;
 const INLINE_COLUMNS: usize = 16;
 /// Bytes from which a block is handed over.
 const BLOCK_BYTES: usize = 96 << 10;
-
-/// The stream is not what COPY sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
 
 /// Gathers a stream into blocks.
 #[derive(Debug)]
@@ -61,37 +58,6 @@ impl Cutter {
             whole: 0,
             place: Place::Header,
         }
-    }
-
-    /// Takes a chunk, and gives back the rows that are whole once they are enough for a block.
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<Option<Rows>, Malformed> {
-        self.bytes.extend_from_slice(chunk);
-        if self.place == Place::Header && !self.skip_header()? {
-            return Ok(None);
-        }
-        while self.place == Place::Row
-            && let Some(end) = self.row_end()?
-        {
-            self.whole = end;
-        }
-        if self.whole < BLOCK_BYTES {
-            return Ok(None);
-        }
-        let mut rest = Vec::with_capacity(BLOCK_BYTES + 4_096);
-        rest.extend_from_slice(&self.bytes[self.whole..]);
-        let mut bytes = std::mem::replace(&mut self.bytes, rest);
-        bytes.truncate(self.whole);
-        self.whole = 0;
-        Ok(Some(Rows { forms: Arc::clone(&self.forms), bytes }))
-    }
-
-    /// The rows that are left at the end.
-    pub(super) fn finish(mut self) -> Result<Option<Rows>, Malformed> {
-        if self.place != Place::End {
-            return Err(Malformed);
-        }
-        self.bytes.truncate(self.whole);
-        Ok((self.whole > 0).then_some(Rows { forms: self.forms, bytes: self.bytes }))
     }
 
     /// Takes the header away once all of it is there.
@@ -132,6 +98,39 @@ impl Cutter {
             rest = behind;
         }
         Ok(Some(self.bytes.len() - rest.len()))
+    }
+}
+
+impl Gather for Cutter {
+    type Block = Rows;
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<Option<Rows>, Malformed> {
+        self.bytes.extend_from_slice(chunk);
+        if self.place == Place::Header && !self.skip_header()? {
+            return Ok(None);
+        }
+        while self.place == Place::Row
+            && let Some(end) = self.row_end()?
+        {
+            self.whole = end;
+        }
+        if self.whole < BLOCK_BYTES {
+            return Ok(None);
+        }
+        let mut rest = Vec::with_capacity(BLOCK_BYTES + 4_096);
+        rest.extend_from_slice(&self.bytes[self.whole..]);
+        let mut bytes = std::mem::replace(&mut self.bytes, rest);
+        bytes.truncate(self.whole);
+        self.whole = 0;
+        Ok(Some(Rows { forms: Arc::clone(&self.forms), bytes }))
+    }
+
+    fn finish(mut self) -> Result<Option<Rows>, Malformed> {
+        if self.place != Place::End {
+            return Err(Malformed);
+        }
+        self.bytes.truncate(self.whole);
+        Ok((self.whole > 0).then_some(Rows { forms: self.forms, bytes: self.bytes }))
     }
 }
 
@@ -227,11 +226,10 @@ mod tests {
         bytes
     }
 
-    fn read(
-        stream: &[u8],
-        forms: &[Form],
-        chunk: usize,
-    ) -> Result<(usize, Vec<Vec<Option<String>>>), Malformed> {
+    /// How many blocks there are, and the values of each row.
+    type Found = (usize, Vec<Vec<Option<String>>>);
+
+    fn read(stream: &[u8], forms: &[Form], chunk: usize) -> Result<Found, Malformed> {
         let mut cutter = Cutter::new(forms.to_vec());
         let mut blocks = Vec::new();
         for piece in stream.chunks(chunk) {

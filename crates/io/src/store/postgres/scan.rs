@@ -12,16 +12,15 @@
 use super::Postgres;
 use super::dialect::PostgresDialect;
 use super::forms::{Form, asked};
-use super::rows::{Cutter, Malformed, Rows};
+use super::rows::Cutter;
 use super::session::sql_error;
+use super::stream::Blocks;
 use crate::store::sql::dialect::Dialect;
 use crate::store::sql::tally;
 use crate::store::sql::within::within;
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use std::ops::ControlFlow;
-use tokio::sync::mpsc::Sender;
-use tokio_postgres::{Client, CopyOutStream};
+use tokio_postgres::Client;
 use unseed_core::fault::Fault;
 use unseed_core::port::scan::{Block, PAID_STATUS, PaidWhen, ScanSource, Take, TallyRequest, VisitTally};
 use unseed_core::schema::{ColumnIndex, ColumnKind, Schema, Table, TableId};
@@ -73,11 +72,7 @@ fn relation(table: &Table) -> String {
     PostgresDialect.relation(table)
 }
 
-/// Blocks that wait for whoever takes them.
-const WAITING_MAX: usize = 4;
-
-/// Streams the rows of a query, whose values have these forms, as blocks. Rows are gathered beside the connection, which
-/// hands over few at a time: whoever takes the blocks is woken once per block.
+/// Streams the rows of a query, whose values have these forms, as blocks.
 async fn copy(
     client: &Client,
     (select, forms): (&str, Vec<Form>),
@@ -86,59 +81,13 @@ async fn copy(
 ) -> Result<(), Fault> {
     let sql = format!("COPY ({select}) TO STDOUT (FORMAT binary)");
     let stream = client.copy_out(&sql).await.map_err(|error| sql_error(&error).fault(what))?;
-    let (blocks, mut gathered) = tokio::sync::mpsc::channel(WAITING_MAX);
-    let gathering = AbortOnDrop(tokio::spawn(gather(stream, Cutter::new(forms), blocks)));
-    while let Some(block) = gathered.recv().await {
-        let block = block.map_err(|failure| match failure {
-            Failure::Server(error) => sql_error(&error).fault(what),
-            Failure::Stream => {
-                Fault::store(format!("{what}: the server sent rows of another form than COPY's"))
-            }
-        });
-        if take(Box::new(block?)).is_break() {
+    let mut blocks = Blocks::of(stream, Cutter::new(forms));
+    while let Some(block) = blocks.next(what).await? {
+        if take(Box::new(block)).is_break() {
             break;
         }
     }
-    drop(gathering);
     Ok(())
-}
-
-/// Why a stream broke off.
-enum Failure {
-    Server(tokio_postgres::Error),
-    Stream,
-}
-
-impl From<Malformed> for Failure {
-    fn from(_: Malformed) -> Self {
-        Self::Stream
-    }
-}
-
-/// Ends a task that nobody waits for any more.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Ends early when nobody receives, and after an error.
-async fn gather(stream: CopyOutStream, mut cutter: Cutter, blocks: Sender<Result<Rows, Failure>>) {
-    let mut stream = std::pin::pin!(stream);
-    while let Some(chunk) = stream.next().await {
-        let block = chunk.map_err(Failure::Server).and_then(|chunk| Ok(cutter.feed(&chunk)?));
-        let Some(block) = block.transpose() else { continue };
-        let is_last = block.is_err();
-        if blocks.send(block).await.is_err() || is_last {
-            return;
-        }
-    }
-    if let Some(block) = cutter.finish().map_err(Failure::from).transpose() {
-        // Whoever is gone wants nothing.
-        drop(blocks.send(block).await);
-    }
 }
 
 /// A time column as expressions.
