@@ -72,9 +72,9 @@ impl Form {
             Self::Integer => integer(bytes).and_then(|n| write!(into, "{n}").ok()),
             Self::Boolean => bytes.first().map(|byte| into.push(if *byte == 0 { 'f' } else { 't' })),
             Self::Uuid => uuid(bytes, into),
-            Self::Date => integer(bytes).map(|days| date(days, into)),
-            Self::Time => integer(bytes).map(|us| point(us, "", into)),
-            Self::TimeInUtc => integer(bytes).map(|us| point(us, "+00", into)),
+            Self::Date => bytes.try_into().ok().map(|days| date(i32::from_be_bytes(days).into(), into)),
+            Self::Time => bytes.try_into().ok().map(|us| point(i64::from_be_bytes(us), "", into)),
+            Self::TimeInUtc => bytes.try_into().ok().map(|us| point(i64::from_be_bytes(us), "+00", into)),
         };
         if written.is_none() {
             into.push(UNKNOWN);
@@ -207,6 +207,8 @@ mod tests {
         for form in [Form::Integer, Form::Uuid, Form::Date, Form::Time, Form::Boolean] {
             is(form, &[], "\u{fffd}");
         }
+        is(Form::Date, &i64::MAX.to_be_bytes(), "\u{fffd}");
+        is(Form::TimeInUtc, &[127, 0, 0, 1], "\u{fffd}");
     }
 
     #[test]
